@@ -1,0 +1,222 @@
+"""The field grammar of RFC 9110 over ASGI header pairs: tokens, lists over several lines, quoted strings."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv6Address
+
+RawHeaders = Iterable[tuple[bytes, bytes]]
+"""Header lines as ASGI carries them: pairs of name and value, one per line, in the order of the message."""
+
+OWS = " \t"
+"""Optional white space, RFC 9110 section 5.6.3. ``str.strip()`` without it would also take U+0085 and U+00A0."""
+
+# RFC 9110 section 5.6.2.
+_TCHARS = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+# RFC 9110 section 5.6.4. Each alternative starts with another character, so matching stays linear.
+_QUOTED = r'"[^"\\]*(?:\\.[^"\\]*)*"'
+
+_is_token = re.compile(_TCHARS).fullmatch
+_is_token_bytes = re.compile(_TCHARS.encode()).fullmatch
+# RFC 9110 section 5.5: no control character belongs in a field value but the horizontal tab.
+_find_control = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
+_find_control_bytes = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
+_find_list_pieces = re.compile(rf'[^",]+|{_QUOTED}|,|"').finditer
+_match_token = re.compile(_TCHARS).match
+# RFC 6455 section 9.1 takes its grammar from RFC 2616, which allows white space around ";" and "=".
+_match_parameter = re.compile(rf"[ \t]*;[ \t]*({_TCHARS})(?:[ \t]*=[ \t]*(?:({_TCHARS})|({_QUOTED})))?").match
+_replace_quoted_pairs = re.compile(r"\\(.)").sub
+
+# RFC 9110 section 7.2: a host as in RFC 3986 section 3.2.2 (IPv6 literal, IPv4 address or name), perhaps a port.
+_match_host = re.compile(
+    rb"(?:\[([0-9A-Fa-f:.]+)\]|([\w\-.~!$&'()*+,;=]+(?:%[0-9A-Fa-f]{2}[\w\-.~!$&'()*+,;=]*)*))(?::([0-9]{0,5}))?"
+).fullmatch
+
+
+class HeaderError(ValueError):
+    """A header field does not have the form its specification asks for. The message is one line, fit for a client."""
+
+
+@dataclass(frozen=True)
+class ExtensionOffer:
+    """One element of a ``Sec-WebSocket-Extensions`` field (RFC 6455 section 9.1).
+
+    Attributes:
+        name: the extension's name, as sent.
+        parameters: names and values in the order sent, repeated ones included. The value is ``None`` where the
+            parameter has none; a quoted value stands here without its quotes.
+    """
+
+    name: str
+    parameters: tuple[tuple[str, str | None], ...] = ()
+
+    def __str__(self) -> str:
+        """Return the offer as it stands in the field."""
+        parts = [self.name]
+        parts += [name if value is None else f"{name}={value}" for name, value in self.parameters]
+        return "; ".join(parts)
+
+
+def is_token(value: str) -> bool:
+    """Tell whether ``value`` is a token (RFC 9110 section 5.6.2)."""
+    return _is_token(value) is not None
+
+
+def get_all(headers: RawHeaders, name: bytes) -> list[bytes]:
+    """Return the values of all lines called ``name``, in order.
+
+    Args:
+        headers: the header lines, names in any case.
+        name: the name to look for, in lower case.
+    """
+    return [value for key, value in headers if key == name or key.lower() == name]
+
+
+def group(headers: RawHeaders) -> dict[bytes, list[bytes]]:
+    """Return the values of all lines by lower-cased name, each in order."""
+    fields: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        name = name.lower()
+        if name in fields:
+            fields[name].append(value)
+        else:
+            fields[name] = [value]
+    return fields
+
+
+def parse_list(lines: Iterable[bytes]) -> list[str]:
+    """Return the elements of a list field (RFC 9110 section 5.6.1) over all its lines.
+
+    Commas inside quoted strings do not separate; quotes stay in the elements. White space around elements and
+    empty elements are dropped, as section 5.6.1.2 asks of recipients. Bytes are read as ISO-8859-1.
+
+    Args:
+        lines: the values of the field's lines, in order.
+
+    Raises:
+        HeaderError: a quoted string has no end, or a value contains a control character.
+    """
+    elements: list[str] = []
+    for line in lines:
+        text = line.decode("latin-1")
+        if _find_control(text):
+            raise HeaderError("a header field contains a control character")
+        pieces = _split_quoted(text) if '"' in text else text.split(",")
+        elements += [element for piece in pieces if (element := piece.strip(OWS))]
+    return elements
+
+
+def parse_tokens(lines: Iterable[bytes]) -> list[str]:
+    """Return the elements of a list field whose elements are tokens, such as ``Connection``.
+
+    Args:
+        lines: the values of the field's lines, in order.
+
+    Raises:
+        HeaderError: as `parse_list`, or an element is not a token.
+    """
+    elements = parse_list(lines)
+    for element in elements:
+        if not _is_token(element):
+            raise HeaderError("a header field that lists tokens contains something else")
+    return elements
+
+
+def parse_extensions(lines: Iterable[bytes]) -> list[ExtensionOffer]:
+    """Return the offers of a ``Sec-WebSocket-Extensions`` field (RFC 6455 section 9.1) over all its lines.
+
+    Args:
+        lines: the values of the field's lines, in order.
+
+    Raises:
+        HeaderError: as `parse_list`, or an element is not an extension with parameters, or a quoted value is not a
+            token once unquoted.
+    """
+    return [_parse_extension(element) for element in parse_list(lines)]
+
+
+def parse_host(value: bytes) -> tuple[str, int | None]:
+    """Return host and port of a ``Host`` value or of the authority in an origin (RFC 9110 section 7.2).
+
+    The host is in lower case; an IPv6 address is in its shortest form, in square brackets. The port is ``None``
+    where the value has none.
+
+    Args:
+        value: ``host [":" port]`` without user information.
+
+    Raises:
+        HeaderError: the value has another form, or the port is above 65535.
+    """
+    match = _match_host(value)
+    if match is None:
+        raise HeaderError("the host is malformed")
+    address, name, digits = match.groups()
+    port = int(digits) if digits else None
+    if port is not None and port > 65535:
+        raise HeaderError("the port is above 65535")
+    if address is None:
+        return name.decode("ascii").lower(), port
+    try:
+        return f"[{IPv6Address(address.decode('ascii')).compressed}]", port
+    except AddressValueError:
+        raise HeaderError("the host is not a valid IPv6 address") from None
+
+
+def check_response_headers(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
+    """Return outgoing header lines, checked so that none can break out of its line (RFC 9110 section 5.5).
+
+    Names come back in lower case, values without white space around them.
+
+    Args:
+        headers: pairs of byte strings.
+
+    Raises:
+        ValueError: a name is not a token, or a value contains a control character other than the tab. Names the header.
+        TypeError: a name or a value is not a byte string. Names the header.
+    """
+    checked: list[tuple[bytes, bytes]] = []
+    pairs: Iterable[tuple[object, object]] = headers
+    for name, value in pairs:
+        if not isinstance(name, bytes) or not isinstance(value, bytes):
+            raise TypeError(f"header {name!r}: name and value must be byte strings")
+        if not _is_token_bytes(name):
+            raise ValueError(f"header {name!r}: the name is not a token")
+        if _find_control_bytes(value):
+            raise ValueError(f"header {name!r}: the value contains a control character")
+        checked.append((name.lower(), value.strip(b" \t")))
+    return checked
+
+
+def _split_quoted(text: str) -> list[str]:
+    """Split at commas outside quoted strings."""
+    elements = [""]
+    for match in _find_list_pieces(text):
+        piece = match[0]
+        if piece == ",":
+            elements.append("")
+        elif piece == '"':
+            raise HeaderError("a quoted string in a header field has no end")
+        else:
+            elements[-1] += piece
+    return elements
+
+
+def _parse_extension(element: str) -> ExtensionOffer:
+    match = _match_token(element)
+    if match is None:
+        raise HeaderError("an extension has no name")
+    name, end = match[0], match.end()
+    parameters: list[tuple[str, str | None]] = []
+    while end < len(element):
+        match = _match_parameter(element, end)
+        if match is None:
+            raise HeaderError("an extension's parameters are malformed")
+        parameter, value, quoted = match.groups()
+        if quoted is not None:
+            value = _replace_quoted_pairs(r"\1", quoted[1:-1])
+            if not _is_token(value):
+                # RFC 6455 section 9.1: after unquoting, the value must still be a token.
+                raise HeaderError("a quoted extension parameter is not a token")
+        parameters.append((parameter, value))
+        end = match.end()
+    return ExtensionOffer(name, tuple(parameters))

@@ -1,0 +1,198 @@
+"""The server's side of the WebSocket opening handshake (RFC 6455 section 4.2): a request in, a value out, no I/O."""
+
+import hashlib
+import re
+from binascii import b2a_base64
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from asgi_upgrade.headers import (
+    ExtensionOffer,
+    HeaderError,
+    RawHeaders,
+    check_response_headers,
+    group,
+    parse_extensions,
+    parse_host,
+    parse_tokens,
+)
+from asgi_upgrade.offer import UpgradeOffer
+
+# RFC 6455 section 1.3.
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+# 16 bytes are 128 bits, 22 digits of base64 carry 132: the last digit has four zero bits (RFC 4648 section 3.5).
+_is_key = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==").fullmatch
+_names_websocket = re.compile(rb"(?:^|,)[ \t]*websocket[ \t]*(?:,|\Z)", re.IGNORECASE).search
+
+# What the application may not add to a 101. RFC 9110 section 8.6 and RFC 9112 section 6.1 forbid to frame a body there.
+_RESERVED = frozenset({b"upgrade", b"connection", b"content-length", b"transfer-encoding", b"trailer"})
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A handshake that is refused with a plain HTTP response.
+
+    Attributes:
+        status: the HTTP status, 400 or above.
+        reason: one line of text for the client, without the line's end.
+        headers: header lines that this refusal needs besides those that describe its body.
+    """
+
+    status: int
+    reason: str
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    @property
+    def body(self) -> bytes:
+        """The response's body: the reason, ended by a newline, in UTF-8."""
+        return self.reason.encode() + b"\n"
+
+    def all_headers(self) -> list[tuple[bytes, bytes]]:
+        """Return all header lines of the response: `headers`, then Content-Type and Content-Length."""
+        return [
+            *self.headers,
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"content-length", str(len(self.body)).encode()),
+        ]
+
+
+@dataclass(frozen=True)
+class Accept:
+    """A handshake that can be completed.
+
+    Attributes:
+        key: the value for ``Sec-WebSocket-Accept``.
+        subprotocols: the subprotocols that the client offers, in its order of preference, each once.
+        extensions: the extensions that the client offers, in its order of preference.
+    """
+
+    key: bytes
+    subprotocols: tuple[str, ...] = ()
+    extensions: tuple[ExtensionOffer, ...] = ()
+
+    def choose_subprotocol(self, configured: Sequence[str]) -> str | None:
+        """Return the first offered subprotocol that is among ``configured``, ``None`` if none is.
+
+        The client's order decides (RFC 6455 section 4.1, item 10); names compare exactly.
+
+        Args:
+            configured: the subprotocols that the server speaks, in any order.
+        """
+        for subprotocol in self.subprotocols:
+            if subprotocol in configured:
+                return subprotocol
+        return None
+
+    def response_headers(
+        self, *, subprotocol: str | None = None, extensions: str | None = None, headers: RawHeaders = ()
+    ) -> list[tuple[bytes, bytes]]:
+        """Return the header lines of the 101 response (RFC 6455 section 4.2.2, item 5).
+
+        Args:
+            subprotocol: the subprotocol chosen, ``None`` (the default) for none.
+            extensions: the value for ``Sec-WebSocket-Extensions``, ``None`` (the default) for no line.
+            headers: more header lines, as pairs of byte strings; they follow the handshake's own. None by default.
+
+        Raises:
+            ValueError: the subprotocol was not offered, or a header's name or value is malformed, or it is one that
+                belongs to the handshake (Upgrade, Connection, Sec-WebSocket-*) or frames a body.
+            TypeError: a header is not a pair of byte strings.
+        """
+        lines = [(b"upgrade", b"websocket"), (b"connection", b"Upgrade"), (b"sec-websocket-accept", self.key)]
+        if subprotocol is not None:
+            # RFC 6455 section 4.1: the client fails the connection over a subprotocol that it did not ask for.
+            if subprotocol not in self.subprotocols:
+                raise ValueError(f"subprotocol {subprotocol!r} was not offered by the client")
+            lines.append((b"sec-websocket-protocol", subprotocol.encode("ascii")))
+        if extensions is not None:
+            lines += check_response_headers([(b"sec-websocket-extensions", extensions.encode("latin-1"))])
+        for name, value in check_response_headers(headers):
+            if name in _RESERVED or name.startswith(b"sec-websocket-"):
+                raise ValueError(f"header {name!r} cannot be set on a WebSocket handshake")
+            lines.append((name, value))
+        return lines
+
+
+def accept_key(key: bytes) -> bytes:
+    """Return the value of ``Sec-WebSocket-Accept`` (RFC 6455 section 4.2.2, item 5.4).
+
+    Args:
+        key: the value of ``Sec-WebSocket-Key``, as the client sent it.
+    """
+    return b2a_base64(hashlib.sha1(key + _GUID, usedforsecurity=False).digest(), newline=False)
+
+
+def negotiate(scope: Mapping[str, Any]) -> Accept | Reject | None:
+    """Read the opening handshake of a request (RFC 6455 section 4.2.1). Never raises, whatever the headers contain.
+
+    The Origin field is left to `asgi_upgrade.websocket.origin.OriginPolicy`.
+
+    Args:
+        scope: an ASGI connection scope of any type.
+
+    Returns:
+        `Accept` if the handshake can be completed; `Reject` with status 400, 405 or 426 if the request is a handshake
+        with a fault; ``None`` if the request does not ask for WebSocket.
+    """
+    if scope.get("type") != "http" or scope.get("http_version") != "1.1":
+        return None
+    fields = group(scope.get("headers", ()))
+    if b"upgrade" not in fields:
+        return None
+    upgrade = fields[b"upgrade"]
+    try:
+        offer = UpgradeOffer.from_lines(upgrade, fields.get(b"connection", ()))
+    except HeaderError as error:
+        return Reject(400, f"Malformed WebSocket handshake: {error}") if _claims(upgrade, fields) else None
+    if offer is None:
+        if _claims(upgrade, fields):
+            return Reject(400, "A WebSocket handshake needs the header field Connection: Upgrade")
+        return None
+    if offer.find("websocket") is None:
+        return None
+    return _read_handshake(scope, fields)
+
+
+def _claims(upgrade: Iterable[bytes], fields: Mapping[bytes, list[bytes]]) -> bool:
+    """Tell whether a request that makes no proper offer plainly means to be a WebSocket handshake all the same."""
+    if b"sec-websocket-key" not in fields and b"sec-websocket-version" not in fields:
+        return False
+    return any(_names_websocket(line) for line in upgrade)
+
+
+def _read_handshake(scope: Mapping[str, Any], fields: Mapping[bytes, list[bytes]]) -> Accept | Reject:
+    if scope.get("method") != "GET":
+        return Reject(405, "A WebSocket handshake needs the method GET", ((b"allow", b"GET"),))
+    hosts = fields.get(b"host", ())
+    # RFC 9112 section 3.2: 400 for a request without Host, with more than one, or with a malformed one.
+    if len(hosts) != 1:
+        return Reject(400, "A WebSocket handshake needs the header field Host, once")
+    try:
+        parse_host(hosts[0].strip(b" \t"))
+    except HeaderError as error:
+        return Reject(400, f"Malformed Host: {error}")
+    # The version goes before the key: other versions may use other fields, and the client has to learn what we speak.
+    if [value.strip(b" \t") for value in fields.get(b"sec-websocket-version", ())] != [b"13"]:
+        return Reject(
+            426,
+            "Sec-WebSocket-Version must be 13",
+            ((b"sec-websocket-version", b"13"), (b"upgrade", b"websocket"), (b"connection", b"Upgrade")),
+        )
+    keys = fields.get(b"sec-websocket-key", ())
+    if len(keys) != 1:
+        return Reject(400, "A WebSocket handshake needs the header field Sec-WebSocket-Key, once")
+    key = keys[0].strip(b" \t")
+    if not _is_key(key):
+        return Reject(400, "Sec-WebSocket-Key must be 16 bytes in base64")
+    try:
+        subprotocols = parse_tokens(fields.get(b"sec-websocket-protocol", ()))
+    except HeaderError as error:
+        return Reject(400, f"Malformed Sec-WebSocket-Protocol: {error}")
+    try:
+        # RFC 6455 section 9.1: a value that does not conform must fail the connection, not only the extension.
+        extensions = parse_extensions(fields.get(b"sec-websocket-extensions", ()))
+    except HeaderError as error:
+        return Reject(400, f"Malformed Sec-WebSocket-Extensions: {error}")
+    return Accept(accept_key(key), tuple(dict.fromkeys(subprotocols)), tuple(extensions))

@@ -1,0 +1,168 @@
+"""Which web pages may open a WebSocket (RFC 6455 section 10.2)."""
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from asgi_upgrade.headers import HeaderError, get_all, parse_host
+from asgi_upgrade.websocket.handshake import Reject
+
+logger = logging.getLogger("asgi_upgrade")
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_HTTP_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+# RFC 6454 section 7: scheme "://" host [":" port]. The scheme's form is that of RFC 3986 section 3.1.
+_match_origin = re.compile(rb"([A-Za-z][A-Za-z0-9+.\-]*)://(.*)", re.DOTALL).fullmatch
+# No more of a client's words than this goes into one log line.
+_LOGGED_LENGTH = 200
+
+
+class Origin(NamedTuple):
+    """Scheme, host and port (RFC 6454 section 4): lower case, default port filled in."""
+
+    scheme: str
+    host: str
+    port: int | None
+
+    def __str__(self) -> str:
+        """Return the origin as browsers write it, the port only where it is not the scheme's default."""
+        port = "" if self.port == _DEFAULT_PORTS.get(self.scheme) else f":{self.port}"
+        return f"{self.scheme}://{self.host}{port}"
+
+
+class OriginPolicy:
+    """Decides by its Origin field whether a WebSocket handshake is let in.
+
+    Browsers let any page open a WebSocket to any server, cookies included, and leave the decision to the server. By
+    default a page's origin must be the one it connects to: scheme, host and port of the request, as the scope's scheme
+    and the Host field give them. A request without an Origin field passes: it does not come from a browser.
+
+    Args:
+        allowed_origins: origins that are let in besides the same one, each as browsers send it:
+            ``"https://app.example.com"``, ``"http://localhost:5173"``. ``"https://*.example.com"`` lets in every
+            name below example.com, but not example.com itself. ``"null"`` lets in pages without an origin, which
+            any site can produce in a sandboxed frame. ``["*"]`` lets in every page. Default: none.
+
+    Raises:
+        ValueError: one of them has another form. Names ``allowed_origins``.
+    """
+
+    def __init__(self, allowed_origins: Sequence[str] = ()) -> None:
+        if isinstance(allowed_origins, (str, bytes)) or not all(isinstance(item, str) for item in allowed_origins):
+            raise ValueError("allowed_origins must be a list of strings")
+        patterns = list(allowed_origins)
+        self._allow_all = patterns == ["*"]
+        self._allow_null = "null" in patterns
+        self._origins: set[Origin] = set()
+        self._suffixes: list[Origin] = []
+        for pattern in patterns:
+            if pattern == "null" or self._allow_all:
+                continue
+            origin = _parse_pattern(pattern)
+            if origin.host.startswith("*"):
+                self._suffixes.append(origin._replace(host=origin.host[1:]))
+            else:
+                self._origins.add(origin)
+
+    def check(self, scope: Mapping[str, Any]) -> Reject | None:
+        """Return ``None`` if the handshake may go on, else a `Reject` with status 403.
+
+        Each refusal writes one line with level WARNING to the logger ``asgi_upgrade``. It names both sides of the
+        comparison and what would let the origin in. Never raises, whatever the headers contain.
+
+        Args:
+            scope: an ASGI ``http`` or ``websocket`` scope.
+        """
+        if self._allow_all:
+            return None
+        headers = scope.get("headers", ())
+        values = get_all(headers, b"origin")
+        if not values:
+            return None
+        requested = _get_requested(scope)
+        if len(values) == 1:
+            value = values[0].strip(b" \t")
+            if value == b"null":
+                if self._allow_null:
+                    return None
+            else:
+                origin = _parse_origin(value)
+                if origin is not None and (origin == requested or self._is_allowed(origin)):
+                    return None
+        _log_refusal(scope, values, requested)
+        return Reject(403, "This origin may not open a WebSocket here")
+
+    def _is_allowed(self, origin: Origin) -> bool:
+        if origin in self._origins:
+            return True
+        # The suffix starts with its dot: only whole labels stand before it, and at least one.
+        return any(
+            origin.host.endswith(suffix.host) and origin.host[0] != "." and origin._replace(host=suffix.host) == suffix
+            for suffix in self._suffixes
+        )
+
+
+def _parse_origin(value: bytes) -> Origin | None:
+    match = _match_origin(value)
+    if match is None:
+        return None
+    try:
+        host, port = parse_host(match[2])
+    except HeaderError:
+        return None
+    scheme = match[1].decode("ascii").lower()
+    return Origin(scheme, host, _DEFAULT_PORTS.get(scheme) if port is None else port)
+
+
+def _parse_pattern(pattern: str) -> Origin:
+    problem = f"allowed_origins: {pattern!r} is not an origin such as 'https://example.com' or 'https://*.example.com'"
+    if pattern == "*":
+        raise ValueError("allowed_origins: '*' lets in every origin and must stand alone")
+    origin = _parse_origin(pattern.encode()) if pattern.isascii() else None
+    if origin is None:
+        raise ValueError(f"{problem}: scheme, host and port only, as a browser sends them")
+    if origin.scheme in ("ws", "wss"):
+        raise ValueError(f"{problem}: the scheme is the page's, http or https")
+    if "*" in origin.host and (origin.host.rfind("*") != 0 or origin.host[1:2] != "." or len(origin.host) < 3):
+        raise ValueError(f"{problem}: '*' stands for the first labels of a name, whole ones")
+    return origin
+
+
+def _get_requested(scope: Mapping[str, Any]) -> Origin | None:
+    """Return the origin that the request is addressed to, ``None`` if its Host does not tell."""
+    hosts = get_all(scope.get("headers", ()), b"host")
+    if len(hosts) != 1:
+        return None
+    scheme = str(scope.get("scheme", "http")).lower()
+    scheme = _HTTP_SCHEMES.get(scheme, scheme)
+    try:
+        host, port = parse_host(hosts[0].strip(b" \t"))
+    except HeaderError:
+        return None
+    return Origin(scheme, host, _DEFAULT_PORTS.get(scheme) if port is None else port)
+
+
+def _log_refusal(scope: Mapping[str, Any], values: Sequence[bytes], requested: Origin | None) -> None:
+    origin = _parse_origin(values[0].strip(b" \t")) if len(values) == 1 else None
+    if len(values) > 1:
+        remedy = "the request has several Origin lines, which no browser sends"
+    elif values[0].strip(b" \t") == b"null":
+        remedy = "allowed_origins=['null'] would let in every page without an origin"
+    elif origin is None:
+        remedy = "this is not an origin, only allowed_origins=['*'] would let it in"
+    else:
+        remedy = f"allowed_origins=[{str(origin)!r}] would let it in"
+        if requested is not None and requested.host == origin.host and requested.scheme != origin.scheme:
+            remedy += "; behind a proxy that ends TLS, let it send X-Forwarded-Proto and the server trust it"
+        else:
+            remedy += "; behind a proxy, let it forward the client's Host"
+    sent = b", ".join(values).decode("latin-1")[:_LOGGED_LENGTH]
+    host = b", ".join(get_all(scope.get("headers", ()), b"host")).decode("latin-1")[:_LOGGED_LENGTH]
+    logger.warning(
+        "WebSocket handshake refused: Origin %a is not the requested %s (Host %a): %s",
+        sent,
+        "origin" if requested is None else requested,
+        host,
+        remedy,
+    )
