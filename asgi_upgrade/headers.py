@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
@@ -31,6 +32,9 @@ _replace_quoted_pairs = re.compile(r"\\(.)").sub
 _match_host = re.compile(
     rb"(?:\[([0-9A-Fa-f:.]+)\]|([\w\-.~!$&'()*+,;=]+(?:%[0-9A-Fa-f]{2}[\w\-.~!$&'()*+,;=]*)*))(?::([0-9]{0,5}))?"
 ).fullmatch
+
+# A server meets few different hosts and extension offers, so parsing remembers them; long values could fill the memory.
+_REMEMBERED_LENGTH = 128
 
 
 class HeaderError(ValueError):
@@ -69,18 +73,24 @@ def get_all(headers: RawHeaders, name: bytes) -> list[bytes]:
         headers: the header lines, names in any case.
         name: the name to look for, in lower case.
     """
-    return [value for key, value in headers if key == name or key.lower() == name]
+    return [value for key, value in headers if key.lower() == name]
 
 
-def group(headers: RawHeaders) -> dict[bytes, list[bytes]]:
-    """Return the values of all lines by lower-cased name, each in order."""
+def collect(headers: RawHeaders, names: frozenset[bytes]) -> dict[bytes, list[bytes]]:
+    """Return the values of all lines whose name is among ``names``, by name, each in order, in one pass.
+
+    Args:
+        headers: the header lines, names in any case.
+        names: the names to look for, in lower case.
+    """
     fields: dict[bytes, list[bytes]] = {}
     for name, value in headers:
         name = name.lower()
-        if name in fields:
-            fields[name].append(value)
-        else:
-            fields[name] = [value]
+        if name in names:
+            if name in fields:
+                fields[name].append(value)
+            else:
+                fields[name] = [value]
     return fields
 
 
@@ -132,7 +142,10 @@ def parse_extensions(lines: Iterable[bytes]) -> list[ExtensionOffer]:
         HeaderError: as `parse_list`, or an element is not an extension with parameters, or a quoted value is not a
             token once unquoted.
     """
-    return [_parse_extension(element) for element in parse_list(lines)]
+    return [
+        (_parse_known_extension if len(element) <= _REMEMBERED_LENGTH else _parse_extension)(element)
+        for element in parse_list(lines)
+    ]
 
 
 def parse_host(value: bytes) -> tuple[str, int | None]:
@@ -147,19 +160,7 @@ def parse_host(value: bytes) -> tuple[str, int | None]:
     Raises:
         HeaderError: the value has another form, or the port is above 65535.
     """
-    match = _match_host(value)
-    if match is None:
-        raise HeaderError("the host is malformed")
-    address, name, digits = match.groups()
-    port = int(digits) if digits else None
-    if port is not None and port > 65535:
-        raise HeaderError("the port is above 65535")
-    if address is None:
-        return name.decode("ascii").lower(), port
-    try:
-        return f"[{IPv6Address(address.decode('ascii')).compressed}]", port
-    except AddressValueError:
-        raise HeaderError("the host is not a valid IPv6 address") from None
+    return (_parse_known_host if len(value) <= _REMEMBERED_LENGTH else _parse_host)(value)
 
 
 def check_response_headers(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
@@ -220,3 +221,23 @@ def _parse_extension(element: str) -> ExtensionOffer:
         parameters.append((parameter, value))
         end = match.end()
     return ExtensionOffer(name, tuple(parameters))
+
+
+def _parse_host(value: bytes) -> tuple[str, int | None]:
+    match = _match_host(value)
+    if match is None:
+        raise HeaderError("the host is malformed")
+    address, name, digits = match.groups()
+    port = int(digits) if digits else None
+    if port is not None and port > 65535:
+        raise HeaderError("the port is above 65535")
+    if address is None:
+        return name.decode("ascii").lower(), port
+    try:
+        return f"[{IPv6Address(address.decode('ascii')).compressed}]", port
+    except AddressValueError:
+        raise HeaderError("the host is not a valid IPv6 address") from None
+
+
+_parse_known_extension = lru_cache(maxsize=64)(_parse_extension)
+_parse_known_host = lru_cache(maxsize=256)(_parse_host)

@@ -1,11 +1,12 @@
 """The protocols that a request offers to switch to (RFC 9110 section 7.8)."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from asgi_upgrade.headers import HeaderError, group, is_token, parse_list, parse_tokens
+from asgi_upgrade.headers import HeaderError, get_all, is_token, parse_list, parse_tokens
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,17 @@ class UpgradeOffer:
         """
         if scope.get("type") != "http" or scope.get("http_version") != "1.1":
             return None
-        fields = group(scope.get("headers", ()))
-        if b"upgrade" not in fields:
+        headers = scope.get("headers", ())
+        upgrade = get_all(headers, b"upgrade")
+        if not upgrade:
             return None
         try:
-            return cls.from_lines(fields[b"upgrade"], fields.get(b"connection", ()))
+            return cls.from_lines(upgrade, get_all(headers, b"connection"))
         except HeaderError:
             return None
 
     @classmethod
-    def from_lines(cls, upgrade: Iterable[bytes], connection: Iterable[bytes]) -> "UpgradeOffer | None":
+    def from_lines(cls, upgrade: Sequence[bytes], connection: Sequence[bytes]) -> "UpgradeOffer | None":
         """Return what an HTTP/1.1 request with these fields offers, ``None`` if it offers nothing.
 
         Args:
@@ -78,10 +80,10 @@ class UpgradeOffer:
         Raises:
             HeaderError: one of the two fields is malformed.
         """
-        # Section 7.8: the sender must list "upgrade" in Connection, so that the offer ends at the next hop.
-        if not any(token.lower() == "upgrade" for token in parse_tokens(connection)):
-            return None
-        protocols = tuple(_parse_protocol(element) for element in parse_list(upgrade))
+        if len(upgrade) == len(connection) == 1 and len(upgrade[0]) <= 64 and len(connection[0]) <= 64:
+            protocols = _parse_known_lines(upgrade[0], connection[0])
+        else:
+            protocols = _parse_lines(upgrade, connection)
         return cls(protocols) if protocols else None
 
     def find(self, protocol: str) -> OfferedProtocol | None:
@@ -113,6 +115,19 @@ def has_upgrade(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     else:
         return False
     return any(name == b"connection" and _lists_upgrade(value) for name, value in headers)
+
+
+def _parse_lines(upgrade: Iterable[bytes], connection: Iterable[bytes]) -> tuple[OfferedProtocol, ...]:
+    # Section 7.8: the sender must list "upgrade" in Connection, so that the offer ends at the next hop.
+    if "upgrade" not in [token.lower() for token in parse_tokens(connection)]:
+        return ()
+    return tuple([_parse_protocol(element) for element in parse_list(upgrade)])
+
+
+@lru_cache(maxsize=64)
+def _parse_known_lines(upgrade: bytes, connection: bytes) -> tuple[OfferedProtocol, ...]:
+    """Parse two short lines and remember them: few different ones exist in practice."""
+    return _parse_lines((upgrade,), (connection,))
 
 
 def _parse_protocol(element: str) -> OfferedProtocol:

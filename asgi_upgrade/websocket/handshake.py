@@ -12,7 +12,7 @@ from asgi_upgrade.headers import (
     HeaderError,
     RawHeaders,
     check_response_headers,
-    group,
+    collect,
     parse_extensions,
     parse_host,
     parse_tokens,
@@ -26,6 +26,17 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _is_key = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==").fullmatch
 _names_websocket = re.compile(rb"(?:^|,)[ \t]*websocket[ \t]*(?:,|\Z)", re.IGNORECASE).search
 
+_FIELDS = frozenset(
+    {
+        b"connection",
+        b"host",
+        b"sec-websocket-extensions",
+        b"sec-websocket-key",
+        b"sec-websocket-protocol",
+        b"sec-websocket-version",
+        b"upgrade",
+    }
+)
 # What the application may not add to a 101. RFC 9110 section 8.6 and RFC 9112 section 6.1 forbid to frame a body there.
 _RESERVED = frozenset({b"upgrade", b"connection", b"content-length", b"transfer-encoding", b"trailer"})
 
@@ -138,7 +149,7 @@ def negotiate(scope: Mapping[str, Any]) -> Accept | Reject | None:
     """
     if scope.get("type") != "http" or scope.get("http_version") != "1.1":
         return None
-    fields = group(scope.get("headers", ()))
+    fields = collect(scope.get("headers", ()), _FIELDS)
     if b"upgrade" not in fields:
         return None
     upgrade = fields[b"upgrade"]

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from asgi_upgrade.headers import HeaderError, get_all, parse_host
+from asgi_upgrade.headers import HeaderError, collect, parse_host
 from asgi_upgrade.websocket.handshake import Reject
 
 logger = logging.getLogger("asgi_upgrade")
@@ -14,6 +14,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HTTP_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 # RFC 6454 section 7: scheme "://" host [":" port]. The scheme's form is that of RFC 3986 section 3.1.
 _match_origin = re.compile(rb"([A-Za-z][A-Za-z0-9+.\-]*)://(.*)", re.DOTALL).fullmatch
+_FIELDS = frozenset({b"host", b"origin"})
 # No more of a client's words than this goes into one log line.
 _LOGGED_LENGTH = 200
 
@@ -76,11 +77,12 @@ class OriginPolicy:
         """
         if self._allow_all:
             return None
-        headers = scope.get("headers", ())
-        values = get_all(headers, b"origin")
+        fields = collect(scope.get("headers", ()), _FIELDS)
+        values = fields.get(b"origin")
         if not values:
             return None
-        requested = _get_requested(scope)
+        hosts = fields.get(b"host", [])
+        requested = _get_requested(str(scope.get("scheme", "http")), hosts)
         if len(values) == 1:
             value = values[0].strip(b" \t")
             if value == b"null":
@@ -90,7 +92,7 @@ class OriginPolicy:
                 origin = _parse_origin(value)
                 if origin is not None and (origin == requested or self._is_allowed(origin)):
                     return None
-        _log_refusal(scope, values, requested)
+        _log_refusal(values, hosts, requested)
         return Reject(403, "This origin may not open a WebSocket here")
 
     def _is_allowed(self, origin: Origin) -> bool:
@@ -129,12 +131,11 @@ def _parse_pattern(pattern: str) -> Origin:
     return origin
 
 
-def _get_requested(scope: Mapping[str, Any]) -> Origin | None:
+def _get_requested(scheme: str, hosts: Sequence[bytes]) -> Origin | None:
     """Return the origin that the request is addressed to, ``None`` if its Host does not tell."""
-    hosts = get_all(scope.get("headers", ()), b"host")
     if len(hosts) != 1:
         return None
-    scheme = str(scope.get("scheme", "http")).lower()
+    scheme = scheme.lower()
     scheme = _HTTP_SCHEMES.get(scheme, scheme)
     try:
         host, port = parse_host(hosts[0].strip(b" \t"))
@@ -143,7 +144,7 @@ def _get_requested(scope: Mapping[str, Any]) -> Origin | None:
     return Origin(scheme, host, _DEFAULT_PORTS.get(scheme) if port is None else port)
 
 
-def _log_refusal(scope: Mapping[str, Any], values: Sequence[bytes], requested: Origin | None) -> None:
+def _log_refusal(values: Sequence[bytes], hosts: Sequence[bytes], requested: Origin | None) -> None:
     origin = _parse_origin(values[0].strip(b" \t")) if len(values) == 1 else None
     if len(values) > 1:
         remedy = "the request has several Origin lines, which no browser sends"
@@ -158,7 +159,7 @@ def _log_refusal(scope: Mapping[str, Any], values: Sequence[bytes], requested: O
         else:
             remedy += "; behind a proxy, let it forward the client's Host"
     sent = b", ".join(values).decode("latin-1")[:_LOGGED_LENGTH]
-    host = b", ".join(get_all(scope.get("headers", ()), b"host")).decode("latin-1")[:_LOGGED_LENGTH]
+    host = b", ".join(hosts).decode("latin-1")[:_LOGGED_LENGTH]
     logger.warning(
         "WebSocket handshake refused: Origin %a is not the requested %s (Host %a): %s",
         sent,
