@@ -1,0 +1,56 @@
+"""The ASGI extension ``http.upgrade``: the contract between a server and an application.
+
+A server that can hand this very connection to another protocol puts an entry into the scope of the request::
+
+    scope["extensions"]["http.upgrade"] = {"version": "1.0", "connect": connect}
+
+The entry is there only where the request is HTTP/1.1 and carries ``Connection: upgrade`` and ``Upgrade`` (RFC 9110 §7.8).
+The application calls ``connect(protocol, headers)`` and then sends ``http.response.start`` with status 101. If that
+message reaches the server, the server writes the 101, gives the transport to ``protocol`` and the connection is no
+longer HTTP. Any other status leaves the connection as it was. ``docs/extension.md`` has the whole specification.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Protocol, TypedDict
+
+__all__ = ["EXTENSION", "VERSION", "Connect", "UpgradeExtension", "get_extension"]
+
+EXTENSION = "http.upgrade"
+VERSION = "1.0"
+
+
+class Connect(Protocol):
+    """Names the protocol that shall own the connection once the 101 has left the server."""
+
+    def __call__(
+        self, protocol: asyncio.BaseProtocol, headers: list[tuple[bytes, bytes]]
+    ) -> asyncio.Future[bool]:
+        """Announce ``protocol``; the application sends the 101 afterwards.
+
+        Args:
+            protocol: Gets ``connection_made(transport)``, then the bytes that followed the request, then everything
+                else a transport tells its protocol. On shutdown the server calls its ``shutdown()``, if it has one.
+            headers: What the 101 must carry unchanged, ``Upgrade`` among it. Whatever stands between the application
+                and the server may add headers to the 101, but can neither remove nor change these.
+
+        Returns:
+            A future: ``True`` once ``protocol`` owns the connection, ``False`` if it never will, because another
+            response was sent or the client has gone. Cancelling it withdraws the announcement.
+        """
+        ...  # pragma: no cover
+
+
+class UpgradeExtension(TypedDict):
+    """The value of ``scope["extensions"]["http.upgrade"]``."""
+
+    version: str
+    connect: Connect
+
+
+def get_extension(scope: Mapping[str, Any]) -> UpgradeExtension | None:
+    """Return the extension's entry in ``scope``, or ``None`` where the server cannot switch this request."""
+    extensions = scope.get("extensions")
+    return extensions.get(EXTENSION) if extensions else None

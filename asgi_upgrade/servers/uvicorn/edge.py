@@ -1,0 +1,248 @@
+"""The extension ``http.upgrade`` for uvicorn's protocols: what they have in common.
+
+Each request that offers an upgrade is served through a `Switch`. If a 101 reaches it, the switch writes it and gives
+the transport away; otherwise the request is answered as any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from starlette.types import Message, Receive, Scope, Send
+from uvicorn.protocols.utils import get_client_addr, get_path_with_query_string
+
+from asgi_upgrade.extension import EXTENSION, VERSION, Connect
+from asgi_upgrade.headers import check_response_headers
+
+__all__ = ["HOLD_LIMIT", "Switch", "UpgradingProtocol", "has_body", "request_head"]
+
+# Bytes that may arrive behind a request that is being answered before reading pauses.
+HOLD_LIMIT = 64 * 1024
+
+# What describes a body, or this hop, says nothing about the protocol that comes next (RFC 9110 §15.2.2, §8).
+_NOT_IN_101 = frozenset(
+    (
+        b"connection",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"etag",
+        b"keep-alive",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    )
+)
+
+
+class UpgradingProtocol:
+    """Mixed into uvicorn's HTTP protocols, in front of them.
+
+    Attributes:
+        plain_app: What uvicorn calls for a request; ``app`` is what it calls for the next one.
+        stopping: uvicorn has begun to shut down.
+    """
+
+    # Set by uvicorn's protocols, which have no common base class.
+    app: Any
+    connections: set[Any]
+    flow: Any
+    loop: asyncio.AbstractEventLoop
+    server_state: Any
+    transport: asyncio.Transport
+
+    stopping = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.plain_app = self.app
+
+    def shutdown(self) -> None:
+        self.stopping = True
+        super().shutdown()  # type: ignore[misc]
+
+    def release(self) -> bytes:
+        """Stop to be the protocol of this connection; return what has arrived behind the request."""
+        raise NotImplementedError
+
+    async def serve_offer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Stand between uvicorn and the application for one request that offers an upgrade."""
+        if scope["http_version"] != "1.1":
+            # RFC 9110 §7.8: an Upgrade field in an HTTP/1.0 request is ignored.
+            await self.plain_app(scope, receive, send)
+            return
+        switch = Switch(self, send.__self__)  # type: ignore[attr-defined]
+        scope.setdefault("extensions", {})[EXTENSION] = {"version": VERSION, "connect": switch.connect()}
+        try:
+            await self.plain_app(scope, switch.receive, switch.send)
+        finally:
+            switch.end()
+
+
+class Switch:
+    """One request that offers an upgrade, until its connection is closed or its response sent."""
+
+    def __init__(self, http: UpgradingProtocol, cycle: Any) -> None:
+        self._http = http
+        self._cycle = cycle
+        self._transport = http.transport
+        self._connections = http.connections
+        self._protocol: Any = None
+        self._essential: list[tuple[bytes, bytes]] = []
+        self._switched: asyncio.Future[bool] | None = None
+        self._started = False
+        self._discard = False  # nothing that is sent from now on reaches the wire
+        self._done = False  # the connection belongs to the new protocol
+        self._ended = asyncio.Event()
+
+    def connect(self) -> Connect:
+        """The extension's ``connect``: a function, because those survive a deep copy of the scope."""
+
+        def connect(protocol: asyncio.BaseProtocol, headers: list[tuple[bytes, bytes]]) -> asyncio.Future[bool]:
+            self._withdraw()
+            self._protocol = protocol
+            self._essential = check_response_headers(headers)
+            self._switched = self._http.loop.create_future()
+            if self._started or self._cycle.disconnected:
+                self._switched.set_result(False)
+            return self._switched
+
+        return connect
+
+    async def receive(self) -> Message:
+        if not self._done:
+            message: Message = await self._cycle.receive()
+            if not self._done:
+                return message
+        await self._ended.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        if self._discard:
+            return
+        if message["type"] == "http.response.start" and not self._started:
+            self._started = True
+            if message["status"] == 101:
+                self._discard = True
+                if not await self._switch(message):
+                    await self._refuse()
+                return
+            self._withdraw()
+        await self._cycle.send(message)
+
+    def shutdown(self) -> None:
+        """uvicorn stops: it calls this for each of its connections."""
+        shutdown = getattr(self._protocol, "shutdown", None)
+        if shutdown is not None:
+            shutdown()
+        else:
+            self._transport.close()
+
+    def end(self) -> None:
+        """The application has returned, and with it whatever it did with the connection has ended."""
+        self._withdraw()
+        if self._done:
+            self._connections.discard(self)
+            self._transport.close()
+            self._cycle.disconnected = True
+            self._cycle.message_event.set()
+            self._ended.set()
+
+    def _withdraw(self) -> None:
+        if self._switched is not None and not self._switched.done():
+            self._switched.set_result(False)
+
+    async def _switch(self, message: Message) -> bool:
+        """Answer with the 101 and give the connection away. ``False`` if there is nothing to give it to."""
+        cycle, http, switched = self._cycle, self._http, self._switched
+        if switched is None:
+            return False
+        while cycle.more_body and not cycle.disconnected:
+            # RFC 9110 §7.8: the new protocol begins behind the request, and its body is part of it.
+            await cycle.receive()
+        if http.flow.write_paused and not cycle.disconnected:
+            await http.flow.drain()
+        if switched.done():
+            return bool(cycle.disconnected)
+        if cycle.disconnected or self._transport.is_closing():
+            self._withdraw()
+            return True
+
+        if cycle.access_log:
+            scope = cycle.scope
+            cycle.access_logger.info(
+                '%s - "%s %s HTTP/%s" %d',
+                get_client_addr(scope),
+                scope["method"],
+                get_path_with_query_string(scope),
+                scope["http_version"],
+                101,
+            )
+        self._transport.write(self._render(message.get("headers", ())))
+        cycle.response_started = cycle.response_complete = True
+        http.server_state.total_requests += 1
+        early = http.release()
+        self._done = True
+        self._connections.discard(http)
+        self._connections.add(self)
+        self._transport.set_protocol(self._protocol)
+        self._protocol.connection_made(self._transport)
+        http.flow.resume_reading()
+        if early:
+            _replay(self._protocol, early)
+        if http.stopping:
+            self.shutdown()
+        switched.set_result(True)
+        return True
+
+    def _render(self, headers: Any) -> bytes:
+        essential = self._essential
+        kept = {name for name, _ in essential} | _NOT_IN_101
+        lines = [b"HTTP/1.1 101 Switching Protocols"]
+        for name, value in (
+            *self._cycle.default_headers,
+            (b"connection", b"Upgrade"),
+            *(field for field in essential if field[0] != b"connection"),
+            *(
+                field
+                for field in check_response_headers(headers)
+                if field[0] not in kept and not field[0].startswith(b"sec-websocket-")
+            ),
+        ):
+            lines.append(name + b": " + value)
+        return b"\r\n".join(lines) + b"\r\n\r\n"
+
+    async def _refuse(self) -> None:
+        """A 101 that nobody announced, or that came too late, cannot go out."""
+        text = b"The connection could not be switched to another protocol.\n"
+        headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(text)).encode())]
+        await self._cycle.send({"type": "http.response.start", "status": 500, "headers": headers})
+        await self._cycle.send({"type": "http.response.body", "body": text, "more_body": False})
+
+
+def _replay(protocol: Any, data: bytes) -> None:
+    if not isinstance(protocol, asyncio.BufferedProtocol):
+        protocol.data_received(data)
+        return
+    while data:
+        buffer = memoryview(protocol.get_buffer(len(data))).cast("B")
+        size = min(len(buffer), len(data))
+        buffer[:size] = data[:size]
+        protocol.buffer_updated(size)
+        data = data[size:]
+
+
+def has_body(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Tell whether a request with these lower-case fields has a body to wait for (RFC 9112 §6.3)."""
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value.strip(b" \t0") != b"")
+        for name, value in headers
+    )
+
+
+def request_head(method: bytes, target: bytes, version: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
+    """The head of a request that one parser has read, for another."""
+    lines = [method + b" " + target + b" HTTP/" + version]
+    lines += [name + b": " + value for name, value in headers]
+    return b"\r\n".join(lines) + b"\r\n\r\n"

@@ -1,0 +1,105 @@
+"""uvicorn's httptools protocol with ``http.upgrade``.
+
+httptools stops at the end of the head of a request that offers an upgrade, and tells where that is. A request without
+a body is whole then, and is served here: what follows is held back until it is answered. httptools would never
+deliver the body of one that has a body, so h11 reads that request instead.
+"""
+
+from __future__ import annotations
+
+import httptools
+from uvicorn.protocols.http import httptools_impl
+
+from asgi_upgrade.servers.uvicorn.edge import HOLD_LIMIT, UpgradingProtocol, has_body, request_head
+from asgi_upgrade.servers.uvicorn.h11 import borrow
+
+__all__ = ["HttpToolsProtocol"]
+
+
+class HttpToolsProtocol(UpgradingProtocol, httptools_impl.HttpToolsProtocol):
+    """An HTTP/1.1 connection read by httptools."""
+
+    _held: bytes | None = None  # what arrived behind an offer that has not been answered
+    _head: bytes | None = None  # that offer, if h11 shall read it
+    _serving_offer = False
+
+    def _should_upgrade(self) -> bool:
+        # uvicorn asks in each callback of a request that offers an upgrade, and leaves it alone if we say yes; then
+        # the parser stops, and `_offer_arrived` decides. CONNECT also stops the parser, but is not an upgrade.
+        return not self._serving_offer and self.parser.get_method() != b"CONNECT"
+
+    def data_received(self, data: bytes) -> None:
+        if self._held is not None:
+            self._held += data
+            if len(self._held) > HOLD_LIMIT:
+                self.flow.pause_reading()
+            return
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._refuse()
+        except httptools.HttpParserUpgrade as upgrade:
+            if self.parser.get_method() == b"CONNECT":
+                self._unsupported_upgrade_warning()
+            else:
+                self._offer_arrived(data[upgrade.args[0] :])
+
+    def _refuse(self) -> None:
+        message = "Invalid HTTP request received."
+        self.logger.warning(message)
+        self.send_400_response(message)
+
+    def _offer_arrived(self, rest: bytes) -> None:
+        if has_body(self.headers):
+            head = request_head(
+                self.parser.get_method(), self.url, self.parser.get_http_version().encode(), self.headers
+            )
+            if self.cycle is None or self.cycle.response_complete:
+                borrow(self, head + rest)
+            else:
+                self._head = head
+                self._held = rest
+            return
+        self._held = rest
+        self._serving_offer = True
+        self.app = self.serve_offer
+        try:
+            self.on_headers_complete()
+            self.on_message_complete()
+        except httptools.HttpParserError:
+            self._refuse()
+        finally:
+            self.app = self.plain_app
+            self._serving_offer = False
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._held is None or not self.cycle.response_complete or self.transport.is_closing():
+            return
+        held, head = self._held, self._head
+        self._held = self._head = None
+        if head is not None:
+            borrow(self, head + held)
+        else:
+            self._start_parser()
+            if held:
+                self.data_received(held)
+
+    def _start_parser(self) -> None:
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+
+    def take_back(self) -> None:
+        """Read the connection again after h11 did."""
+        self._start_parser()
+        self.connections.add(self)
+        self.transport.set_protocol(self)
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def release(self) -> bytes:
+        self._unset_keepalive_if_required()
+        held = self._held or b""
+        self._held = None
+        del self.parser
+        return held

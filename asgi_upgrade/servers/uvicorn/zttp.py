@@ -1,0 +1,98 @@
+"""uvicorn's zttp protocol with ``http.upgrade``.
+
+zttp does not give back what it was fed behind a request, so it is never fed more than that: data is cut behind each
+empty line, where heads end, and what follows a request is held back until it is answered. A request that offers an
+upgrade and has a body is read by h11, because only its parser knows where the body ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import zttp
+from uvicorn.protocols.http import auto_zttp_impl, zttp_impl
+from uvicorn.protocols.http.zttp_h2_impl import ZttpH2Protocol
+
+from asgi_upgrade.offer import has_upgrade
+from asgi_upgrade.servers.uvicorn.edge import HOLD_LIMIT, UpgradingProtocol, has_body, request_head
+from asgi_upgrade.servers.uvicorn.h11 import borrow
+
+__all__ = ["AutoZttpProtocol", "ZttpProtocol"]
+
+_HEAD_END = b"\r\n\r\n"
+
+
+class ZttpProtocol(UpgradingProtocol, zttp_impl.ZttpProtocol):
+    """An HTTP/1.1 connection read by zttp."""
+
+    _held = b""  # what arrived behind a request that has not been answered
+    _tail = b""  # the last three bytes fed, which may be the start of an empty line
+    _head: bytes | None = None  # an offer that h11 shall read
+
+    def _should_upgrade(self) -> bool:
+        # uvicorn asks this about each request, right before it looks up the application to call.
+        offer = has_upgrade(self.headers)
+        self.app = self.serve_offer if offer else self.plain_app
+        return offer and has_body(self.headers)
+
+    def handle_websocket_upgrade(self, event: zttp.Request) -> None:
+        # Not only WebSocket: whatever `_should_upgrade` says yes to comes here.
+        self._head = request_head(event.method, event.target, event.http_version, self.headers)
+
+    def data_received(self, data: bytes) -> None:
+        self._held += data
+        self._feed_held()
+        if len(self._held) > HOLD_LIMIT:
+            self.flow.pause_reading()
+
+    def _feed_held(self) -> None:
+        while self._held and not self._is_answering() and not self.transport.is_closing():
+            end = (self._tail + self._held).find(_HEAD_END)
+            end = len(self._held) if end < 0 else end + len(_HEAD_END) - len(self._tail)
+            piece = self._held[:end]
+            self._held = self._held[end:]
+            self._tail = (self._tail + piece)[-3:]
+            super().data_received(piece)
+            self._lend()
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
+
+    def _lend(self) -> None:
+        if self._head is not None:
+            data = self._head + self._held
+            self._head = None
+            self._held = b""
+            borrow(self, data)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._lend()
+        self._feed_held()
+
+    def take_back(self) -> None:
+        """Read the connection again after h11 did."""
+        self.conn = zttp.Connection(zttp.SERVER)
+        self._tail = b""
+        self.connections.add(self)
+        self.transport.set_protocol(self)
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def release(self) -> bytes:
+        self._unset_keepalive_if_required()
+        held = self._held
+        self._held = b""
+        del self.conn, self.cycle.conn
+        return held
+
+
+class AutoZttpProtocol(auto_zttp_impl.AutoZttpProtocol, UpgradingProtocol):
+    """HTTP/1.1 or HTTP/2, decided by ALPN or by the first bytes; upgrades belong to HTTP/1.1."""
+
+    def _switch(self, http2: bool, initial_data: bytes = b"") -> None:
+        protocol_class: type[asyncio.Protocol] = ZttpH2Protocol if http2 else ZttpProtocol
+        protocol = protocol_class(self.config, self.server_state, self.app_state, self.loop)  # type: ignore[call-arg]
+        self.transport.set_protocol(protocol)
+        protocol.connection_made(self.transport)
+        if initial_data:
+            protocol.data_received(initial_data)

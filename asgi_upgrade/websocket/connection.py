@@ -1,0 +1,367 @@
+"""The server's side of one WebSocket connection: bytes in, events out; messages in, bytes out (RFC 6455 §5 to §7).
+
+No I/O and no clock: `protocol.py` has both. Whatever bytes arrive, `Connection.receive_data` gives events and at the
+end one `Ending`; it never raises.
+"""
+
+from __future__ import annotations
+
+import codecs
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from asgi_upgrade.websocket.deflate import Deflate, DeflateError, InflatedTooLarge
+from asgi_upgrade.websocket.frames import (
+    FIN,
+    MASK,
+    RSV1,
+    CloseCode,
+    Opcode,
+    apply_mask,
+    encode_close,
+    encode_header,
+    is_valid_close_code,
+)
+
+__all__ = ["Connection", "Ending", "Event"]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Nothing more will be received.
+
+    Attributes:
+        code: The close code the peer sent (1005 if its close frame had none), or the one it must be told.
+        reason: The peer's reason, or what it did wrong.
+        failed: The peer broke a rule or exceeded a limit; ``False`` if it sent a close frame.
+    """
+
+    code: int
+    reason: str
+    failed: bool
+
+
+Event: TypeAlias = "str | bytes | Ending"
+"""A text message, a binary message, or the end."""
+
+
+class _Failure(Exception):
+    """The peer broke a rule; carries the close code it deserves (RFC 6455 §7.1.7)."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        self.code = code
+        self.reason = reason
+
+
+_TEXT = FIN | Opcode.TEXT
+_BINARY = FIN | Opcode.BINARY
+_SHORT_TEXT_HEADERS = [encode_header(_TEXT, size) for size in range(126)]
+_SHORT_BINARY_HEADERS = [encode_header(_BINARY, size) for size in range(126)]
+_Utf8Decoder = codecs.getincrementaldecoder("utf-8")
+
+
+class Connection:
+    """State of a connection between the 101 and the last close frame.
+
+    Args:
+        max_message_size: Longest message accepted, in bytes, after inflating. A longer one ends with 1009.
+        max_message_frames: Most frames one message may come in. More end with 1008.
+        deflate: The permessage-deflate codec that was agreed on, if any.
+
+    Attributes:
+        outgoing: Encoded pieces that have not been taken yet, in order.
+        outgoing_size: Their length in bytes.
+        close_sent: Our close frame is among what was encoded; nothing may follow it (RFC 6455 §5.5.1).
+        ended: `receive_data` has given its `Ending`; what else arrives is ignored.
+        last_pong: Payload of the newest pong.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_compressed",
+        "_decoder",
+        "_deflate",
+        "_final",
+        "_frames",
+        "_mask",
+        "_max_frames",
+        "_max_size",
+        "_opcode",
+        "_pending",
+        "_remaining",
+        "_size",
+        "close_sent",
+        "ended",
+        "last_pong",
+        "outgoing",
+        "outgoing_size",
+    )
+
+    def __init__(self, *, max_message_size: int, max_message_frames: int, deflate: Deflate | None = None) -> None:
+        self._max_size = max_message_size
+        self._max_frames = max_message_frames
+        self._deflate = deflate
+        # Start of a frame whose header, or whose control payload, has not arrived whole.
+        self._pending = b""
+        # The data frame that has not arrived whole.
+        self._remaining = 0
+        self._mask = b""
+        self._final = False
+        # The message it belongs to: opcode 0 stands for none.
+        self._opcode = 0
+        self._compressed = False
+        self._frames = 0
+        self._size = 0
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self._buffer: bytearray | None = None
+
+        self.outgoing: list[bytes] = []
+        self.outgoing_size = 0
+        self.close_sent = False
+        self.ended = False
+        self.last_pong: bytes | None = None
+
+    # Receiving
+
+    def receive_data(self, data: bytes) -> list[Event]:
+        """Take bytes from the wire, cut anywhere; return what they complete, in order. Pongs go to `outgoing`."""
+        events: list[Event] = []
+        if self.ended:
+            return events
+        position = 0
+        max_size = self._max_size
+        try:
+            if self._pending:
+                data = self._pending + data
+                self._pending = b""
+            end = len(data)
+            if self._remaining:
+                position = self._read_payload(data, 0, end, events)
+            while end - position >= 2:
+                # What nearly all frames are: a whole short message. The general way is `_read_frame`.
+                first = data[position]
+                if (first == _BINARY or first == _TEXT) and not self._opcode:
+                    size = data[position + 1] - MASK
+                    start = position + 6
+                    if size >= 126:
+                        if size == 126 and end - position >= 8:
+                            size = data[position + 2] << 8 | data[position + 3]
+                            start = position + 8
+                            if size < 126:
+                                size = -1
+                        else:
+                            size = -1
+                    stop = start + size
+                    if 0 <= size <= max_size and stop <= end:
+                        payload = apply_mask(data[start:stop], data[start - 4 : start])
+                        events.append(payload if first == _BINARY else payload.decode())
+                        position = stop
+                        continue
+                following = self._read_frame(data, position, end, events)
+                if following < 0:
+                    break
+                position = following
+                if self.ended:
+                    return events
+            if position < end:
+                self._pending = data[position:]
+        except _Failure as failure:
+            self._fail(failure.code, failure.reason, events)
+        except UnicodeDecodeError:
+            self._fail(CloseCode.INVALID_DATA, "text is not valid UTF-8", events)
+        except DeflateError as error:
+            self._fail(CloseCode.INVALID_DATA, str(error), events)
+        except InflatedTooLarge:
+            self._fail(CloseCode.MESSAGE_TOO_BIG, f"message is longer than {self._max_size} bytes", events)
+        return events
+
+    def _fail(self, code: int, reason: str, events: list[Event]) -> None:
+        self._end(Ending(int(code), reason, failed=True), events)
+
+    def _end(self, ending: Ending, events: list[Event]) -> None:
+        self.ended = True
+        self._buffer = self._decoder = None
+        self._pending = b""
+        events.append(ending)
+
+    def _read_frame(self, data: bytes, position: int, end: int, events: list[Event]) -> int:
+        """Read the frame at ``position``; return where the next one starts, or -1 if more bytes are needed first.
+
+        Every rule is checked as soon as the bytes it concerns are there.
+        """
+        first = data[position]
+        second = data[position + 1]
+        opcode = first & 0x0F
+        if first & 0x70 and not (
+            # RFC 7692 §6.1: RSV1 marks the first frame of a compressed message, and nothing else.
+            first & 0x70 == RSV1 and self._deflate is not None and (opcode == Opcode.TEXT or opcode == Opcode.BINARY)
+        ):
+            raise _Failure(CloseCode.PROTOCOL_ERROR, "reserved bit set")
+        if 2 < opcode < 8 or opcode > 10:
+            raise _Failure(CloseCode.PROTOCOL_ERROR, f"unknown opcode {opcode}")
+        if not second & MASK:
+            raise _Failure(CloseCode.PROTOCOL_ERROR, "frame is not masked")
+        size = second & 0x7F
+
+        if opcode & 0x8:
+            if not first & FIN:
+                raise _Failure(CloseCode.PROTOCOL_ERROR, "control frame is fragmented")
+            if size > 125:
+                raise _Failure(CloseCode.PROTOCOL_ERROR, "control frame is longer than 125 bytes")
+            start = position + 6
+            stop = start + size
+            if stop > end:
+                return -1
+            self._read_control(opcode, apply_mask(data[start:stop], data[start - 4 : start]), events)
+            return stop
+
+        if opcode == Opcode.CONTINUATION:
+            if not self._opcode:
+                raise _Failure(CloseCode.PROTOCOL_ERROR, "continuation frame without a message to continue")
+        elif self._opcode:
+            raise _Failure(CloseCode.PROTOCOL_ERROR, "new message before the last one was finished")
+
+        start = position + 2
+        if size == 126:
+            start = position + 4
+            if start > end:
+                return -1
+            size = int.from_bytes(data[position + 2 : start], "big")
+            if size < 126:
+                raise _Failure(CloseCode.PROTOCOL_ERROR, "length is not in its shortest form")
+        elif size == 127:
+            start = position + 10
+            if start > end:
+                return -1
+            size = int.from_bytes(data[position + 2 : start], "big")
+            if size < 65536:
+                raise _Failure(CloseCode.PROTOCOL_ERROR, "length is not in its shortest form")
+            if size >> 63:
+                raise _Failure(CloseCode.PROTOCOL_ERROR, "length has its top bit set")
+
+        compressed = self._compressed if opcode == Opcode.CONTINUATION else bool(first & RSV1)
+        so_far = self._size if opcode == Opcode.CONTINUATION else 0
+        if not compressed and so_far + size > self._max_size:
+            raise _Failure(CloseCode.MESSAGE_TOO_BIG, f"message is longer than {self._max_size} bytes")
+        if start + 4 > end:
+            return -1
+
+        if opcode == Opcode.CONTINUATION:
+            self._frames += 1
+            if self._frames > self._max_frames:
+                raise _Failure(CloseCode.POLICY_VIOLATION, f"message has more than {self._max_frames} frames")
+        else:
+            self._opcode = opcode
+            self._compressed = compressed
+            self._frames = 1
+        self._size = so_far if compressed else so_far + size
+        self._final = bool(first & FIN)
+        self._mask = data[start : start + 4]
+        self._remaining = size
+        return self._read_payload(data, start + 4, end, events)
+
+    def _read_payload(self, data: bytes, position: int, end: int, events: list[Event]) -> int:
+        """Take what has arrived of the current data frame's payload; return where it stops."""
+        stop = min(position + self._remaining, end)
+        taken = stop - position
+        if taken or not self._remaining:
+            self._remaining -= taken
+            mask = self._mask
+            piece = apply_mask(data[position:stop], mask)
+            if self._remaining and taken & 3:
+                self._mask = mask[taken & 3 :] + mask[: taken & 3]
+            self._add_to_message(piece, self._final and not self._remaining, events)
+        return stop
+
+    def _add_to_message(self, piece: bytes, last: bool, events: list[Event]) -> None:
+        if self._compressed:
+            assert self._deflate is not None
+            piece = self._deflate.decompress(piece, last, self._max_size - self._size)
+            self._size += len(piece)
+        text = self._opcode == Opcode.TEXT
+        if last and self._buffer is None:
+            events.append(piece.decode() if text else piece)
+            self._opcode = 0
+            return
+        if text:
+            # RFC 6455 §8.1: the connection fails at the first byte that cannot be UTF-8, not at the message's end.
+            if self._decoder is None:
+                self._decoder = _Utf8Decoder()
+            self._decoder.decode(piece, last)
+        if self._buffer is None:
+            self._buffer = bytearray(piece)
+        else:
+            self._buffer += piece
+        if last:
+            events.append(self._buffer.decode() if text else bytes(self._buffer))
+            self._buffer = self._decoder = None
+            self._opcode = 0
+
+    def _read_control(self, opcode: int, payload: bytes, events: list[Event]) -> None:
+        if opcode == Opcode.PING:
+            if not self.close_sent:
+                self.outgoing.append(bytes((FIN | Opcode.PONG, len(payload))) + payload)
+                self.outgoing_size += 2 + len(payload)
+        elif opcode == Opcode.PONG:
+            self.last_pong = payload
+        elif not payload:
+            self._end(Ending(CloseCode.NO_STATUS, "", failed=False), events)
+        elif len(payload) == 1:
+            raise _Failure(CloseCode.PROTOCOL_ERROR, "close frame with half a code")
+        else:
+            code = int.from_bytes(payload[:2], "big")
+            if not is_valid_close_code(code):
+                raise _Failure(CloseCode.PROTOCOL_ERROR, f"close code {code} may not be sent")
+            self._end(Ending(code, payload[2:].decode(), failed=False), events)
+
+    # Sending: the caller checks `close_sent` first
+
+    def send_text(self, text: str) -> None:
+        """Encode a text message. Raises `UnicodeEncodeError` for surrogates, with nothing encoded."""
+        payload = text.encode()
+        size = len(payload)
+        if size > 125 or self._deflate is not None:
+            self._send_message(_TEXT, payload)
+            return
+        self.outgoing.append(_SHORT_TEXT_HEADERS[size] + payload)
+        self.outgoing_size += size + 2
+
+    def send_bytes(self, payload: bytes) -> None:
+        """Encode a binary message."""
+        size = len(payload)
+        if size > 125 or self._deflate is not None:
+            # A buffer that the application may change later is copied: it goes out after the call has returned.
+            self._send_message(_BINARY, payload if type(payload) is bytes else bytes(payload))
+            return
+        self.outgoing.append(_SHORT_BINARY_HEADERS[size] + payload)
+        self.outgoing_size += size + 2
+
+    def _send_message(self, first_byte: int, payload: bytes) -> None:
+        deflate = self._deflate
+        if deflate is not None and len(payload) >= deflate.threshold:
+            payload = deflate.compress(payload)
+            first_byte |= RSV1
+        header = encode_header(first_byte, len(payload))
+        self.outgoing.append(header)
+        self.outgoing.append(payload)
+        self.outgoing_size += len(header) + len(payload)
+
+    def send_ping(self, payload: bytes) -> None:
+        """Encode a ping of at most 125 bytes."""
+        self.outgoing.append(bytes((FIN | Opcode.PING, len(payload))) + payload)
+        self.outgoing_size += 2 + len(payload)
+
+    def send_close(self, code: int, reason: str = "") -> None:
+        """Encode the close frame, once: further calls do nothing. Raises `ValueError` for a code that may not be sent."""
+        if not self.close_sent:
+            frame = encode_close(code, reason)
+            self.close_sent = True
+            self.outgoing.append(frame)
+            self.outgoing_size += len(frame)
+
+    def take_outgoing(self) -> list[bytes]:
+        """Return what has been encoded, in order, and forget it."""
+        outgoing = self.outgoing
+        self.outgoing = []
+        self.outgoing_size = 0
+        return outgoing

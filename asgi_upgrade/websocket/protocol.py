@@ -1,0 +1,439 @@
+"""Ties a transport to the state machine and to ASGI's ``receive`` and ``send``: queues, flow control, times.
+
+What the application sends within one turn of the event loop leaves in one write: uvloop makes a system call of each
+``transport.write``, and that call costs more than everything else here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from typing import Any, cast
+
+from starlette.types import Message
+
+from asgi_upgrade.websocket.connection import Connection, Ending
+from asgi_upgrade.websocket.frames import CloseCode
+from asgi_upgrade.websocket.settings import WebSocketSettings
+
+__all__ = ["ClientDisconnected", "WebSocketProtocol"]
+
+# Above this, pieces are handed to the transport one by one instead of being copied into one.
+_JOIN_LIMIT = 128 * 1024
+
+
+class ClientDisconnected(OSError):
+    """Raised by ``send`` once the connection is gone, as the ASGI specification asks.
+
+    Attributes:
+        code: The close code that ``websocket.disconnect`` carries.
+        reason: Its reason.
+    """
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"the WebSocket connection is closed: {code}" + (f" ({reason})" if reason else ""))
+        self.code = code
+        self.reason = reason
+
+
+class WebSocketProtocol(asyncio.Protocol):
+    """One WebSocket connection after the switch.
+
+    A connection ends in two steps. First the input ends, with a close frame, a broken rule or the loss of the peer;
+    what arrived before is still given to the application, which may answer it. When the application asks for more, or
+    `WebSocketSettings.answer_timeout` has passed, the connection itself ends: the close frame goes out, ``receive``
+    gives ``websocket.disconnect`` and ``send`` raises `ClientDisconnected`.
+
+    Args:
+        connection: The state machine.
+        settings: Limits and times.
+        loop: The loop everything runs on.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_app_closed",
+        "_closed",
+        "_connection",
+        "_disconnect",
+        "_drainers",
+        "_ending",
+        "_flush_scheduled",
+        "_last_message",
+        "_loop",
+        "_lost",
+        "_ping",
+        "_ping_sent",
+        "_queue",
+        "_queue_size",
+        "_reading_paused",
+        "_receivers",
+        "_settings",
+        "_timers",
+        "_transport",
+        "_write_paused",
+    )
+
+    _transport: asyncio.Transport
+
+    def __init__(
+        self, connection: Connection, settings: WebSocketSettings, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._loop = loop
+        self._queue: deque[str | bytes] = deque()
+        self._queue_size = 0
+        self._receivers: deque[asyncio.Future[None]] = deque()
+        self._drainers: deque[asyncio.Future[None]] = deque()
+        self._reading_paused = False
+        self._write_paused = False
+        self._flush_scheduled = False
+        self._app_closed = False
+        self._lost = False
+        self._ending: Ending | None = None
+        self._disconnect: tuple[int, str] | None = None
+        self._closed: asyncio.Future[None] | None = None
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._ping = b""
+        self._ping_sent = 0.0
+        self._last_message = 0.0
+
+    # What the transport tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport = cast(asyncio.Transport, transport)
+        settings = self._settings
+        transport.set_write_buffer_limits(high=settings.write_buffer_size)
+        if settings.ping_interval is not None:
+            self._start_timer("ping", settings.ping_interval, self._keep_alive)
+        if settings.idle_timeout is not None:
+            self._last_message = self._loop.time()
+            self._start_timer("idle", settings.idle_timeout, self._check_idle)
+
+    def data_received(self, data: bytes) -> None:
+        connection = self._connection
+        events = connection.receive_data(data)
+        if connection.outgoing and not self._flush_scheduled:
+            self._flush_scheduled = True
+            self._loop.call_soon(self._flush)
+            if self._write_paused:
+                # Pongs for a client that does not read: without this, its pings would pile up here as pongs.
+                self._pause_reading()
+        if not events:
+            return
+        ending = None
+        if type(events[-1]) is Ending:
+            ending = events.pop()
+        if events and not connection.close_sent:
+            size = 0
+            for event in events:
+                size += len(event)  # type: ignore[arg-type]
+            queue = self._queue
+            queue.extend(events)  # type: ignore[arg-type]
+            self._queue_size += size
+            if self._receivers:
+                self._wake_receiver()
+            settings = self._settings
+            if self._queue_size >= settings.max_queue_size or len(queue) >= settings.max_queue:
+                self._pause_reading()
+            if settings.idle_timeout is not None:
+                self._last_message = self._loop.time()
+        if ending is not None:
+            self._input_ended(ending)  # type: ignore[arg-type]
+
+    def eof_received(self) -> bool:
+        if self._ending is None and not self._connection.close_sent:
+            self._input_ended(Ending(CloseCode.ABNORMAL_CLOSURE, "", failed=False))
+        # A half-closed connection still carries answers to what came before, except over TLS.
+        return self._disconnect is None and self._transport.get_extra_info("sslcontext") is None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        ending = self._ending
+        self._set_disconnect(ending.code if ending else CloseCode.ABNORMAL_CLOSURE, ending.reason if ending else "")
+        if self._closed is not None and not self._closed.done():
+            self._closed.set_result(None)
+
+    def pause_writing(self) -> None:
+        self._write_paused = True
+
+    def resume_writing(self) -> None:
+        self._write_paused = False
+        self._wake_drainers()
+        self._resume_reading()
+
+    def shutdown(self) -> None:
+        """Begin to close because the server stops: 1012, Service Restart."""
+        if self._disconnect is None and not self._connection.close_sent:
+            self._connection.send_close(CloseCode.SERVICE_RESTART)
+            self._set_disconnect(CloseCode.SERVICE_RESTART, "")
+            self._await_close()
+
+    # What the application does
+
+    async def receive(self) -> Message:
+        """ASGI ``receive``: the next message, or ``websocket.disconnect`` once there will be none."""
+        queue = self._queue
+        while not queue:
+            if self._disconnect is not None:
+                code, reason = self._disconnect
+                return {"type": "websocket.disconnect", "code": code, "reason": reason}
+            if self._ending is not None:
+                # Everything that came before the end has been taken, and answered if the application wanted to.
+                self._end()
+                continue
+            receiver = self._loop.create_future()
+            self._receivers.append(receiver)
+            try:
+                await receiver
+            except asyncio.CancelledError:
+                if receiver.cancelled():
+                    self._receivers.remove(receiver)
+                elif queue:
+                    self._wake_receiver()  # this one was woken and cancelled at once: the message is for another
+                raise
+        event = queue.popleft()
+        self._queue_size -= len(event)
+        if self._reading_paused:
+            self._resume_reading()
+        if type(event) is bytes:
+            return {"type": "websocket.receive", "bytes": event}
+        return {"type": "websocket.receive", "text": event}
+
+    async def send(self, message: Message) -> None:
+        """ASGI ``send`` after the accept.
+
+        Raises:
+            ClientDisconnected: The connection is gone.
+            RuntimeError: The message does not fit the state.
+        """
+        if message["type"] != "websocket.send":
+            self._send_other(message)
+            return
+        while self._write_paused and self._disconnect is None:
+            await self._drain()
+        connection = self._connection
+        if connection.close_sent or self._disconnect is not None:
+            self._raise_closed(message)
+        data = message.get("bytes")
+        if data is not None:
+            connection.send_bytes(data)
+        else:
+            connection.send_text(message["text"])
+        if connection.outgoing_size >= self._settings.write_buffer_size:
+            self._flush()
+        elif not self._flush_scheduled:
+            self._flush_scheduled = True
+            self._loop.call_soon(self._flush)
+        if self._settings.idle_timeout is not None:
+            self._last_message = self._loop.time()
+
+    def _send_other(self, message: Message) -> None:
+        if message["type"] != "websocket.close":
+            raise RuntimeError(
+                f"Expected ASGI message 'websocket.send' or 'websocket.close', but got '{message['type']}'."
+            )
+        if self._app_closed:
+            self._raise_closed(message)
+        self.close(message.get("code", CloseCode.NORMAL_CLOSURE), message.get("reason") or "")
+
+    def _raise_closed(self, message: Message) -> None:
+        if self._app_closed or self._disconnect is None:
+            raise RuntimeError(f"Unexpected ASGI message '{message['type']}', after sending 'websocket.close'.")
+        raise ClientDisconnected(*self._disconnect)
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Send the close frame and wait for the peer's in the background; nothing to do if the connection is gone.
+
+        Raises:
+            ValueError: ``code`` may not be sent.
+        """
+        if self._disconnect is not None:
+            return
+        self._connection.send_close(code, reason)
+        self._app_closed = True
+        if self._ending is not None:
+            self._end()
+        else:
+            self._await_close()
+
+    async def wait_closed(self) -> None:
+        """Wait until the transport is gone; `WebSocketSettings.close_timeout` bounds it once a close is under way."""
+        if not self._lost:
+            if self._closed is None:
+                self._closed = self._loop.create_future()
+            await self._closed
+
+    def set_disconnected(self) -> None:
+        """Record that the peer has gone before the switch."""
+        self._set_disconnect(CloseCode.ABNORMAL_CLOSURE, "")
+
+    # The end
+
+    def _input_ended(self, ending: Ending) -> None:
+        self._ending = ending
+        if self._connection.close_sent or (self._receivers and not self._queue):
+            self._end()
+        else:
+            self._start_timer("answer", self._settings.answer_timeout, self._end)
+
+    def _end(self) -> None:
+        """Answer the end of the input with the end of the output, and let go of the connection."""
+        ending = self._ending
+        assert ending is not None
+        if self._disconnect is not None and not self._connection.close_sent:
+            return
+        self._stop_timer("answer")
+        answered = self._connection.close_sent
+        if not answered and ending.code != CloseCode.ABNORMAL_CLOSURE:
+            # The peer's code comes back to it without the reason; a broken rule is told with one (RFC 6455 §5.5.1).
+            self._connection.send_close(ending.code, ending.reason if ending.failed else "")
+        self._set_disconnect(ending.code, ending.reason)
+        self._start_timer("close", self._settings.close_timeout, self._cut)
+        self._flush()
+        if ending.failed and not answered and self._transport.can_write_eof():
+            # Closing a socket that has unread bytes resets it, and the close frame could be lost on the way: so only
+            # our direction ends now, and the rest when the peer has seen it (RFC 6455 §7.1.1).
+            self._transport.write_eof()
+            self._resume_reading()
+        else:
+            self._transport.close()
+
+    def _await_close(self) -> None:
+        """Send what is left, then wait for the peer's close frame for a bounded time."""
+        self._stop_timer("ping")
+        self._stop_timer("idle")
+        self._flush()
+        self._resume_reading()
+        self._start_timer("close", self._settings.close_timeout, self._cut)
+
+    def _cut(self) -> None:
+        self._transport.abort()
+
+    def _fail(self, code: int, reason: str) -> None:
+        self._ending = Ending(code, reason, failed=True)
+        self._end()
+
+    def _set_disconnect(self, code: int, reason: str) -> None:
+        if self._disconnect is None:
+            self._disconnect = (int(code), reason)
+        for receiver in self._receivers:
+            if not receiver.done():
+                receiver.set_result(None)
+        self._receivers.clear()
+        self._wake_drainers()
+
+    # Flow control
+
+    def _flush(self) -> None:
+        self._flush_scheduled = False
+        connection = self._connection
+        if not connection.outgoing or self._lost:
+            return
+        size = connection.outgoing_size
+        outgoing = connection.take_outgoing()
+        if len(outgoing) == 1:
+            self._transport.write(outgoing[0])
+        elif size <= _JOIN_LIMIT:
+            self._transport.write(b"".join(outgoing))
+        else:
+            self._transport.writelines(outgoing)
+
+    async def _drain(self) -> None:
+        drainer = self._loop.create_future()
+        self._drainers.append(drainer)
+        try:
+            await drainer
+        finally:
+            if drainer in self._drainers:
+                self._drainers.remove(drainer)
+
+    def _wake_drainers(self) -> None:
+        for drainer in self._drainers:
+            if not drainer.done():
+                drainer.set_result(None)
+        self._drainers.clear()
+
+    def _wake_receiver(self) -> None:
+        while self._receivers:
+            receiver = self._receivers.popleft()
+            if not receiver.done():
+                receiver.set_result(None)
+                break
+
+    def _pause_reading(self) -> None:
+        if not self._reading_paused and not self._lost:
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if not self._reading_paused or self._lost or self._transport.is_closing():
+            return
+        settings = self._settings
+        if self._connection.close_sent or (
+            not self._write_paused
+            and len(self._queue) <= settings.max_queue // 2
+            and self._queue_size <= settings.max_queue_size // 2
+        ):
+            self._reading_paused = False
+            self._transport.resume_reading()
+
+    # Times
+
+    def _start_timer(self, name: str, delay: float, callback: Any) -> None:
+        self._stop_timer(name)
+        self._timers[name] = self._loop.call_later(delay, callback)
+
+    def _stop_timer(self, name: str) -> None:
+        timer = self._timers.pop(name, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _keep_alive(self) -> None:
+        """Send a ping, or look whether the last one was answered."""
+        if self._ending is not None or self._disconnect is not None or self._connection.close_sent:
+            return
+        interval = self._settings.ping_interval
+        timeout = self._settings.ping_timeout
+        assert interval is not None
+        now = self._loop.time()
+        if self._ping:
+            waited = now - self._ping_sent
+            if self._connection.last_pong == self._ping or timeout is None:
+                self._ping = b""
+            elif self._reading_paused:
+                # The pong may have arrived behind messages that the application has not taken yet.
+                self._start_timer("ping", interval, self._keep_alive)
+                return
+            elif waited >= timeout:
+                self._fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
+                return
+            else:
+                self._start_timer("ping", min(interval, timeout - waited), self._keep_alive)
+                return
+            if waited < interval:
+                self._start_timer("ping", interval - waited, self._keep_alive)
+                return
+        self._ping = os.urandom(4)
+        self._ping_sent = now
+        self._connection.send_ping(self._ping)
+        self._flush()
+        self._start_timer("ping", interval if timeout is None else min(interval, timeout), self._keep_alive)
+
+    def _check_idle(self) -> None:
+        timeout = self._settings.idle_timeout
+        assert timeout is not None
+        if self._ending is not None or self._disconnect is not None or self._connection.close_sent:
+            return
+        idle = self._loop.time() - self._last_message
+        if idle >= timeout:
+            self._connection.send_close(CloseCode.GOING_AWAY, f"no message for {timeout:g} seconds")
+            self._set_disconnect(CloseCode.GOING_AWAY, f"no message for {timeout:g} seconds")
+            self._await_close()
+        else:
+            self._start_timer("idle", timeout - idle, self._check_idle)

@@ -1,0 +1,276 @@
+"""One handshake and what comes of it: an ``http`` request goes in, a ``websocket`` scope runs in the application.
+
+Until the application accepts, its messages become an ordinary HTTP response, which travels out through the middleware
+around us. Its ``websocket.accept`` becomes a 101 that travels the same way; when the server has switched, ``receive``
+and ``send`` belong to `WebSocketProtocol`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable
+
+import anyio
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
+
+from asgi_upgrade.extension import EXTENSION, UpgradeExtension
+from asgi_upgrade.websocket.connection import Connection
+from asgi_upgrade.websocket.deflate import Deflate
+from asgi_upgrade.websocket.frames import CloseCode
+from asgi_upgrade.websocket.handshake import Accept
+from asgi_upgrade.websocket.protocol import ClientDisconnected, WebSocketProtocol
+from asgi_upgrade.websocket.settings import WebSocketSettings
+
+__all__ = ["WebSocketSession"]
+
+logger = logging.getLogger("asgi_upgrade")
+
+# Compressing middleware holds the start of a response back until the first body message that is not empty, and
+# BaseHTTPMiddleware drops empty ones: this byte gets the 101 out of all of them, and the server discards it.
+_PUSH: Message = {"type": "http.response.body", "body": b"\0", "more_body": True}
+_IDENTITY = (b"content-encoding", b"identity")
+
+
+class WebSocketSession:
+    """Runs an application on the WebSocket side of one request that asked for it.
+
+    Args:
+        scope: The ``http`` scope of the handshake.
+        receive: Its ``receive``.
+        send: Its ``send``.
+        extension: The server's ``http.upgrade``.
+        accept: The negotiated handshake.
+        subprotocols: What to choose from when the application names none.
+        settings: Limits, times, compression.
+    """
+
+    __slots__ = (
+        "_accept",
+        "_answered",
+        "_disconnected",
+        "_extension",
+        "_http_receive",
+        "_http_send",
+        "_protocol",
+        "_receive",
+        "_scope",
+        "_send",
+        "_settings",
+        "_subprotocols",
+        "_switched",
+        "_timeout",
+        "_turn",
+        "_watcher",
+    )
+
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        extension: UpgradeExtension,
+        accept: Accept,
+        subprotocols: tuple[str, ...],
+        settings: WebSocketSettings,
+    ) -> None:
+        self._scope = scope
+        self._http_receive = receive
+        self._http_send = send
+        self._extension = extension
+        self._accept = accept
+        self._subprotocols = subprotocols
+        self._settings = settings
+        self._timeout = anyio.CancelScope(deadline=anyio.current_time() + settings.open_timeout)
+        self._switched: asyncio.Future[bool] | None = None  # from the 101 on
+        self._protocol: WebSocketProtocol | None = None  # from the switch on
+        self._answered = False  # a response that is not a 101 has been started
+        self._disconnected = False  # there will be no switch
+        self._turn: asyncio.Event | None = None  # set when it is decided whether there will be one
+        self._watcher: asyncio.Task[None] | None = None
+        # The application keeps one `receive` and one `send`; what they do changes with the state of the handshake.
+        self._receive: Callable[[], Awaitable[Message]] = self._receive_connect
+        self._send: Callable[[Message], Awaitable[None]] = self._send_before_accept
+
+    async def run(self, app: ASGIApp) -> None:
+        """Run ``app`` until the connection is closed.
+
+        An exception of ``app`` is raised again, after a response or a close frame has been prepared for it.
+        """
+        with self._timeout:
+            try:
+                await app(self._websocket_scope(), lambda: self._receive(), lambda message: self._send(message))
+            except (ClientDisconnected, WebSocketDisconnect):
+                # Not an error of the application: the client may leave at any time.
+                if not (self._disconnected or self._protocol is not None):
+                    raise
+            except BaseException as error:
+                if self._protocol is not None:
+                    if not isinstance(error, Exception):
+                        self._protocol.shutdown()
+                    else:
+                        self._protocol.close(CloseCode.INTERNAL_ERROR)
+                        await self._protocol.wait_closed()
+                raise
+            finally:
+                if self._watcher is not None:
+                    self._watcher.cancel()
+        if self._protocol is not None:
+            self._protocol.close(CloseCode.NORMAL_CLOSURE)
+            await self._protocol.wait_closed()
+        elif self._timeout.cancelled_caught:
+            await self._time_out()
+        elif not self._answered and not self._disconnected:
+            logger.error("%s: the application returned without accepting the WebSocket.", self._scope["path"])
+            await self._respond(500, "The application did not answer the WebSocket handshake.")
+
+    def _websocket_scope(self) -> Scope:
+        scope = dict(self._scope)
+        del scope["method"]
+        scope["type"] = "websocket"
+        scope["asgi"] = {**scope["asgi"], "spec_version": "2.4"}
+        scope["scheme"] = "wss" if scope.get("scheme") == "https" else "ws"
+        scope["subprotocols"] = list(self._accept.subprotocols)
+        scope["extensions"] = {name: entry for name, entry in scope["extensions"].items() if name != EXTENSION}
+        scope["extensions"]["websocket.http.response"] = {}
+        return scope
+
+    # receive
+
+    async def _receive_connect(self) -> Message:
+        self._receive = self._receive_before_accept
+        return {"type": "websocket.connect"}
+
+    async def _receive_before_accept(self) -> Message:
+        """Wait until it is decided whether there will be a connection, and go on from there."""
+        if self._turn is None:
+            self._turn = asyncio.Event()
+            self._watcher = asyncio.create_task(self._watch())
+        await self._turn.wait()
+        return await self._receive()
+
+    async def _receive_disconnect(self) -> Message:
+        return {"type": "websocket.disconnect", "code": int(CloseCode.ABNORMAL_CLOSURE), "reason": ""}
+
+    async def _watch(self) -> None:
+        while (await self._http_receive())["type"] != "http.disconnect":
+            pass
+        if self._protocol is None:
+            self._give_up()
+
+    # send
+
+    async def _send_before_accept(self, message: Message) -> None:
+        kind = message["type"]
+        if self._disconnected:
+            raise ClientDisconnected(CloseCode.ABNORMAL_CLOSURE, "")
+        if kind == "websocket.accept":
+            await self._open(message)
+        elif kind == "websocket.close":
+            await self._respond(403, message.get("reason") or "The application refused the WebSocket.")
+        elif kind == "websocket.http.response.start":
+            if not 200 <= message["status"] <= 599:
+                raise RuntimeError(f"A WebSocket cannot be refused with status {message['status']}.")
+            self._timeout.deadline = math.inf
+            self._answered = True
+            self._send = self._send_denial
+            await self._http_send(
+                {"type": "http.response.start", "status": message["status"], "headers": message.get("headers", [])}
+            )
+        else:
+            raise RuntimeError(
+                "Expected ASGI message 'websocket.accept', 'websocket.close' or 'websocket.http.response.start', "
+                f"but got '{kind}'."
+            )
+
+    async def _send_denial(self, message: Message) -> None:
+        """The body of the denial response, in as many pieces as the application likes."""
+        if message["type"] != "websocket.http.response.body":
+            raise RuntimeError(f"Expected ASGI message 'websocket.http.response.body', but got '{message['type']}'.")
+        more = message.get("more_body", False)
+        await self._http_send(
+            {"type": "http.response.body", "body": message.get("body", b""), "more_body": more}
+        )
+        if not more:
+            self._give_up()
+            self._send = self._send_after_denial
+
+    async def _send_after_denial(self, message: Message) -> None:
+        raise RuntimeError(f"Unexpected ASGI message '{message['type']}', after the WebSocket was refused.")
+
+    async def _open(self, message: Message) -> None:
+        """Send the 101 and wait for the switch."""
+        subprotocol = message.get("subprotocol")
+        if subprotocol is None:
+            subprotocol = self._accept.choose_subprotocol(self._subprotocols)
+        settings = self._settings
+        agreement = settings.deflate.negotiate(self._accept.extensions) if settings.deflate is not None else None
+        handshake = self._accept.response_headers(
+            subprotocol=subprotocol, extensions=None if agreement is None else agreement.header
+        )
+        headers = self._accept.response_headers(
+            subprotocol=subprotocol,
+            extensions=None if agreement is None else agreement.header,
+            headers=message.get("headers", ()),
+        )
+        connection = Connection(
+            max_message_size=settings.max_message_size,
+            max_message_frames=settings.max_message_frames,
+            deflate=None if agreement is None or settings.deflate is None else Deflate(agreement, settings.deflate),
+        )
+        protocol = WebSocketProtocol(connection, settings, asyncio.get_running_loop())
+        self._switched = self._extension["connect"](protocol, handshake)
+        await self._http_send({"type": "http.response.start", "status": 101, "headers": [*headers, _IDENTITY]})
+        await self._http_send(_PUSH)
+        if not await self._switched:
+            self._give_up()
+            raise ClientDisconnected(CloseCode.ABNORMAL_CLOSURE, "the handshake was not completed")
+        self._timeout.deadline = math.inf
+        self._protocol = protocol
+        self._send = protocol.send
+        self._receive = protocol.receive if self._receive != self._receive_connect else self._receive_connect_late
+        if self._turn is not None:
+            self._turn.set()
+        if self._watcher is not None:
+            self._watcher.cancel()
+
+    async def _receive_connect_late(self) -> Message:
+        """For an application that accepts before it takes ``websocket.connect``."""
+        assert self._protocol is not None
+        self._receive = self._protocol.receive
+        return {"type": "websocket.connect"}
+
+    # What ends a handshake otherwise
+
+    def _give_up(self) -> None:
+        """There will be no switch: ``receive`` says so."""
+        self._disconnected = True
+        self._receive = self._receive_disconnect
+        if self._turn is not None:
+            self._turn.set()
+
+    async def _respond(self, status: int, text: str) -> None:
+        self._answered = True
+        self._send = self._send_after_denial
+        self._timeout.deadline = math.inf
+        response = PlainTextResponse(text + "\n", status)
+        await response(self._scope, self._http_receive, self._http_send)
+        self._give_up()
+
+    async def _time_out(self) -> None:
+        seconds = self._settings.open_timeout
+        if self._switched is None:
+            logger.warning("%s: no answer to the WebSocket handshake in %g seconds.", self._scope["path"], seconds)
+            await self._respond(503, "The application did not answer the WebSocket handshake in time.")
+        else:
+            self._switched.cancel()
+            logger.error(
+                "%s: the 101 did not reach the server in %g seconds. A middleware that reads the whole body of a "
+                "response holds it back: let it pass responses with status 101.",
+                self._scope["path"],
+                seconds,
+            )
