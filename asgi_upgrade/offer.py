@@ -101,7 +101,7 @@ class UpgradeOffer:
 _lists_upgrade = re.compile(rb"(?:^|,)[ \t]*upgrade[ \t]*(?:,|\Z)", re.IGNORECASE).search
 
 
-def has_upgrade(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+def has_upgrade(headers: Sequence[tuple[bytes, bytes]]) -> bool:
     """Tell cheaply whether an HTTP/1.1 request may make an offer: a check that servers can afford for each request.
 
     True for every request that `UpgradeOffer.from_scope` takes for an offer, and for a few malformed ones.

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from asgi_upgrade.headers import HeaderError, collect, parse_host
@@ -50,9 +50,7 @@ class OriginPolicy:
     """
 
     def __init__(self, allowed_origins: Sequence[str] = ()) -> None:
-        if isinstance(allowed_origins, (str, bytes)) or not all(isinstance(item, str) for item in allowed_origins):
-            raise ValueError("allowed_origins must be a list of strings")
-        patterns = list(allowed_origins)
+        patterns = _check_strings(allowed_origins)
         self._allow_all = patterns == ["*"]
         self._allow_null = "null" in patterns
         self._origins: set[Origin] = set()
@@ -100,12 +98,26 @@ class OriginPolicy:
             return True
         # The suffix starts with its dot: only whole labels stand before it, and at least one.
         return any(
-            origin.host.endswith(suffix.host) and origin.host[0] != "." and origin._replace(host=suffix.host) == suffix
+            origin.host.endswith(suffix.host)
+            and not origin.host.startswith(".")
+            and (origin.scheme, origin.port) == (suffix.scheme, suffix.port)
             for suffix in self._suffixes
         )
 
 
+def _check_strings(allowed_origins: object) -> list[str]:
+    if not isinstance(allowed_origins, Iterable) or isinstance(allowed_origins, (str, bytes)):
+        raise ValueError(f"allowed_origins must be a list of strings, not {allowed_origins!r}")
+    patterns = list(allowed_origins)
+    if not all(isinstance(pattern, str) for pattern in patterns):
+        raise ValueError(f"allowed_origins must be a list of strings, not {allowed_origins!r}")
+    return patterns
+
+
 def _parse_origin(value: bytes) -> Origin | None:
+    if value == b"file://":
+        # What Chromium sends for a page from the local disk; other browsers send null.
+        return Origin("file", "", None)
     match = _match_origin(value)
     if match is None:
         return None
@@ -153,17 +165,19 @@ def _log_refusal(values: Sequence[bytes], hosts: Sequence[bytes], requested: Ori
     elif origin is None:
         remedy = "this is not an origin, only allowed_origins=['*'] would let it in"
     else:
-        remedy = f"allowed_origins=[{str(origin)!r}] would let it in"
+        remedy = f"allowed_origins=[{_shorten(str(origin))!r}] would let it in"
         if requested is not None and requested.host == origin.host and requested.scheme != origin.scheme:
             remedy += "; behind a proxy that ends TLS, let it send X-Forwarded-Proto and the server trust it"
         else:
             remedy += "; behind a proxy, let it forward the client's Host"
-    sent = b", ".join(values).decode("latin-1")[:_LOGGED_LENGTH]
-    host = b", ".join(hosts).decode("latin-1")[:_LOGGED_LENGTH]
     logger.warning(
         "WebSocket handshake refused: Origin %a is not the requested %s (Host %a): %s",
-        sent,
-        "origin" if requested is None else requested,
-        host,
+        _shorten(b", ".join(values).decode("latin-1")),
+        "origin" if requested is None else _shorten(str(requested)),
+        _shorten(b", ".join(hosts).decode("latin-1")),
         remedy,
     )
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _LOGGED_LENGTH else f"{text[:_LOGGED_LENGTH]}..."
