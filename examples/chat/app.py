@@ -86,10 +86,10 @@ async def login_page() -> FileResponse:
 
 
 @app.post("/login")
-async def login(request: Request, name: Annotated[str, Form()]) -> RedirectResponse:
+async def login(request: Request, name: Annotated[str, Form()] = "") -> RedirectResponse:
     """Anyone may choose a name here: put your own check of who it is in this place."""
     if not NAME.fullmatch(name := name.strip()):
-        return RedirectResponse("login?error=name", status_code=303)
+        return RedirectResponse("login#error", status_code=303)
     request.session["user"] = name
     return RedirectResponse("./", status_code=303)
 
