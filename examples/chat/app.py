@@ -5,6 +5,8 @@ Settings, all from the environment:
     REDIS_URL: lets rooms span workers, e.g. redis://127.0.0.1:6379/0. Default: rooms live in this process.
 """
 
+import logging
+import multiprocessing
 import os
 import re
 import secrets
@@ -23,6 +25,8 @@ from starlette.middleware.sessions import SessionMiddleware
 
 from asgi_upgrade import UpgradeMiddleware
 
+logger = logging.getLogger("uvicorn.error")
+
 STATIC = Path(__file__).with_name("static")
 NAME = re.compile(r"[\w .'-]{1,24}")
 PUBLIC = ("/login", "/static/")
@@ -36,6 +40,8 @@ def session_secret() -> str:
         raise RuntimeError(
             "REDIS_URL is for several workers, and they share sessions only with one CHAT_SECRET: set it"
         )
+    if multiprocessing.parent_process():
+        logger.warning("Each worker has its own sessions and rooms: several need CHAT_SECRET and REDIS_URL")
     return secrets.token_urlsafe(32)
 
 

@@ -15,6 +15,7 @@ QUEUE_LENGTH = 100
 CHANNEL = "chat:"
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 10.0
+HEALTH_CHECK = 15
 
 
 class Unavailable(Exception):
@@ -93,7 +94,12 @@ class RedisRooms(LocalRooms):
     def __init__(self, url: str) -> None:
         super().__init__()
         self._redis = redis.asyncio.Redis.from_url(
-            url, decode_responses=True, socket_connect_timeout=5, socket_timeout=5, health_check_interval=30
+            url,
+            decode_responses=True,
+            socket_connect_timeout=5,
+            socket_timeout=5,
+            socket_keepalive=True,
+            health_check_interval=HEALTH_CHECK,
         )
         self._subscribed = asyncio.Event()
 
@@ -136,7 +142,10 @@ class RedisRooms(LocalRooms):
     async def _listen(self) -> None:
         async with self._redis.pubsub() as subscription:
             await subscription.psubscribe(CHANNEL + "*")
-            async for message in subscription.listen():
+            while True:
+                message = await subscription.get_message(timeout=HEALTH_CHECK)  # also the moment of a health check
+                if message is None:
+                    continue
                 if message["type"] == "psubscribe":
                     self._subscribed.set()
                 elif message["type"] == "pmessage":

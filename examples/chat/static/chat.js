@@ -13,6 +13,7 @@ let socket;
 let user;
 let pause = FIRST_PAUSE;
 let timer;
+let atEnd = true;  // new messages scroll into view unless someone is reading older ones
 
 byId("room").textContent = room;
 document.title = "#" + room + " · Chat";
@@ -25,7 +26,6 @@ function show(state, text) {
 
 function add(kind, text, event) {
   const list = byId("messages");
-  const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
   const item = document.createElement("li");
   item.className = kind;
   if (kind.startsWith("message")) {
@@ -41,6 +41,11 @@ function add(kind, text, event) {
   item.append(text);  // a text node: what people write is never markup
   list.append(item);
   if (list.childElementCount > MOST_MESSAGES) list.firstElementChild.remove();
+  stayAtEnd();
+}
+
+function stayAtEnd() {
+  const list = byId("messages");
   if (atEnd) list.scrollTop = list.scrollHeight;
 }
 
@@ -71,7 +76,7 @@ function connect() {
   socket.onclose = async (close) => {
     const wait = pause * (0.5 + Math.random() / 2);
     pause = Math.min(pause * 2, LONGEST_PAUSE);
-    show("closed", (close.reason || "not connected") + ", trying again");
+    show("closed", (close.reason || "not connected") + ", next attempt in " + Math.ceil(wait / 1000) + " s");
     timer = setTimeout(connect, wait);
     if (!opened) await leaveIfLoggedOut();
   };
@@ -94,6 +99,11 @@ function disconnect() {
   socket.close();
   socket = undefined;
 }
+
+byId("messages").addEventListener("scroll", ({ target }) => {
+  atEnd = target.scrollHeight - target.scrollTop - target.clientHeight < 40;
+});
+new ResizeObserver(stayAtEnd).observe(byId("messages"));
 
 byId("compose").addEventListener("submit", (submit) => {
   submit.preventDefault();
