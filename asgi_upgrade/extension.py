@@ -4,7 +4,7 @@ A server that can hand this very connection to another protocol puts an entry in
 
     scope["extensions"]["http.upgrade"] = {"version": "1.0", "connect": connect}
 
-The entry is there only where the request is HTTP/1.1 and carries ``Connection: upgrade`` and ``Upgrade`` (RFC 9110 §7.8).
+The entry is there only where the request is HTTP/1.1 and has ``Connection: upgrade`` and ``Upgrade`` (RFC 9110 §7.8).
 The application calls ``connect(protocol, headers)`` and then sends ``http.response.start`` with status 101. If that
 message reaches the server, the server writes the 101, gives the transport to ``protocol`` and the connection is no
 longer HTTP. Any other status leaves the connection as it was. ``docs/extension.md`` has the whole specification.
@@ -16,18 +16,31 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Protocol, TypedDict
 
-__all__ = ["EXTENSION", "VERSION", "Connect", "UpgradeExtension", "get_extension"]
+__all__ = ["EXTENSION", "NOT_IN_101", "VERSION", "Connect", "UpgradeExtension", "get_extension"]
 
 EXTENSION = "http.upgrade"
 VERSION = "1.0"
+
+# What describes a body, or this hop, says nothing about the protocol that comes next (RFC 9110 §15.2.2, §8).
+NOT_IN_101 = frozenset(
+    (
+        b"connection",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"etag",
+        b"keep-alive",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    )
+)
 
 
 class Connect(Protocol):
     """Names the protocol that shall own the connection once the 101 has left the server."""
 
-    def __call__(
-        self, protocol: asyncio.BaseProtocol, headers: list[tuple[bytes, bytes]]
-    ) -> asyncio.Future[bool]:
+    def __call__(self, protocol: asyncio.BaseProtocol, headers: list[tuple[bytes, bytes]]) -> asyncio.Future[bool]:
         """Announce ``protocol``; the application sends the 101 afterwards.
 
         Args:

@@ -6,15 +6,18 @@ import logging
 import re
 from collections.abc import Callable, Sequence
 
+from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from asgi_upgrade.extension import get_extension
 from asgi_upgrade.headers import is_token
-from asgi_upgrade.servers import attach_to_server
+from asgi_upgrade.servers import attach_to_server, is_outermost
+from asgi_upgrade.starlette import convert_before_router, find_application, guard_websockets, match_handshakes
+from asgi_upgrade.websocket.bridge import CONVERTED, Bridge, HandshakeMiddleware, get_bridge
 from asgi_upgrade.websocket.deflate import PerMessageDeflate
-from asgi_upgrade.websocket.handshake import Reject, negotiate
+from asgi_upgrade.websocket.handshake import Accept, Reject, negotiate
 from asgi_upgrade.websocket.origin import OriginPolicy
 from asgi_upgrade.websocket.session import WebSocketSession
 from asgi_upgrade.websocket.settings import WebSocketSettings
@@ -39,6 +42,10 @@ class UpgradeMiddleware:
         websocket_only: Path patterns in Starlette's syntax (``"/rooms/{name}"``), or a predicate on the scope. Plain
             HTTP requests for them are answered with 426 (RFC 9110 §15.5.22). Default: none.
         attach: Whether to extend the server that runs the application when its lifespan starts. Default: ``True``.
+        allow_unguarded: Whether to let in a WebSocket that a server delivers directly although the HTTP middleware
+            around cannot be made to see its handshake. Default: ``False``, it is refused.
+        match_routes: Whether Starlette's WebSocket routes also match handshakes that are still HTTP requests, so that
+            rate limits, metrics and tracing find the route. Default: ``True``.
         deflate: Whether to agree to permessage-deflate (RFC 7692), or how. Default: ``True``.
         max_message_size: Longest message accepted, in bytes, after inflating. Default: 1 MiB.
         max_message_frames: Most frames one message may come in. Default: 16384.
@@ -64,6 +71,8 @@ class UpgradeMiddleware:
         subprotocols: Sequence[str] = (),
         websocket_only: Sequence[str] | Callable[[Scope], bool] = (),
         attach: bool = True,
+        allow_unguarded: bool = False,
+        match_routes: bool = True,
         deflate: bool | PerMessageDeflate = True,
         max_message_size: int = WebSocketSettings.max_message_size,
         max_message_frames: int = WebSocketSettings.max_message_frames,
@@ -81,10 +90,17 @@ class UpgradeMiddleware:
         self._origin = OriginPolicy(allowed_origins)
         self._subprotocols = _check_subprotocols(subprotocols)
         self._websocket_only = _path_predicate(websocket_only)
-        if not isinstance(attach, bool):
-            raise ValueError(f"attach must be a bool, not {attach!r}")
+        for name, value in (("attach", attach), ("allow_unguarded", allow_unguarded), ("match_routes", match_routes)):
+            if not isinstance(value, bool):
+                raise ValueError(f"{name} must be a bool, not {value!r}")
         self._attach = attach
-        self._attached = False
+        self._allow_unguarded = allow_unguarded
+        self._match_routes = match_routes
+        self._server_known = False  # whether what the server offers has been looked up, and logged
+        self._placed = False  # whether `_place` has run
+        self._application: Starlette | None = None  # the one this belongs to
+        self._delegates = False  # whether a `Converter` serves handshakes in place of this
+        self._warned = False
         self._settings = WebSocketSettings(
             max_message_size=max_message_size,
             max_message_frames=max_message_frames,
@@ -101,42 +117,116 @@ class UpgradeMiddleware:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, or the lifespan."""
+        if not self._placed:
+            self._place(scope)
         kind = scope["type"]
-        if kind == "http":
-            extension = get_extension(scope)
-            if extension is not None:
-                handshake = negotiate(scope)
-                if handshake is not None:
-                    reject = handshake if isinstance(handshake, Reject) else self._origin.check(scope)
-                    if reject is not None:
-                        await _response(reject)(scope, receive, send)
-                        return
-                    assert not isinstance(handshake, Reject)
-                    session = WebSocketSession(
-                        scope,
-                        receive,
-                        send,
-                        extension=extension,
-                        accept=handshake,
-                        subprotocols=self._subprotocols,
-                        settings=self._settings,
-                    )
-                    await session.run(self.app)
-                    return
-            if self._websocket_only is not None and self._websocket_only(scope):
-                await _response(_upgrade_required(scope))(scope, receive, send)
+        if kind == "http" and not self._delegates:
+            await self._serve(scope, receive, send, self.app)
+        elif kind == "websocket" and CONVERTED not in scope:
+            await self._guard(scope, receive, send)
+        else:
+            if kind == "lifespan":
+                self._server_known = True
+                attach_to_server(change=self._attach)
+            await self.app(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> None:
+        """Serve a request with ``app``, which gets a ``websocket`` scope if the request is a handshake we accept."""
+        extension = get_extension(scope)
+        bridge = get_bridge(scope) if extension is None else None
+        handshake: Accept | Reject | None = None
+        if bridge is not None:
+            handshake = Accept(b"", bridge.subprotocols)  # the server has read the rest
+        elif extension is not None or _names_upgrade(scope["headers"]):
+            handshake = negotiate(scope)
+            if extension is None and isinstance(handshake, Accept):
+                handshake = None  # a server that cannot switch
+        if handshake is not None:
+            if isinstance(handshake, Accept):
+                handshake = self._origin.check(scope) or handshake
+            if isinstance(handshake, Reject):
+                await _response(handshake)(scope, receive, send)
                 return
-        elif kind == "lifespan":
-            self._attached = attach_to_server(change=self._attach)
-        elif kind == "websocket" and not self._attached:
-            self._attached = True
-            logger.warning(
-                "%s arrived as a WebSocket, not as an HTTP request: the server does not offer http.upgrade, so HTTP "
-                "middleware did not see it and no origin was checked. Run the application under uvicorn with its "
-                "lifespan on, or with http='asgi_upgrade.servers.uvicorn:AutoProtocol'.",
-                scope["path"],
+            carrier = extension or bridge
+            assert carrier is not None
+            session = WebSocketSession(
+                scope,
+                receive,
+                send,
+                carrier=carrier,
+                accept=handshake,
+                subprotocols=self._subprotocols,
+                settings=self._settings,
             )
-        await self.app(scope, receive, send)
+            await session.run(app)
+        elif self._websocket_only is not None and self._websocket_only(scope):
+            await _response(_upgrade_required(scope))(scope, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    # The guard: no handshake may pass by the HTTP middleware around us
+
+    def _place(self, scope: Scope) -> None:
+        """Take our place in the application, as far as it is known how."""
+        self._placed = True
+        self._application = application = find_application(self, scope)
+        if application is None:
+            return
+        self._delegates, unguarded = convert_before_router(application, self, self._serve)
+        if unguarded:
+            logger.warning(
+                "These middlewares stand inside UpgradeMiddleware and will not see WebSocket handshakes: %s. Add "
+                "UpgradeMiddleware first, so that it is innermost.",
+                ", ".join(unguarded),
+            )
+        guard_websockets(application)
+        if self._match_routes:
+            match_handshakes()
+
+    async def _guard(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a WebSocket that the server delivers directly: the HTTP middleware has not seen its handshake."""
+        if not self._server_known:
+            self._server_known = True
+            attach_to_server(change=False)
+        application = self._application
+        mounted = "app_root_path" in scope  # in another application, whose middleware was passed by as well
+        inside = scope.get("app") is application
+        if mounted and not self._allow_unguarded:
+            await self._refuse(scope, receive, send)
+        elif application is not None and application.middleware_stack is not None and inside:
+            await application.middleware_stack(scope, receive, send)
+        elif application is not None:
+            # We wrap it: its own stack is seen to. What wraps us is not known.
+            if not self._allow_unguarded and not is_outermost(self, send):
+                self._warn("middleware around UpgradeMiddleware, if there is any, does not see handshakes")
+            await self.app(scope, receive, send)
+        elif self._allow_unguarded or is_outermost(self, send):
+            await HandshakeMiddleware(self)(scope, receive, send)
+        else:
+            await self._refuse(scope, receive, send)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._warn("WebSockets are refused, because HTTP middleware would not see their handshakes")
+        bridge = Bridge(scope, receive, send)
+        await bridge.run(_response(Reject(503, "WebSockets are not available: their handshakes cannot be checked.")))
+
+    def _warn(self, consequence: str) -> None:
+        if not self._warned:
+            self._warned = True
+            logger.error(
+                "The server delivers WebSockets, not handshakes: %s. Wrap the outermost application in "
+                "asgi_upgrade.HandshakeMiddleware, or set allow_unguarded=True.",
+                consequence,
+            )
+
+
+def _names_upgrade(headers: list[tuple[bytes, bytes]]) -> bool:
+    # A loop, because it runs for each request.
+    for name, _ in headers:  # noqa: SIM110
+        if name == b"upgrade":
+            return True
+    return False
 
 
 def _response(reject: Reject) -> PlainTextResponse:

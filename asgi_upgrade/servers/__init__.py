@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Any
 
-__all__ = ["attach_to_server"]
+__all__ = ["attach_to_server", "is_outermost"]
 
 logger = logging.getLogger("asgi_upgrade")
 
@@ -17,18 +18,27 @@ def attach_to_server(*, change: bool) -> bool:
         change: ``False`` only looks whether it does.
 
     Returns:
-        Whether new connections will have the extension. If not, one warning has been logged.
+        Whether new connections will have the extension. If not, one line that says why has been logged.
     """
-    if "uvicorn" in sys.modules:
-        from asgi_upgrade.servers.uvicorn.attach import attach
+    if "uvicorn" not in sys.modules:
+        logger.info("The server does not offer http.upgrade: its own WebSockets are used.")
+        return False
+    from asgi_upgrade.servers.uvicorn.attach import attach
 
-        problem = attach(change=change)
-    else:
-        problem = "the server is not uvicorn"
+    problem = attach(change=change)
     if problem is not None:
         logger.warning(
-            "Upgrades are not available, and HTTP middleware will not see WebSocket handshakes: %s. "
-            "Run under uvicorn, with http='asgi_upgrade.servers.uvicorn:AutoProtocol' if need be.",
+            "uvicorn does not offer http.upgrade (%s): its own WebSockets are used, and no other protocol can be "
+            "switched to. Start it with http='asgi_upgrade.servers.uvicorn:AutoProtocol'.",
             problem,
         )
     return problem is None
+
+
+def is_outermost(middleware: Any, send: Any) -> bool:
+    """Tell whether the server that gave ``send`` calls ``middleware`` directly. ``False`` where this is not known."""
+    if "uvicorn" not in sys.modules:
+        return False
+    from asgi_upgrade.servers.uvicorn.attach import calls_directly
+
+    return calls_directly(middleware, send)

@@ -77,9 +77,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     _transport: asyncio.Transport
 
-    def __init__(
-        self, connection: Connection, settings: WebSocketSettings, loop: asyncio.AbstractEventLoop
-    ) -> None:
+    def __init__(self, connection: Connection, settings: WebSocketSettings, loop: asyncio.AbstractEventLoop) -> None:
         self._connection = connection
         self._settings = settings
         self._loop = loop

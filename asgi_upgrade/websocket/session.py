@@ -18,8 +18,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from asgi_upgrade.extension import EXTENSION, UpgradeExtension
+from asgi_upgrade.headers import check_response_headers
+from asgi_upgrade.websocket.bridge import BRIDGE, CONVERTED, Bridge
 from asgi_upgrade.websocket.connection import Connection
-from asgi_upgrade.websocket.deflate import Deflate
+from asgi_upgrade.websocket.deflate import Deflate, DeflateAgreement
 from asgi_upgrade.websocket.frames import CloseCode
 from asgi_upgrade.websocket.handshake import Accept
 from asgi_upgrade.websocket.protocol import ClientDisconnected, WebSocketProtocol
@@ -34,6 +36,9 @@ logger = logging.getLogger("asgi_upgrade")
 _PUSH: Message = {"type": "http.response.body", "body": b"\0", "more_body": True}
 _IDENTITY = (b"content-encoding", b"identity")
 
+# What Starlette's router adds to a scope; metrics and tracing look for it when the response starts.
+_ROUTE_KEYS = ("endpoint", "path_params", "route", "router")
+
 
 class WebSocketSession:
     """Runs an application on the WebSocket side of one request that asked for it.
@@ -42,7 +47,7 @@ class WebSocketSession:
         scope: The ``http`` scope of the handshake.
         receive: Its ``receive``.
         send: Its ``send``.
-        extension: The server's ``http.upgrade``.
+        carrier: The server's ``http.upgrade``, or the server's own WebSocket.
         accept: The negotiated handshake.
         subprotocols: What to choose from when the application names none.
         settings: Limits, times, compression.
@@ -50,11 +55,13 @@ class WebSocketSession:
 
     __slots__ = (
         "_accept",
+        "_after_connect",
         "_answered",
+        "_carrier",
         "_disconnected",
-        "_extension",
         "_http_receive",
         "_http_send",
+        "_opened",
         "_protocol",
         "_receive",
         "_scope",
@@ -65,6 +72,7 @@ class WebSocketSession:
         "_timeout",
         "_turn",
         "_watcher",
+        "_websocket",
     )
 
     def __init__(
@@ -73,27 +81,30 @@ class WebSocketSession:
         receive: Receive,
         send: Send,
         *,
-        extension: UpgradeExtension,
+        carrier: UpgradeExtension | Bridge,
         accept: Accept,
         subprotocols: tuple[str, ...],
         settings: WebSocketSettings,
     ) -> None:
         self._scope = scope
+        self._accept = accept
+        self._websocket = self._websocket_scope()
         self._http_receive = receive
         self._http_send = send
-        self._extension = extension
-        self._accept = accept
+        self._carrier = carrier
         self._subprotocols = subprotocols
         self._settings = settings
         self._timeout = anyio.CancelScope(deadline=anyio.current_time() + settings.open_timeout)
         self._switched: asyncio.Future[bool] | None = None  # from the 101 on
-        self._protocol: WebSocketProtocol | None = None  # from the switch on
+        self._opened = False
+        self._protocol: WebSocketProtocol | None = None  # from the switch on, if we carry the messages
         self._answered = False  # a response that is not a 101 has been started
         self._disconnected = False  # there will be no switch
         self._turn: asyncio.Event | None = None  # set when it is decided whether there will be one
         self._watcher: asyncio.Task[None] | None = None
         # The application keeps one `receive` and one `send`; what they do changes with the state of the handshake.
         self._receive: Callable[[], Awaitable[Message]] = self._receive_connect
+        self._after_connect: Callable[[], Awaitable[Message]] = self._receive_before_accept
         self._send: Callable[[Message], Awaitable[None]] = self._send_before_accept
 
     async def run(self, app: ASGIApp) -> None:
@@ -103,10 +114,10 @@ class WebSocketSession:
         """
         with self._timeout:
             try:
-                await app(self._websocket_scope(), lambda: self._receive(), lambda message: self._send(message))
+                await app(self._websocket, lambda: self._receive(), lambda message: self._send(message))
             except (ClientDisconnected, WebSocketDisconnect):
                 # Not an error of the application: the client may leave at any time.
-                if not (self._disconnected or self._protocol is not None):
+                if not (self._disconnected or self._opened):
                     raise
             except BaseException as error:
                 if self._protocol is not None:
@@ -117,6 +128,8 @@ class WebSocketSession:
                         await self._protocol.wait_closed()
                 raise
             finally:
+                if not self._opened:
+                    self._tell_route()
                 if self._watcher is not None:
                     self._watcher.cancel()
         if self._protocol is not None:
@@ -124,7 +137,7 @@ class WebSocketSession:
             await self._protocol.wait_closed()
         elif self._timeout.cancelled_caught:
             await self._time_out()
-        elif not self._answered and not self._disconnected:
+        elif not (self._answered or self._disconnected or self._opened):
             logger.error("%s: the application returned without accepting the WebSocket.", self._scope["path"])
             await self._respond(500, "The application did not answer the WebSocket handshake.")
 
@@ -135,14 +148,21 @@ class WebSocketSession:
         scope["asgi"] = {**scope["asgi"], "spec_version": "2.4"}
         scope["scheme"] = "wss" if scope.get("scheme") == "https" else "ws"
         scope["subprotocols"] = list(self._accept.subprotocols)
-        scope["extensions"] = {name: entry for name, entry in scope["extensions"].items() if name != EXTENSION}
-        scope["extensions"]["websocket.http.response"] = {}
+        extensions = {name: entry for name, entry in scope["extensions"].items() if name not in (EXTENSION, BRIDGE)}
+        scope["extensions"] = {**extensions, "websocket.http.response": {}}
+        scope[CONVERTED] = True
         return scope
+
+    def _tell_route(self) -> None:
+        """Let the middleware around us see where the router has taken the handshake."""
+        for key in _ROUTE_KEYS:
+            if key in self._websocket:
+                self._scope[key] = self._websocket[key]
 
     # receive
 
     async def _receive_connect(self) -> Message:
-        self._receive = self._receive_before_accept
+        self._receive = self._after_connect
         return {"type": "websocket.connect"}
 
     async def _receive_before_accept(self) -> Message:
@@ -159,7 +179,7 @@ class WebSocketSession:
     async def _watch(self) -> None:
         while (await self._http_receive())["type"] != "http.disconnect":
             pass
-        if self._protocol is None:
+        if not self._opened:
             self._give_up()
 
     # send
@@ -168,6 +188,7 @@ class WebSocketSession:
         kind = message["type"]
         if self._disconnected:
             raise ClientDisconnected(CloseCode.ABNORMAL_CLOSURE, "")
+        self._tell_route()
         if kind == "websocket.accept":
             await self._open(message)
         elif kind == "websocket.close":
@@ -175,12 +196,11 @@ class WebSocketSession:
         elif kind == "websocket.http.response.start":
             if not 200 <= message["status"] <= 599:
                 raise RuntimeError(f"A WebSocket cannot be refused with status {message['status']}.")
+            headers = check_response_headers(message.get("headers", ()))
             self._timeout.deadline = math.inf
             self._answered = True
             self._send = self._send_denial
-            await self._http_send(
-                {"type": "http.response.start", "status": message["status"], "headers": message.get("headers", [])}
-            )
+            await self._http_send({"type": "http.response.start", "status": message["status"], "headers": headers})
         else:
             raise RuntimeError(
                 "Expected ASGI message 'websocket.accept', 'websocket.close' or 'websocket.http.response.start', "
@@ -192,9 +212,7 @@ class WebSocketSession:
         if message["type"] != "websocket.http.response.body":
             raise RuntimeError(f"Expected ASGI message 'websocket.http.response.body', but got '{message['type']}'.")
         more = message.get("more_body", False)
-        await self._http_send(
-            {"type": "http.response.body", "body": message.get("body", b""), "more_body": more}
-        )
+        await self._http_send({"type": "http.response.body", "body": message.get("body", b""), "more_body": more})
         if not more:
             self._give_up()
             self._send = self._send_after_denial
@@ -207,42 +225,49 @@ class WebSocketSession:
         subprotocol = message.get("subprotocol")
         if subprotocol is None:
             subprotocol = self._accept.choose_subprotocol(self._subprotocols)
-        settings = self._settings
-        agreement = settings.deflate.negotiate(self._accept.extensions) if settings.deflate is not None else None
-        handshake = self._accept.response_headers(
-            subprotocol=subprotocol, extensions=None if agreement is None else agreement.header
-        )
-        headers = self._accept.response_headers(
-            subprotocol=subprotocol,
-            extensions=None if agreement is None else agreement.header,
-            headers=message.get("headers", ()),
-        )
-        connection = Connection(
-            max_message_size=settings.max_message_size,
-            max_message_frames=settings.max_message_frames,
-            deflate=None if agreement is None or settings.deflate is None else Deflate(agreement, settings.deflate),
-        )
-        protocol = WebSocketProtocol(connection, settings, asyncio.get_running_loop())
-        self._switched = self._extension["connect"](protocol, handshake)
+        if isinstance(self._carrier, Bridge):
+            headers = self._accept.response_headers(subprotocol=subprotocol, headers=message.get("headers", ()))
+            self._switched = self._carrier.connect(subprotocol)
+            carrier: Bridge | WebSocketProtocol = self._carrier
+        else:
+            agreement = self._agree_on_deflate()
+            extensions = None if agreement is None else agreement.header
+            handshake = self._accept.response_headers(subprotocol=subprotocol, extensions=extensions)
+            headers = self._accept.response_headers(
+                subprotocol=subprotocol, extensions=extensions, headers=message.get("headers", ())
+            )
+            carrier = self._create_protocol(agreement)
+            self._switched = self._carrier["connect"](carrier, handshake)
         await self._http_send({"type": "http.response.start", "status": 101, "headers": [*headers, _IDENTITY]})
         await self._http_send(_PUSH)
         if not await self._switched:
             self._give_up()
             raise ClientDisconnected(CloseCode.ABNORMAL_CLOSURE, "the handshake was not completed")
         self._timeout.deadline = math.inf
-        self._protocol = protocol
-        self._send = protocol.send
-        self._receive = protocol.receive if self._receive != self._receive_connect else self._receive_connect_late
+        self._opened = True
+        if isinstance(carrier, WebSocketProtocol):
+            self._protocol = carrier
+        self._send = carrier.send
+        self._after_connect = carrier.receive
+        if self._receive != self._receive_connect:
+            self._receive = carrier.receive
         if self._turn is not None:
             self._turn.set()
         if self._watcher is not None:
             self._watcher.cancel()
 
-    async def _receive_connect_late(self) -> Message:
-        """For an application that accepts before it takes ``websocket.connect``."""
-        assert self._protocol is not None
-        self._receive = self._protocol.receive
-        return {"type": "websocket.connect"}
+    def _agree_on_deflate(self) -> DeflateAgreement | None:
+        deflate = self._settings.deflate
+        return None if deflate is None else deflate.negotiate(self._accept.extensions)
+
+    def _create_protocol(self, agreement: DeflateAgreement | None) -> WebSocketProtocol:
+        settings = self._settings
+        connection = Connection(
+            max_message_size=settings.max_message_size,
+            max_message_frames=settings.max_message_frames,
+            deflate=None if agreement is None or settings.deflate is None else Deflate(agreement, settings.deflate),
+        )
+        return WebSocketProtocol(connection, settings, asyncio.get_running_loop())
 
     # What ends a handshake otherwise
 

@@ -10,20 +10,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from importlib import import_module
+from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.lifespan.on import LifespanOn
 
 from asgi_upgrade.servers.uvicorn.edge import UpgradingProtocol
 
-__all__ = ["attach"]
+__all__ = ["attach", "calls_directly"]
 
 # uvicorn's own classes, by name so that no parser is imported that the server does not use, and what replaces them.
 _REPLACEMENTS = {
-    "uvicorn.protocols.http.h11_impl.H11Protocol": "asgi_upgrade.servers.uvicorn.h11:H11Protocol",
-    "uvicorn.protocols.http.httptools_impl.HttpToolsProtocol": "asgi_upgrade.servers.uvicorn.httptools:HttpToolsProtocol",
-    "uvicorn.protocols.http.zttp_impl.ZttpProtocol": "asgi_upgrade.servers.uvicorn.zttp:ZttpProtocol",
-    "uvicorn.protocols.http.auto_zttp_impl.AutoZttpProtocol": "asgi_upgrade.servers.uvicorn.zttp:AutoZttpProtocol",
+    "uvicorn.protocols.http.h11_impl.H11Protocol": "h11:H11Protocol",
+    "uvicorn.protocols.http.httptools_impl.HttpToolsProtocol": "httptools:HttpToolsProtocol",
+    "uvicorn.protocols.http.zttp_impl.ZttpProtocol": "zttp:ZttpProtocol",
+    "uvicorn.protocols.http.auto_zttp_impl.AutoZttpProtocol": "zttp:AutoZttpProtocol",
 }
 
 
@@ -45,8 +46,16 @@ def attach(*, change: bool) -> str | None:
     if replacement is None:
         return f"uvicorn runs with {current.__qualname__}, which is not one of its own protocols"
     module, _, name = replacement.partition(":")
-    config.http_protocol_class = getattr(import_module(module), name)
+    config.http_protocol_class = getattr(import_module(f"asgi_upgrade.servers.uvicorn.{module}"), name)
     return None
+
+
+def calls_directly(middleware: Any, send: Any) -> bool:
+    """Tell whether only uvicorn's own wrappers stand between uvicorn, which gave ``send``, and ``middleware``."""
+    app = getattr(getattr(getattr(send, "__self__", None), "config", None), "loaded_app", None)
+    while type(app).__module__.startswith("uvicorn."):
+        app = getattr(app, "app", None)
+    return app is middleware
 
 
 def _configs() -> Iterator[Config]:

@@ -12,28 +12,13 @@ from typing import Any
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.utils import get_client_addr, get_path_with_query_string
 
-from asgi_upgrade.extension import EXTENSION, VERSION, Connect
+from asgi_upgrade.extension import EXTENSION, NOT_IN_101, VERSION, Connect
 from asgi_upgrade.headers import check_response_headers
 
 __all__ = ["HOLD_LIMIT", "Switch", "UpgradingProtocol", "has_body", "request_head"]
 
 # Bytes that may arrive behind a request that is being answered before reading pauses.
 HOLD_LIMIT = 64 * 1024
-
-# What describes a body, or this hop, says nothing about the protocol that comes next (RFC 9110 §15.2.2, §8).
-_NOT_IN_101 = frozenset(
-    (
-        b"connection",
-        b"content-encoding",
-        b"content-length",
-        b"content-type",
-        b"etag",
-        b"keep-alive",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    )
-)
 
 
 class UpgradingProtocol:
@@ -198,7 +183,7 @@ class Switch:
 
     def _render(self, headers: Any) -> bytes:
         essential = self._essential
-        kept = {name for name, _ in essential} | _NOT_IN_101
+        kept = {name for name, _ in essential} | NOT_IN_101
         lines = [b"HTTP/1.1 101 Switching Protocols"]
         for name, value in (
             *self._cycle.default_headers,

@@ -1,0 +1,280 @@
+"""The `asyncio.Protocol` under an `UpgradeStream`: buffers, flow control, and what has become of the connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from typing import cast
+
+from anyio import BrokenResourceError, ClosedResourceError, EndOfStream
+
+from asgi_upgrade.stream_settings import StreamSettings
+
+__all__ = ["StreamProtocol"]
+
+
+class StreamProtocol(asyncio.Protocol):
+    """One connection after its switch to a protocol that is a stream of bytes.
+
+    The two directions end separately. The client's end of input (FIN) leaves the other direction open where the
+    transport can do that, which TLS cannot.
+
+    Attributes:
+        transport: What the server has given us; there is none before the switch.
+        half_close: Whether one direction can end before the other.
+        last_activity: When the last byte moved, by the loop's clock.
+        shutdown_requested: Set when the server begins to stop.
+    """
+
+    transport: asyncio.Transport
+
+    def __init__(self, settings: StreamSettings, loop: asyncio.AbstractEventLoop) -> None:
+        self.half_close = False
+        self.last_activity = 0.0
+        self.shutdown_requested = asyncio.Event()
+        self._settings = settings
+        self._loop = loop
+        self._chunks: deque[bytes] = deque()
+        self._size = 0  # of all chunks
+        self._offset = 0  # what has been taken of the first
+        self._reading_paused = False
+        self._write_paused = False
+        self._ended = False  # the client's direction
+        self._end_sent = False  # our direction
+        self._closed = False  # by our side
+        self._lost = False
+        self._error: Exception | None = None
+        self._receiver: asyncio.Future[None] | None = None
+        self._sender: asyncio.Future[None] | None = None
+        self._gone = asyncio.Event()
+        self._close_timer: asyncio.TimerHandle | None = None
+        self._delegate: tuple[asyncio.StreamReaderProtocol, asyncio.StreamWriter] | None = None
+
+    # What the transport tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport = cast(asyncio.Transport, transport)
+        transport.set_write_buffer_limits(high=self._settings.write_buffer_size)
+        self.half_close = transport.can_write_eof()
+        self.last_activity = self._loop.time()
+
+    def data_received(self, data: bytes) -> None:
+        self.last_activity = self._loop.time()
+        if self._closed:
+            return  # see `close`
+        if self._delegate is not None:
+            self._delegate[0].data_received(data)
+            return
+        self._chunks.append(data)
+        self._size += len(data)
+        if self._receiver is not None:
+            _wake(self._receiver)
+        if self._size >= self._settings.read_buffer_size and not self._reading_paused:
+            self._reading_paused = True
+            self.transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        self._ended = True
+        if self._delegate is not None:
+            self._delegate[0].eof_received()
+        if self._receiver is not None:
+            _wake(self._receiver)
+        return self.half_close and not self._closed
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        self._error = exc
+        self._gone.set()
+        self._wake_both()
+        if self._close_timer is not None:
+            self._close_timer.cancel()
+        if self._delegate is not None:
+            self._delegate[0].connection_lost(exc)
+            self._delegate = None
+
+    def pause_writing(self) -> None:
+        self._write_paused = True
+        if self._delegate is not None:
+            self._delegate[0].pause_writing()
+
+    def resume_writing(self) -> None:
+        self._write_paused = False
+        self.last_activity = self._loop.time()
+        if self._delegate is not None:
+            self._delegate[0].resume_writing()
+        if self._sender is not None:
+            _wake(self._sender)
+
+    def shutdown(self) -> None:
+        """The server begins to stop."""
+        self.shutdown_requested.set()
+
+    # What the stream does
+
+    @property
+    def peer_ended(self) -> bool:
+        """Whether the client has ended its direction, or the connection."""
+        return self._ended or self._lost
+
+    @property
+    def readable(self) -> bool:
+        """Whether `take` would give something."""
+        return bool(self._chunks)
+
+    def take(self, max_bytes: int) -> bytes:
+        """Return up to ``max_bytes`` of what has arrived.
+
+        Raises:
+            IndexError: Nothing has.
+        """
+        chunk = self._chunks[0]
+        offset = self._offset
+        if len(chunk) - offset <= max_bytes:
+            self._chunks.popleft()
+            if offset:
+                chunk = chunk[offset:]
+                self._offset = 0
+        else:
+            chunk = chunk[offset : offset + max_bytes]
+            self._offset = offset + max_bytes
+        self._size -= len(chunk)
+        if self._reading_paused and self._size <= self._settings.read_buffer_size // 2:
+            self._resume_reading()
+        return chunk
+
+    async def wait_readable(self) -> None:
+        """Wait until something has arrived.
+
+        Raises:
+            ClosedResourceError: Our side has closed the stream.
+            BrokenResourceError: The connection was lost.
+            EndOfStream: The client has ended its direction.
+        """
+        while not self._chunks:
+            if self._closed:
+                raise ClosedResourceError
+            if self._ended:
+                raise EndOfStream
+            if self._lost:
+                raise self._lost_error() if self._error is not None else EndOfStream
+            self._receiver = self._loop.create_future()
+            try:
+                await self._receiver
+            finally:
+                self._receiver = None
+
+    async def wait_writable(self) -> None:
+        """Wait until there is room in the buffer.
+
+        Raises:
+            ClosedResourceError: Our side has closed the stream or ended its direction.
+            BrokenResourceError: The connection was lost.
+        """
+        while True:
+            if self._closed or self._end_sent:
+                raise ClosedResourceError
+            if self._lost or self.transport.is_closing():
+                raise self._lost_error()
+            if not self._write_paused:
+                return
+            self._sender = self._loop.create_future()
+            try:
+                await self._sender
+            finally:
+                self._sender = None
+
+    def write(self, data: bytes) -> None:
+        """Write after `wait_writable`."""
+        self.last_activity = self._loop.time()
+        self.transport.write(data)
+
+    def end(self) -> None:
+        """End our direction, behind what is in the buffer."""
+        if not self._end_sent and not self._lost and not self.transport.is_closing():
+            self._end_sent = True
+            with suppress(OSError):  # the client has gone: nobody to tell
+                self.transport.write_eof()
+
+    def close(self) -> None:
+        """Begin to close: what is in the buffer is still sent.
+
+        Closing a socket that has unread bytes resets it, and the last bytes sent could be lost on their way: so only
+        our direction ends now, what arrives is discarded, and the rest ends when the client has seen the end or
+        `StreamSettings.close_timeout` has passed.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self._chunks.clear()
+        self._wake_both()
+        if self._lost:
+            return
+        self._close_timer = self._loop.call_later(self._settings.close_timeout, self.transport.abort)
+        if self._ended or not self.half_close or self.transport.is_closing():
+            self.transport.close()
+        else:
+            self.end()
+            if self._reading_paused:
+                self._resume_reading()
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection is gone; `StreamSettings.close_timeout` bounds it after `close`."""
+        if self.transport.get_protocol() is self:  # else `StreamWriter.start_tls` has taken the transport from us
+            await self._gone.wait()
+
+    def delegate(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Leave the connection to a pair of asyncio's streams.
+
+        Raises:
+            ClosedResourceError: Our side has closed the stream.
+        """
+        if self._closed:
+            raise ClosedResourceError
+        loop = self._loop
+        reader = asyncio.StreamReader(self._settings.read_buffer_size, loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        protocol.connection_made(self.transport)
+        # Kept here because a writer that is forgotten closes its transport, and warns about it.
+        writer = _Writer(self.transport, protocol, reader, loop)
+        writer.stream_protocol = self
+        self._delegate = protocol, writer
+        while self._chunks:
+            protocol.data_received(self.take(self._size))
+        if self._write_paused:
+            protocol.pause_writing()
+        if self._ended:
+            protocol.eof_received()
+        if self._lost:
+            protocol.connection_lost(self._error)
+        return reader, writer
+
+    def _lost_error(self) -> BrokenResourceError:
+        error = BrokenResourceError()
+        error.__cause__ = self._error
+        return error
+
+    def _resume_reading(self) -> None:
+        self._reading_paused = False
+        if not self._lost and not self._ended and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def _wake_both(self) -> None:
+        for waiter in (self._receiver, self._sender):
+            if waiter is not None:
+                _wake(waiter)
+
+
+class _Writer(asyncio.StreamWriter):
+    """Tells our protocol of each write."""
+
+    stream_protocol: StreamProtocol
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.stream_protocol.last_activity = self.stream_protocol._loop.time()
+        super().write(data)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

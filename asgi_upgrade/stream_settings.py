@@ -1,0 +1,46 @@
+"""What an upgraded connection may cost and how long it may take, whatever protocol it speaks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+__all__ = ["StreamSettings"]
+
+
+@dataclass(frozen=True)
+class StreamSettings:
+    """Limits and times of each `UpgradeStream`. All sizes are in bytes, all times in seconds.
+
+    Attributes:
+        read_buffer_size: Bytes that wait for the handler before reading from the socket pauses.
+        write_buffer_size: Bytes that wait for a slow client before ``send`` blocks.
+        open_timeout: How long the 101 may take from the application to the server, through the middleware between.
+        close_timeout: How long the client may take to end its side after the handler has ended, before the connection
+            is cut.
+        idle_timeout: Time without a byte in either direction after which the handler is cancelled; ``None`` waits for
+            ever.
+        total_timeout: Time from the switch after which the handler is cancelled; ``None`` waits for ever.
+        shutdown_timeout: How long the handler may go on after the server began to stop, before it is cancelled.
+
+    Raises:
+        ValueError: A value is out of range; the message names it.
+    """
+
+    read_buffer_size: int = 64 * 1024
+    write_buffer_size: int = 64 * 1024
+    open_timeout: float = 20.0
+    close_timeout: float = 10.0
+    idle_timeout: float | None = None
+    total_timeout: float | None = None
+    shutdown_timeout: float = 10.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            name, value = field.name, getattr(self, field.name)
+            if name.endswith("_timeout"):
+                if value is None and name in ("idle_timeout", "total_timeout"):
+                    continue
+                if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+                    raise ValueError(f"{name} must be a positive number of seconds, not {value!r}")
+            elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be a positive integer, not {value!r}")

@@ -1,0 +1,62 @@
+"""How an application sends the 101 out through the middleware around it, and what to log when that is not possible."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from urllib.parse import quote
+
+from starlette.types import Message, Scope, Send
+
+__all__ = ["report_held_back", "report_no_extension", "request_line", "send_101"]
+
+logger = logging.getLogger("asgi_upgrade")
+
+# Compressing middleware holds the start of a response back until the first body message that is not empty, and
+# BaseHTTPMiddleware drops empty ones: this byte gets the 101 out of all of them, and the server discards it.
+_PUSH: Message = {"type": "http.response.body", "body": b"\0", "more_body": True}
+_IDENTITY = (b"content-encoding", b"identity")
+
+_reported: set[str] = set()
+
+
+async def send_101(send: Send, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Send a 101 that no middleware holds back, except one that waits for the end of the body.
+
+    Args:
+        send: The application's ``send``.
+        headers: The fields of the response.
+    """
+    await send({"type": "http.response.start", "status": 101, "headers": [*headers, _IDENTITY]})
+    await send(_PUSH)
+
+
+def report_held_back(scope: Scope, seconds: float) -> None:
+    """Log that the 101 has not reached the server in ``seconds``."""
+    logger.error(
+        "%s: the 101 did not reach the server in %g seconds. A middleware that reads the whole body of a response "
+        "holds it back: let it pass responses with status 101.",
+        request_line(scope),
+        seconds,
+    )
+
+
+def report_no_extension(scope: Scope, protocol: str) -> None:
+    """Log, once in the life of the process, why an offer that we would have taken is not."""
+    if "no extension" not in _reported:
+        _reported.add("no extension")
+        logger.warning(
+            "%s offers %s, but this server does not offer http.upgrade, so the connection stays HTTP. Run the "
+            "application under uvicorn, with its lifespan on or http='asgi_upgrade.servers.uvicorn:AutoProtocol'. This "
+            "is logged once.",
+            request_line(scope),
+            protocol,
+        )
+
+
+def request_line(scope: Scope) -> str:
+    """The first line of a request, in a form that is safe to log (RFC 9112 §3)."""
+    target = quote(scope["path"], safe="/!$&'()*+,;=:@~")
+    if scope.get("query_string"):
+        target += "?" + quote(scope["query_string"], safe="/!$&'()*+,;=:@~?%")
+    return f"{scope['method']} {target} HTTP/{scope['http_version']}"

@@ -1,0 +1,197 @@
+"""For servers that perform the WebSocket handshake themselves: their ``websocket`` scope as an HTTP handshake.
+
+`HandshakeMiddleware` stands outermost. It turns a ``websocket`` scope into an ``http`` request, so that the HTTP
+middleware inside it sees the handshake; `UpgradeMiddleware` turns it back, and the server's own WebSocket carries the
+messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from asgi_upgrade.extension import NOT_IN_101
+from asgi_upgrade.websocket.frames import CloseCode
+
+__all__ = ["BRIDGE", "CONVERTED", "Bridge", "HandshakeMiddleware", "get_bridge"]
+
+# Key of a scope's extensions: the `Bridge` whose handshake the http scope is.
+BRIDGE = "asgi_upgrade.bridge"
+# Key of a websocket scope that was an http handshake before, so that it has passed the HTTP middleware.
+CONVERTED = "asgi_upgrade.converted"
+
+# What an HTTP middleware would make of a handshake belongs to the server here.
+_HANDSHAKE_PREFIX = b"sec-websocket-"
+
+
+class HandshakeMiddleware:
+    """Lets HTTP middleware see the handshakes of a server that hands over ``websocket`` scopes.
+
+    Outermost of all, on any ASGI server::
+
+        app = HandshakeMiddleware(HTTPMiddleware(UpgradeMiddleware(app)))
+
+    Starlette and FastAPI applications do not need it: there `UpgradeMiddleware` puts it in place by itself.
+
+    A refusal reaches the client with its status, headers and body where the server has the denial response extension
+    (``websocket.http.response``), and as 403 where it has not.
+
+    Args:
+        app: The application, with `UpgradeMiddleware` somewhere inside.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a WebSocket as an HTTP request; let everything else pass."""
+        if scope["type"] != "websocket" or CONVERTED in scope:
+            await self.app(scope, receive, send)
+            return
+        bridge = Bridge(scope, receive, send)
+        await bridge.run(self.app)
+
+
+def get_bridge(scope: Scope) -> Bridge | None:
+    """Return the `Bridge` whose handshake this ``http`` scope is, or ``None``."""
+    extensions = scope.get("extensions")
+    return extensions.get(BRIDGE) if extensions else None
+
+
+class Bridge:
+    """One WebSocket of the server, presented as an HTTP handshake until it is accepted."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._scope = scope
+        self._server_receive = receive
+        self._server_send = send
+        self._can_deny = "websocket.http.response" in (scope.get("extensions") or {})
+        self._request_given = False
+        self._started = False
+        self._denying = False
+        self._switched: asyncio.Future[bool] | None = None
+        self._subprotocol: str | None = None
+        self._accepted = False
+        self._ended = asyncio.Event()
+        self._reader: asyncio.Task[Message] | None = None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Bridge:
+        # Some middlewares copy the scope deeply; the connection stays the one there is.
+        return self
+
+    async def run(self, app: ASGIApp) -> None:
+        """Run ``app`` on the ``http`` side."""
+        if (await self._server_receive())["type"] != "websocket.connect":
+            return
+        scope = dict(self._scope)
+        del scope["subprotocols"]
+        scope["type"] = "http"
+        scope["method"] = "GET"
+        scope["scheme"] = "https" if scope.get("scheme") == "wss" else "http"
+        extensions = {name: entry for name, entry in (scope.get("extensions") or {}).items() if "websocket" not in name}
+        scope["extensions"] = {**extensions, BRIDGE: self}
+        try:
+            await app(scope, self._http_receive, self._http_send)
+        finally:
+            self._withdraw()
+            self._ended.set()
+            if self._reader is not None:
+                self._reader.cancel()
+
+    # What `UpgradeMiddleware` uses
+
+    @property
+    def subprotocols(self) -> tuple[str, ...]:
+        """What the client offers, in its order."""
+        return tuple(self._scope.get("subprotocols") or ())
+
+    def connect(self, subprotocol: str | None) -> asyncio.Future[bool]:
+        """Announce that the WebSocket is to be accepted; the application sends a 101 afterwards."""
+        self._subprotocol = subprotocol
+        self._switched = asyncio.get_running_loop().create_future()
+        if self._started:
+            self._switched.set_result(False)
+        return self._switched
+
+    async def receive(self) -> Message:
+        """ASGI ``receive`` of the accepted WebSocket."""
+        reader = self._reader
+        if reader is not None:
+            message = await asyncio.shield(reader)
+            if self._reader is reader:
+                self._reader = None
+                return message
+        return await self._server_receive()
+
+    async def send(self, message: Message) -> None:
+        """ASGI ``send`` of the accepted WebSocket."""
+        if not message["type"].startswith("websocket.http."):
+            await self._server_send(message)
+            return
+        raise RuntimeError(f"Unexpected ASGI message '{message['type']}', after the WebSocket was accepted.")
+
+    # What the HTTP middleware sees
+
+    async def _http_receive(self) -> Message:
+        if not self._request_given:
+            self._request_given = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        if not self._accepted:
+            # Only a disconnect can come before the accept. What comes after it is kept for `receive`.
+            if self._reader is None:
+                self._reader = asyncio.create_task(self._read())
+            await asyncio.wait([self._reader])
+        if self._accepted:
+            await self._ended.wait()
+        return {"type": "http.disconnect"}
+
+    async def _read(self) -> Message:
+        return await self._server_receive()
+
+    async def _http_send(self, message: Message) -> None:
+        if self._accepted:
+            return
+        if message["type"] == "http.response.start" and not self._started:
+            self._started = True
+            headers = list(message.get("headers", ()))
+            if message["status"] == 101 and self._switched is not None and not self._switched.done():
+                await self._accept(headers)
+            else:
+                status = 500 if message["status"] < 200 else message["status"]
+                await self._deny(status, headers)
+                self._withdraw()
+        elif message["type"] == "http.response.body" and self._denying:
+            more = message.get("more_body", False)
+            await self._server_send(
+                {"type": "websocket.http.response.body", "body": message.get("body", b""), "more_body": more}
+            )
+            self._denying = more
+
+    async def _accept(self, headers: list[tuple[bytes, bytes]]) -> None:
+        assert self._switched is not None
+        self._accepted = True
+        await self._server_send(
+            {
+                "type": "websocket.accept",
+                "subprotocol": self._subprotocol,
+                "headers": [
+                    (name.lower(), value)
+                    for name, value in headers
+                    if name.lower() not in NOT_IN_101 and not name.lower().startswith(_HANDSHAKE_PREFIX)
+                ],
+            }
+        )
+        self._switched.set_result(True)
+
+    async def _deny(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        if self._can_deny:
+            self._denying = True
+            await self._server_send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+        else:
+            await self._server_send({"type": "websocket.close", "code": int(CloseCode.POLICY_VIOLATION)})
+
+    def _withdraw(self) -> None:
+        if self._switched is not None and not self._switched.done():
+            self._switched.set_result(False)
