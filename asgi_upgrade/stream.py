@@ -9,7 +9,7 @@ from typing import Any
 
 from anyio import BusyResourceError, TypedAttributeSet, typed_attribute
 from anyio.abc import ByteStream, SocketAttribute
-from anyio.lowlevel import checkpoint_if_cancelled
+from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 from anyio.streams.tls import TLSAttribute
 from starlette.types import Scope
 
@@ -127,17 +127,16 @@ class UpgradeStream(ByteStream):
         """
         if self._sending:
             raise BusyResourceError("writing to")
-        await checkpoint_if_cancelled()
+        await checkpoint()
         if not self._protocol.half_close:
             raise NotImplementedError("this transport cannot end one direction only")
         self._protocol.end()
-        await self._let_others_run()
 
     async def aclose(self) -> None:
         """Close the connection, behind all that was sent.
 
-        What the client still sends is discarded. It has ``close_timeout`` seconds to end its side; then, or when this is
-        cancelled, the connection is cut.
+        What the client still sends is discarded. It has ``close_timeout`` seconds to end its side; then, or when this
+        is cancelled, the connection is cut.
         """
         protocol = self._protocol
         try:

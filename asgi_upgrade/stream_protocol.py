@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
 
@@ -25,6 +26,7 @@ class StreamProtocol(asyncio.Protocol):
         half_close: Whether one direction can end before the other.
         last_activity: When the last byte moved, by the loop's clock.
         shutdown_requested: Set when the server begins to stop.
+        on_shutdown: Called then.
     """
 
     transport: asyncio.Transport
@@ -33,6 +35,7 @@ class StreamProtocol(asyncio.Protocol):
         self.half_close = False
         self.last_activity = 0.0
         self.shutdown_requested = asyncio.Event()
+        self.on_shutdown: Callable[[], None] | None = None
         self._settings = settings
         self._loop = loop
         self._chunks: deque[bytes] = deque()
@@ -108,7 +111,10 @@ class StreamProtocol(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """The server begins to stop."""
-        self.shutdown_requested.set()
+        if not self.shutdown_requested.is_set():
+            self.shutdown_requested.set()
+            if self.on_shutdown is not None:
+                self.on_shutdown()
 
     # What the stream does
 
@@ -190,7 +196,16 @@ class StreamProtocol(asyncio.Protocol):
         self.transport.write(data)
 
     def end(self) -> None:
-        """End our direction, behind what is in the buffer."""
+        """End our direction, behind what is in the buffer. Nothing happens the second time, or if the client has gone.
+
+        Raises:
+            ClosedResourceError: Our side has closed the stream.
+        """
+        if self._closed:
+            raise ClosedResourceError
+        self._write_eof()
+
+    def _write_eof(self) -> None:
         if not self._end_sent and not self._lost and not self.transport.is_closing():
             self._end_sent = True
             with suppress(OSError):  # the client has gone: nobody to tell
@@ -214,9 +229,17 @@ class StreamProtocol(asyncio.Protocol):
         if self._ended or not self.half_close or self.transport.is_closing():
             self.transport.close()
         else:
-            self.end()
+            self._write_eof()
             if self._reading_paused:
                 self._resume_reading()
+
+    def cut(self) -> None:
+        """Close at once: what has not been sent is lost."""
+        self._closed = True
+        self._chunks.clear()
+        self._wake_both()
+        if not self._lost:
+            self.transport.abort()
 
     async def wait_closed(self) -> None:
         """Wait until the connection is gone; `StreamSettings.close_timeout` bounds it after `close`."""

@@ -1,0 +1,131 @@
+"""`UpgradeResponse`: the response with which an endpoint gives its connection to another protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from starlette.background import BackgroundTask
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from asgi_upgrade.extension import get_extension
+from asgi_upgrade.handlers import Handler, is_protocol, run_handler
+from asgi_upgrade.headers import check_response_headers
+from asgi_upgrade.offer import UpgradeOffer
+from asgi_upgrade.stream_settings import StreamSettings
+from asgi_upgrade.switch import report_no_extension
+
+__all__ = ["UpgradeResponse"]
+
+# The server writes these itself.
+_FRAMING = frozenset(("connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"))
+
+
+class UpgradeResponse(Response):
+    """Answers 101 and lets ``handler`` own the connection as an `UpgradeStream` (RFC 9110 §7.8, §15.2.2).
+
+    An endpoint returns it, so routing, dependencies, authentication and the request's body come first::
+
+        @app.post("/exec/{name}")
+        async def execute(name: str) -> UpgradeResponse:
+            async def handler(stream: UpgradeStream) -> None:
+                async for data in stream:
+                    await stream.send(data)
+
+            return UpgradeResponse(handler)
+
+    A request that does not offer ``protocol`` is answered with 426 (RFC 9110 §15.5.22), one that this server cannot
+    switch with 501. The connection is closed when the handler has returned. An exception of it is logged once, with the
+    request line.
+
+    Args:
+        handler: Takes the `UpgradeStream`.
+        protocol: ``name`` or ``name/version``; names compare without regard to case, versions exactly. Default:
+            ``"tcp"``.
+        headers: Fields of the 101 besides ``Upgrade`` and ``Connection``. Default: none.
+        fallback: The response, or any ASGI application, for a request that does not offer ``protocol``. Default: 426.
+        background: Runs when the connection is closed. Default: none.
+        read_buffer_size: Bytes that wait for the handler before reading from the socket pauses. Default: 64 KiB.
+        write_buffer_size: Bytes that wait for a slow client before ``send`` blocks. Default: 64 KiB.
+        open_timeout: Seconds that the 101 may take to the server, through the middleware between. Default: 20.
+        close_timeout: Seconds that the client may take to end its side after the handler has returned. Default: 10.
+        idle_timeout: Seconds without a byte in either direction after which the handler is cancelled, or ``None``.
+            Default: ``None``.
+        total_timeout: Seconds from the switch after which the handler is cancelled, or ``None``. Default: ``None``.
+        shutdown_timeout: Seconds that the handler may go on after the server began to stop, before it is cancelled.
+            Default: 10.
+
+    Raises:
+        ValueError: An argument is out of range; the message names it.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        protocol: str = "tcp",
+        headers: Mapping[str, str] | None = None,
+        fallback: ASGIApp | None = None,
+        background: BackgroundTask | None = None,
+        *,
+        read_buffer_size: int = StreamSettings.read_buffer_size,
+        write_buffer_size: int = StreamSettings.write_buffer_size,
+        open_timeout: float = StreamSettings.open_timeout,
+        close_timeout: float = StreamSettings.close_timeout,
+        idle_timeout: float | None = StreamSettings.idle_timeout,
+        total_timeout: float | None = StreamSettings.total_timeout,
+        shutdown_timeout: float = StreamSettings.shutdown_timeout,
+    ) -> None:
+        if not callable(handler):
+            raise ValueError(f"handler must be callable, not {handler!r}")
+        if not is_protocol(protocol):
+            raise ValueError(f"protocol must be 'name' or 'name/version' (RFC 9110 section 7.8), not {protocol!r}")
+        if fallback is not None and not callable(fallback):
+            raise ValueError(f"fallback must be a response or an ASGI application, not {fallback!r}")
+        for name in headers or ():
+            if name.lower() in _FRAMING:
+                raise ValueError(f"headers must not contain {name!r}, which the server writes")
+        super().__init__(None, 101, headers, background=background)
+        check_response_headers(self.raw_headers)
+        self.handler = handler
+        self.protocol = protocol
+        self.fallback = fallback
+        self._settings = StreamSettings(
+            read_buffer_size=read_buffer_size,
+            write_buffer_size=write_buffer_size,
+            open_timeout=open_timeout,
+            close_timeout=close_timeout,
+            idle_timeout=idle_timeout,
+            total_timeout=total_timeout,
+            shutdown_timeout=shutdown_timeout,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request; returns when the connection is closed, or the response sent that was not a 101."""
+        offer = UpgradeOffer.from_scope(scope)
+        offered = offer.find(self.protocol) if offer is not None else None
+        extension = get_extension(scope)
+        if offered is None:
+            await (self.fallback or self._upgrade_required(scope))(scope, receive, send)
+        elif extension is None:
+            report_no_extension(scope, str(offered))
+            text = f"This server cannot switch the connection to {self.protocol}.\n"
+            await PlainTextResponse(text, 501)(scope, receive, send)
+        else:
+            await run_handler(
+                self.handler,
+                scope,
+                send,
+                extension=extension,
+                protocol=str(offered),
+                headers=check_response_headers(self.raw_headers),
+                settings=self._settings,
+            )
+        if self.background is not None:
+            await self.background()
+
+    def _upgrade_required(self, scope: Scope) -> Response:
+        # RFC 9110 §15.5.22. HTTP/2 and later have no Upgrade (RFC 9113 §8.6), and HTTP/1.0 ignores it (RFC 9110 §7.8).
+        text = f"This resource speaks {self.protocol}: ask for it with Upgrade: {self.protocol} in HTTP/1.1.\n"
+        http1 = scope["http_version"] in ("1.0", "1.1")
+        headers = {"Upgrade": self.protocol, "Connection": "Upgrade"} if http1 else {}
+        return PlainTextResponse(text, 426, headers)
