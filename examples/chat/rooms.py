@@ -22,32 +22,26 @@ class Unavailable(Exception):
     """The event could not be handed over to the other workers."""
 
 
-class FellBehind(Exception):
-    """The client reads more slowly than the room talks, and has missed an event."""
-
-
 class Inbox:
-    """What one client has yet to be sent. It is bounded: a client that falls behind is let go, not waited for."""
+    """What one client has yet to be sent. It is bounded: a client that falls behind is let go, not waited for.
+
+    Attributes:
+        overflowed: Set once an event did not fit.
+    """
 
     def __init__(self) -> None:
+        self.overflowed = asyncio.Event()
         self._events: asyncio.Queue[str] = asyncio.Queue(QUEUE_LENGTH)
-        self._overflowed = False
 
     def put(self, event: str) -> None:
         """Add an event, or note that there was no room for it."""
         try:
             self._events.put_nowait(event)
         except asyncio.QueueFull:
-            self._overflowed = True
+            self.overflowed.set()
 
     async def get(self) -> str:
-        """The next event.
-
-        Raises:
-            FellBehind: An event did not fit.
-        """
-        if self._overflowed:
-            raise FellBehind
+        """The next event."""
         return await self._events.get()
 
 

@@ -3,11 +3,10 @@
 import asyncio
 import json
 import os
-from contextlib import suppress
 from datetime import datetime, timezone
 
 from fastapi import WebSocket, WebSocketDisconnect
-from rooms import FellBehind, Inbox, LocalRooms, Unavailable
+from rooms import Inbox, LocalRooms, Unavailable
 
 LONGEST_TEXT = 1000
 
@@ -15,6 +14,10 @@ LONGEST_TEXT = 1000
 def event(kind: str, **fields: str | int) -> str:
     """A chat.v1 event as it goes over the wire."""
     return json.dumps({"type": kind, "at": datetime.now(timezone.utc).isoformat(timespec="seconds"), **fields})
+
+
+class Dismissed(Exception):
+    """The client is sent away; says why."""
 
 
 class ChatSession:
@@ -30,35 +33,40 @@ class ChatSession:
         """Chat; returns when the client has left or was sent away."""
         with self.rooms.join(self.room) as inbox:
             inbox.put(event("welcome", user=self.user, room=self.room, worker=os.getpid()))
-            writer = asyncio.create_task(self._write(inbox))
+            await self._publish(inbox, "joined")
+            tasks = [asyncio.create_task(job(inbox)) for job in (self._read, self._write, self._watch)]
             try:
-                await self._publish(inbox, "joined")
-                with suppress(WebSocketDisconnect):
-                    await self._read(inbox)
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                writer.cancel()
-                await asyncio.wait([writer])
+                for task in tasks:
+                    task.cancel()
+                outcomes = await asyncio.gather(*tasks, return_exceptions=True)
         await self._publish(inbox, "left")
+        for outcome in outcomes:
+            if isinstance(outcome, Dismissed):
+                await self.websocket.close(1008, str(outcome))
+            elif isinstance(outcome, Exception) and not isinstance(outcome, WebSocketDisconnect):
+                raise outcome
 
     async def _read(self, inbox: Inbox) -> None:
         while True:
             try:
                 text = json.loads(await self.websocket.receive_text())["text"].strip()
             except (ValueError, KeyError, TypeError, AttributeError):
-                await self.websocket.close(1008, "that is not a chat.v1 message")
-                return
+                raise Dismissed("that is not a chat.v1 message") from None
             if len(text) > LONGEST_TEXT:
                 inbox.put(event("error", text=f"A message has at most {LONGEST_TEXT} characters."))
             elif text:
                 await self._publish(inbox, "message", text=text)
+            await asyncio.sleep(0)  # whoever writes a lot does not keep the others from reading
 
     async def _write(self, inbox: Inbox) -> None:
-        with suppress(WebSocketDisconnect):  # _read learns of it too, and ends the session
-            try:
-                while True:
-                    await self.websocket.send_text(await inbox.get())
-            except FellBehind:
-                await self.websocket.close(1008, "you are reading too slowly")
+        while True:
+            await self.websocket.send_text(await inbox.get())
+
+    async def _watch(self, inbox: Inbox) -> None:
+        await inbox.overflowed.wait()
+        raise Dismissed("you are reading too slowly")
 
     async def _publish(self, inbox: Inbox, kind: str, **fields: str) -> None:
         try:
