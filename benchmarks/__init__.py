@@ -1,0 +1,1 @@
+"""How fast asgi-upgrade is beside other ASGI servers: ``python -m benchmarks``."""

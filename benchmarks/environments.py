@@ -1,0 +1,38 @@
+"""What a comparison needs besides the servers: environments for other Pythons, and a certificate."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from benchmarks.generator import BUILD
+
+REQUIREMENTS = Path(__file__).parent / "requirements.txt"
+
+
+def python(version: str) -> str:
+    """The interpreter of an environment with all servers, for Python ``version`` ("3.12"); made at first use."""
+    folder = BUILD / f"python{version}"
+    interpreter = folder / "bin" / "python"
+    ready = folder / "ready"
+    if not ready.exists() or ready.stat().st_mtime < REQUIREMENTS.stat().st_mtime:
+        base = shutil.which(f"python{version}")
+        if base is None:
+            raise SystemExit(f"python{version} is not installed")
+        subprocess.run([base, "-m", "venv", "--clear", folder], check=True)
+        subprocess.run([interpreter, "-m", "pip", "install", "--quiet", "--requirement", REQUIREMENTS], check=True)
+        ready.touch()
+    return str(interpreter)
+
+
+def certificate() -> tuple[Path, Path]:
+    """A certificate for this machine and its key, signed by itself; made at first use with the openssl command."""
+    BUILD.mkdir(exist_ok=True)
+    certificate, key = BUILD / "certificate.pem", BUILD / "key.pem"
+    if not key.exists():
+        names: list[str] = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
+        algorithm = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "3650"]
+        files: list[str | Path] = ["-keyout", key, "-out", certificate]
+        subprocess.run(["openssl", "req", "-x509", *algorithm, *names, *files], check=True, capture_output=True)
+    return certificate, key

@@ -1,0 +1,157 @@
+"""The servers that are compared, and how each is started on one core with one worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from benchmarks.processes import on_core
+
+ROOT = Path(__file__).parent.parent
+MAX_SIZE = str(64 * 1024 * 1024)
+MANY = "8192"  # connections waiting to be accepted, or open at once, where a server limits them
+
+
+class ServerError(Exception):
+    """A server did not start: the message holds the end of its output."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a server is started with."""
+
+    app: str
+    port: int
+    loop: str
+    certificate: Path | None
+    key: Path | None
+
+    def tls(self, certificate_option: str, key_option: str) -> list[str]:
+        """The options that switch TLS on, if it is wanted."""
+        return (
+            [] if self.certificate is None else [certificate_option, str(self.certificate), key_option, str(self.key)]
+        )
+
+
+def _uvicorn(settings: Settings) -> list[str]:
+    return [
+        *("uvicorn", f"benchmarks.{settings.app}", "--port", str(settings.port), "--loop", settings.loop),
+        *("--http", "httptools", "--ws", "websockets-sansio", "--ws-max-size", MAX_SIZE, "--backlog", MANY),
+        *("--no-access-log", "--log-level", "warning", *settings.tls("--ssl-certfile", "--ssl-keyfile")),
+    ]
+
+
+def _h2corn(settings: Settings) -> list[str]:
+    return [
+        *("h2corn", f"benchmarks.{settings.app}", "--bind", f"127.0.0.1:{settings.port}", "--loop", settings.loop),
+        *("--workers", "1", "--runtime-threads", "1", "--no-access-log", "--backlog", MANY),
+        *("--websocket-max-message-size", MAX_SIZE, *settings.tls("--certfile", "--keyfile")),
+    ]
+
+
+def _granian(settings: Settings) -> list[str]:
+    return [
+        *("granian", f"benchmarks.{settings.app}", "--interface", "asgi", "--port", str(settings.port)),
+        *("--loop", settings.loop, "--workers", "1", "--runtime-threads", "1", "--backlog", MANY),
+        *("--backpressure", MANY, "--log-level", "warning", *settings.tls("--ssl-certificate", "--ssl-keyfile")),
+    ]
+
+
+def _gunicorn(settings: Settings) -> list[str]:
+    return [
+        *("gunicorn", f"benchmarks.{settings.app}", "-k", "asgi", "-b", f"127.0.0.1:{settings.port}", "-w", "1"),
+        *("--asgi-loop", settings.loop, "--worker-connections", MANY, "--backlog", MANY, "--log-level", "warning"),
+        *("--websocket-max-message-size", MAX_SIZE, *settings.tls("--certfile", "--keyfile")),
+    ]
+
+
+def _hypercorn(settings: Settings) -> list[str]:
+    return [
+        *("hypercorn", f"benchmarks.{settings.app}", "-b", f"127.0.0.1:{settings.port}", "-k", settings.loop),
+        *("-w", "1", "--backlog", MANY, "--log-level", "warning", *settings.tls("--certfile", "--keyfile")),
+    ]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that may take part: ``package`` must be installed, ``command`` follows ``python -m``."""
+
+    name: str
+    package: str
+    command: Callable[[Settings], list[str]]
+    apps: str = "apps"
+
+
+SERVERS = {
+    server.name: server
+    for server in (
+        Server("asgi-upgrade", "uvicorn", _uvicorn, "guarded_apps"),
+        Server("uvicorn", "uvicorn", _uvicorn),
+        Server("h2corn", "h2corn", _h2corn),
+        Server("granian", "granian", _granian),
+        Server("gunicorn", "gunicorn", _gunicorn),
+        Server("hypercorn", "hypercorn", _hypercorn),
+    )
+}
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
+def _wait_until_open(process: subprocess.Popen[bytes], port: int, log: IO[bytes]) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    log.seek(0)
+    raise ServerError(log.read().decode(errors="replace")[-2000:])
+
+
+@contextmanager
+def running(server: Server, settings: Settings, python: str, core: int) -> Iterator[int]:
+    """Run the server in a session of its own for the length of the block; gives its process id.
+
+    Raises ServerError if it does not listen within 20 seconds.
+    """
+    command = [python, "-m", *server.command(settings)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with tempfile.TemporaryFile() as log:
+        with on_core(core):
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+        try:
+            _wait_until_open(process, settings.port, log)
+            yield process.pid
+        finally:
+            _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            break
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            continue
+    process.wait()
