@@ -13,7 +13,7 @@ logger = logging.getLogger("asgi_upgrade")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HTTP_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 # RFC 6454 section 7: scheme "://" host [":" port]. The scheme's form is that of RFC 3986 section 3.1.
-_match_origin = re.compile(rb"([A-Za-z][A-Za-z0-9+.\-]*)://(.*)", re.DOTALL).fullmatch
+_match_origin = re.compile(rb"([A-Za-z][A-Za-z0-9+.\-]*)://(.*)").fullmatch
 _FIELDS = frozenset({b"host", b"origin"})
 # No more of a client's words than this goes into one log line.
 _LOGGED_LENGTH = 200

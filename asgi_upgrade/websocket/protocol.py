@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import deque
-from typing import Any, cast
+from collections.abc import Callable
+from typing import cast
 
 from starlette.types import Message
 
@@ -53,24 +53,27 @@ class WebSocketProtocol(asyncio.Protocol):
 
     __slots__ = (
         "__weakref__",
+        "_answer_timer",
         "_app_closed",
+        "_close_timer",
         "_closed",
         "_connection",
         "_disconnect",
         "_drainers",
         "_ending",
         "_flush_scheduled",
+        "_idle_timer",
         "_last_message",
         "_loop",
         "_lost",
         "_ping",
         "_ping_sent",
+        "_ping_timer",
         "_queue",
         "_queue_size",
         "_reading_paused",
         "_receivers",
         "_settings",
-        "_timers",
         "_transport",
         "_write_paused",
     )
@@ -81,10 +84,11 @@ class WebSocketProtocol(asyncio.Protocol):
         self._connection = connection
         self._settings = settings
         self._loop = loop
-        self._queue: deque[str | bytes] = deque()
+        # Messages for the application, the oldest last. An empty list is a tenth of an empty deque.
+        self._queue: list[str | bytes] = []
         self._queue_size = 0
-        self._receivers: deque[asyncio.Future[None]] = deque()
-        self._drainers: deque[asyncio.Future[None]] = deque()
+        self._receivers: list[asyncio.Future[None]] = []
+        self._drainers: list[asyncio.Future[None]] = []
         self._reading_paused = False
         self._write_paused = False
         self._flush_scheduled = False
@@ -93,7 +97,11 @@ class WebSocketProtocol(asyncio.Protocol):
         self._ending: Ending | None = None
         self._disconnect: tuple[int, str] | None = None
         self._closed: asyncio.Future[None] | None = None
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        # Not a dict, which would be as large as all four.
+        self._answer_timer: asyncio.TimerHandle | None = None
+        self._close_timer: asyncio.TimerHandle | None = None
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._ping_timer: asyncio.TimerHandle | None = None
         self._ping = b""
         self._ping_sent = 0.0
         self._last_message = 0.0
@@ -105,10 +113,10 @@ class WebSocketProtocol(asyncio.Protocol):
         settings = self._settings
         transport.set_write_buffer_limits(high=settings.write_buffer_size)
         if settings.ping_interval is not None:
-            self._start_timer("ping", settings.ping_interval, self._keep_alive)
+            self._start_timer("_ping_timer", settings.ping_interval, self._keep_alive)
         if settings.idle_timeout is not None:
             self._last_message = self._loop.time()
-            self._start_timer("idle", settings.idle_timeout, self._check_idle)
+            self._start_timer("_idle_timer", settings.idle_timeout, self._check_idle)
 
     def data_received(self, data: bytes) -> None:
         connection = self._connection
@@ -128,13 +136,16 @@ class WebSocketProtocol(asyncio.Protocol):
             size = 0
             for event in events:
                 size += len(event)  # type: ignore[arg-type]
-            queue = self._queue
-            queue.extend(events)  # type: ignore[arg-type]
+            events.reverse()
+            if self._queue:
+                self._queue[:0] = events  # type: ignore[assignment]
+            else:
+                self._queue = events  # type: ignore[assignment]
             self._queue_size += size
             if self._receivers:
                 self._wake_receiver()
             settings = self._settings
-            if self._queue_size >= settings.max_queue_size or len(queue) >= settings.max_queue:
+            if self._queue_size >= settings.max_queue_size or len(self._queue) >= settings.max_queue:
                 self._pause_reading()
             if settings.idle_timeout is not None:
                 self._last_message = self._loop.time()
@@ -149,9 +160,8 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
+        for name in ("_answer_timer", "_close_timer", "_idle_timer", "_ping_timer"):
+            self._stop_timer(name)
         ending = self._ending
         self._set_disconnect(ending.code if ending else CloseCode.ABNORMAL_CLOSURE, ending.reason if ending else "")
         if self._closed is not None and not self._closed.done():
@@ -176,8 +186,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     async def receive(self) -> Message:
         """ASGI ``receive``: the next message, or ``websocket.disconnect`` once there will be none."""
-        queue = self._queue
-        while not queue:
+        while not self._queue:
             if self._disconnect is not None:
                 code, reason = self._disconnect
                 return {"type": "websocket.disconnect", "code": code, "reason": reason}
@@ -192,10 +201,10 @@ class WebSocketProtocol(asyncio.Protocol):
             except asyncio.CancelledError:
                 if receiver.cancelled():
                     self._receivers.remove(receiver)
-                elif queue:
+                elif self._queue:
                     self._wake_receiver()  # this one was woken and cancelled at once: the message is for another
                 raise
-        event = queue.popleft()
+        event = self._queue.pop()
         self._queue_size -= len(event)
         if self._reading_paused:
             self._resume_reading()
@@ -278,7 +287,7 @@ class WebSocketProtocol(asyncio.Protocol):
         if self._connection.close_sent or (self._receivers and not self._queue):
             self._end()
         else:
-            self._start_timer("answer", self._settings.answer_timeout, self._end)
+            self._start_timer("_answer_timer", self._settings.answer_timeout, self._end)
 
     def _end(self) -> None:
         """Answer the end of the input with the end of the output, and let go of the connection."""
@@ -286,13 +295,13 @@ class WebSocketProtocol(asyncio.Protocol):
         assert ending is not None
         if self._disconnect is not None and not self._connection.close_sent:
             return
-        self._stop_timer("answer")
+        self._stop_timer("_answer_timer")
         answered = self._connection.close_sent
         if not answered and ending.code != CloseCode.ABNORMAL_CLOSURE:
             # The peer's code comes back to it without the reason; a broken rule is told with one (RFC 6455 §5.5.1).
             self._connection.send_close(ending.code, ending.reason if ending.failed else "")
         self._set_disconnect(ending.code, ending.reason)
-        self._start_timer("close", self._settings.close_timeout, self._cut)
+        self._start_timer("_close_timer", self._settings.close_timeout, self._cut)
         self._flush()
         if ending.failed and not answered and self._transport.can_write_eof():
             # Closing a socket that has unread bytes resets it, and the close frame could be lost on the way: so only
@@ -304,11 +313,11 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _await_close(self) -> None:
         """Send what is left, then wait for the peer's close frame for a bounded time."""
-        self._stop_timer("ping")
-        self._stop_timer("idle")
+        self._stop_timer("_ping_timer")
+        self._stop_timer("_idle_timer")
         self._flush()
         self._resume_reading()
-        self._start_timer("close", self._settings.close_timeout, self._cut)
+        self._start_timer("_close_timer", self._settings.close_timeout, self._cut)
 
     def _cut(self) -> None:
         self._transport.abort()
@@ -359,7 +368,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _wake_receiver(self) -> None:
         while self._receivers:
-            receiver = self._receivers.popleft()
+            receiver = self._receivers.pop(0)
             if not receiver.done():
                 receiver.set_result(None)
                 break
@@ -383,14 +392,15 @@ class WebSocketProtocol(asyncio.Protocol):
 
     # Times
 
-    def _start_timer(self, name: str, delay: float, callback: Any) -> None:
+    def _start_timer(self, name: str, delay: float, callback: Callable[[], None]) -> None:
         self._stop_timer(name)
-        self._timers[name] = self._loop.call_later(delay, callback)
+        setattr(self, name, self._loop.call_later(delay, callback))
 
     def _stop_timer(self, name: str) -> None:
-        timer = self._timers.pop(name, None)
+        timer: asyncio.TimerHandle | None = getattr(self, name)
         if timer is not None:
             timer.cancel()
+            setattr(self, name, None)
 
     def _keep_alive(self) -> None:
         """Send a ping, or look whether the last one was answered."""
@@ -406,22 +416,22 @@ class WebSocketProtocol(asyncio.Protocol):
                 self._ping = b""
             elif self._reading_paused:
                 # The pong may have arrived behind messages that the application has not taken yet.
-                self._start_timer("ping", interval, self._keep_alive)
+                self._start_timer("_ping_timer", interval, self._keep_alive)
                 return
             elif waited >= timeout:
                 self._fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
                 return
             else:
-                self._start_timer("ping", min(interval, timeout - waited), self._keep_alive)
+                self._start_timer("_ping_timer", min(interval, timeout - waited), self._keep_alive)
                 return
             if waited < interval:
-                self._start_timer("ping", interval - waited, self._keep_alive)
+                self._start_timer("_ping_timer", interval - waited, self._keep_alive)
                 return
         self._ping = os.urandom(4)
         self._ping_sent = now
         self._connection.send_ping(self._ping)
         self._flush()
-        self._start_timer("ping", interval if timeout is None else min(interval, timeout), self._keep_alive)
+        self._start_timer("_ping_timer", interval if timeout is None else min(interval, timeout), self._keep_alive)
 
     def _check_idle(self) -> None:
         timeout = self._settings.idle_timeout
@@ -434,4 +444,4 @@ class WebSocketProtocol(asyncio.Protocol):
             self._set_disconnect(CloseCode.GOING_AWAY, f"no message for {timeout:g} seconds")
             self._await_close()
         else:
-            self._start_timer("idle", timeout - idle, self._check_idle)
+            self._start_timer("_idle_timer", timeout - idle, self._check_idle)

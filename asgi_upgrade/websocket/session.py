@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
+import sys
 from collections.abc import Awaitable, Callable
+from typing import Any
 
-import anyio
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
@@ -40,6 +40,13 @@ _IDENTITY = (b"content-encoding", b"identity")
 _ROUTE_KEYS = ("endpoint", "path_params", "route", "router")
 
 
+def _uncancel(task: asyncio.Task[Any]) -> int:
+    """Take a cancellation of ours back; return how many others there are. Before Python 3.11 nobody counts them."""
+    if sys.version_info >= (3, 11):
+        return task.uncancel()
+    return 0
+
+
 class WebSocketSession:
     """Runs an application on the WebSocket side of one request that asked for it.
 
@@ -58,7 +65,9 @@ class WebSocketSession:
         "_after_connect",
         "_answered",
         "_carrier",
+        "_deadline",
         "_disconnected",
+        "_expired",
         "_http_receive",
         "_http_send",
         "_opened",
@@ -69,7 +78,6 @@ class WebSocketSession:
         "_settings",
         "_subprotocols",
         "_switched",
-        "_timeout",
         "_turn",
         "_watcher",
         "_websocket",
@@ -94,7 +102,8 @@ class WebSocketSession:
         self._carrier = carrier
         self._subprotocols = subprotocols
         self._settings = settings
-        self._timeout = anyio.CancelScope(deadline=anyio.current_time() + settings.open_timeout)
+        self._deadline: asyncio.TimerHandle | None = None  # runs until it is decided what becomes of the handshake
+        self._expired = False
         self._switched: asyncio.Future[bool] | None = None  # from the 101 on
         self._opened = False
         self._protocol: WebSocketProtocol | None = None  # from the switch on, if we carry the messages
@@ -112,34 +121,55 @@ class WebSocketSession:
 
         An exception of ``app`` is raised again, after a response or a close frame has been prepared for it.
         """
-        with self._timeout:
-            try:
-                await app(self._websocket, lambda: self._receive(), lambda message: self._send(message))
-            except (ClientDisconnected, WebSocketDisconnect):
-                # Not an error of the application: the client may leave at any time.
-                if not (self._disconnected or self._opened):
-                    raise
-            except BaseException as error:
-                if self._protocol is not None:
-                    if not isinstance(error, Exception):
-                        self._protocol.shutdown()
-                    else:
-                        self._protocol.close(CloseCode.INTERNAL_ERROR)
-                        await self._protocol.wait_closed()
+        task = asyncio.current_task()
+        assert task is not None
+        self._deadline = asyncio.get_running_loop().call_later(self._settings.open_timeout, self._expire, task)
+        try:
+            await app(self._websocket, self._app_receive, self._app_send)
+        except (ClientDisconnected, WebSocketDisconnect):
+            # Not an error of the application: the client may leave at any time.
+            if not (self._disconnected or self._opened):
                 raise
-            finally:
-                if not self._opened:
-                    self._tell_route()
-                if self._watcher is not None:
-                    self._watcher.cancel()
+        except asyncio.CancelledError:
+            if not self._expired or _uncancel(task):
+                if self._protocol is not None:
+                    self._protocol.shutdown()
+                raise
+        except Exception:
+            if self._protocol is not None:
+                self._protocol.close(CloseCode.INTERNAL_ERROR)
+                await self._protocol.wait_closed()
+            raise
+        finally:
+            self._decide()
+            if not self._opened:
+                self._tell_route()
+            if self._watcher is not None:
+                self._watcher.cancel()
         if self._protocol is not None:
             self._protocol.close(CloseCode.NORMAL_CLOSURE)
             await self._protocol.wait_closed()
-        elif self._timeout.cancelled_caught:
+        elif self._expired:
             await self._time_out()
         elif not (self._answered or self._disconnected or self._opened):
             logger.error("%s: the application returned without accepting the WebSocket.", self._scope["path"])
             await self._respond(500, "The application did not answer the WebSocket handshake.")
+
+    def _app_receive(self) -> Awaitable[Message]:
+        return self._receive()
+
+    def _app_send(self, message: Message) -> Awaitable[None]:
+        return self._send(message)
+
+    def _expire(self, task: asyncio.Task[Any]) -> None:
+        self._expired = True
+        task.cancel()
+
+    def _decide(self) -> None:
+        """Nothing is waited for any longer."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
     def _websocket_scope(self) -> Scope:
         scope = dict(self._scope)
@@ -192,12 +222,14 @@ class WebSocketSession:
         if kind == "websocket.accept":
             await self._open(message)
         elif kind == "websocket.close":
-            await self._respond(403, message.get("reason") or "The application refused the WebSocket.")
+            reason = message.get("reason")  # FastAPI puts the list of its validation errors there
+            text = reason if reason and isinstance(reason, str) else "The application refused the WebSocket."
+            await self._respond(403, text)
         elif kind == "websocket.http.response.start":
             if not 200 <= message["status"] <= 599:
                 raise RuntimeError(f"A WebSocket cannot be refused with status {message['status']}.")
             headers = check_response_headers(message.get("headers", ()))
-            self._timeout.deadline = math.inf
+            self._decide()
             self._answered = True
             self._send = self._send_denial
             await self._http_send({"type": "http.response.start", "status": message["status"], "headers": headers})
@@ -243,7 +275,7 @@ class WebSocketSession:
         if not await self._switched:
             self._give_up()
             raise ClientDisconnected(CloseCode.ABNORMAL_CLOSURE, "the handshake was not completed")
-        self._timeout.deadline = math.inf
+        self._decide()
         self._opened = True
         if isinstance(carrier, WebSocketProtocol):
             self._protocol = carrier
@@ -281,7 +313,7 @@ class WebSocketSession:
     async def _respond(self, status: int, text: str) -> None:
         self._answered = True
         self._send = self._send_after_denial
-        self._timeout.deadline = math.inf
+        self._decide()
         response = PlainTextResponse(text + "\n", status)
         await response(self._scope, self._http_receive, self._http_send)
         self._give_up()

@@ -51,35 +51,43 @@ class UpgradingProtocol:
         """Stop to be the protocol of this connection; return what has arrived behind the request."""
         raise NotImplementedError
 
-    async def serve_offer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stand between uvicorn and the application for one request that offers an upgrade."""
-        if scope["http_version"] != "1.1":
-            # RFC 9110 §7.8: an Upgrade field in an HTTP/1.0 request is ignored.
-            await self.plain_app(scope, receive, send)
-            return
-        switch = Switch(self, send.__self__)  # type: ignore[attr-defined]
-        scope.setdefault("extensions", {})[EXTENSION] = {"version": VERSION, "connect": switch.connect()}
-        try:
-            await self.plain_app(scope, switch.receive, switch.send)
-        finally:
-            switch.end()
-
 
 class Switch:
-    """One request that offers an upgrade, until its connection is closed or its response sent."""
+    """What uvicorn calls in place of the application for one request that offers an upgrade.
 
-    def __init__(self, http: UpgradingProtocol, cycle: Any) -> None:
-        self._http = http
-        self._cycle = cycle
+    It lives as long as the connection, if that is switched, and holds on to nothing of HTTP from then on: thousands
+    of connections may stay open.
+    """
+
+    def __init__(self, http: UpgradingProtocol) -> None:
+        self._http: UpgradingProtocol | None = http  # until the switch
         self._transport = http.transport
         self._connections = http.connections
+        self._cycle: Any = None
         self._protocol: Any = None
         self._essential: list[tuple[bytes, bytes]] = []
         self._switched: asyncio.Future[bool] | None = None
         self._started = False
         self._discard = False  # nothing that is sent from now on reaches the wire
         self._done = False  # the connection belongs to the new protocol
-        self._ended = asyncio.Event()
+        self._receivers = 0
+        self._ended: asyncio.Event | None = None  # set at the end, if anybody waits for that
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Call the application, with ``http.upgrade`` in the scope."""
+        assert self._http is not None
+        app = self._http.plain_app
+        if scope["http_version"] != "1.1":
+            # RFC 9110 §7.8: an Upgrade field in an HTTP/1.0 request is ignored.
+            await app(scope, receive, send)
+            return
+        self._cycle = send.__self__  # type: ignore[attr-defined]
+        scope.setdefault("extensions", {})[EXTENSION] = {"version": VERSION, "connect": self.connect()}
+        del receive, send
+        try:
+            await app(scope, self.receive, self.send)
+        finally:
+            self.end()
 
     def connect(self) -> Connect:
         """The extension's ``connect``: a function, because those survive a deep copy of the scope."""
@@ -88,7 +96,7 @@ class Switch:
             self._withdraw()
             self._protocol = protocol
             self._essential = check_response_headers(headers)
-            self._switched = self._http.loop.create_future()
+            self._switched = asyncio.get_running_loop().create_future()
             if self._started or self._cycle.disconnected:
                 self._switched.set_result(False)
             return self._switched
@@ -97,9 +105,15 @@ class Switch:
 
     async def receive(self) -> Message:
         if not self._done:
-            message: Message = await self._cycle.receive()
+            self._receivers += 1
+            try:
+                message: Message = await self._cycle.receive()
+            finally:
+                self._receivers -= 1
             if not self._done:
                 return message
+        if self._ended is None:
+            self._ended = asyncio.Event()
         await self._ended.wait()
         return {"type": "http.disconnect"}
 
@@ -131,7 +145,10 @@ class Switch:
             self._connections.discard(self)
             self._transport.close()
             self._cycle.disconnected = True
-            self._cycle.message_event.set()
+            if self._cycle.message_event is not None:
+                self._cycle.message_event.set()
+            if self._ended is None:
+                self._ended = asyncio.Event()
             self._ended.set()
 
     def _withdraw(self) -> None:
@@ -141,7 +158,7 @@ class Switch:
     async def _switch(self, message: Message) -> bool:
         """Answer with the 101 and give the connection away. ``False`` if there is nothing to give it to."""
         cycle, http, switched = self._cycle, self._http, self._switched
-        if switched is None:
+        if switched is None or http is None:
             return False
         while cycle.more_body and not cycle.disconnected:
             # RFC 9110 §7.8: the new protocol begins behind the request, and its body is part of it.
@@ -174,12 +191,23 @@ class Switch:
         self._transport.set_protocol(self._protocol)
         self._protocol.connection_made(self._transport)
         http.flow.resume_reading()
+        self._forget_http()
         if early:
             _replay(self._protocol, early)
         if http.stopping:
             self.shutdown()
         switched.set_result(True)
         return True
+
+    def _forget_http(self) -> None:
+        """Let go of all that served HTTP."""
+        cycle = self._cycle
+        self._http = None
+        self._essential = []
+        cycle.on_response = None
+        cycle.flow = None
+        if not self._receivers:
+            cycle.message_event = None
 
     def _render(self, headers: Any) -> bytes:
         essential = self._essential

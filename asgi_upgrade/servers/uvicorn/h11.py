@@ -13,7 +13,7 @@ import h11
 from uvicorn.protocols.http import h11_impl
 
 from asgi_upgrade.offer import has_upgrade
-from asgi_upgrade.servers.uvicorn.edge import UpgradingProtocol
+from asgi_upgrade.servers.uvicorn.edge import Switch, UpgradingProtocol
 
 __all__ = ["H11Protocol", "Lender", "borrow"]
 
@@ -33,7 +33,7 @@ class H11Protocol(UpgradingProtocol, h11_impl.H11Protocol):
     def _should_upgrade(self) -> bool:
         # uvicorn asks this about each request, right before it looks up the application to call.
         self._offer = has_upgrade(self.headers)
-        self.app = self.serve_offer if self._offer else self.plain_app
+        self.app = Switch(self) if self._offer else self.plain_app
         return False
 
     def on_response_complete(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import httptools
 from uvicorn.protocols.http import httptools_impl
 
-from asgi_upgrade.servers.uvicorn.edge import HOLD_LIMIT, UpgradingProtocol, has_body, request_head
+from asgi_upgrade.servers.uvicorn.edge import HOLD_LIMIT, Switch, UpgradingProtocol, has_body, request_head
 from asgi_upgrade.servers.uvicorn.h11 import borrow
 
 __all__ = ["HttpToolsProtocol"]
@@ -63,7 +63,7 @@ class HttpToolsProtocol(UpgradingProtocol, httptools_impl.HttpToolsProtocol):
             return
         self._held = rest
         self._serving_offer = True
-        self.app = self.serve_offer
+        self.app = Switch(self)
         try:
             self.on_headers_complete()
             self.on_message_complete()

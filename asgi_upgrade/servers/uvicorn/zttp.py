@@ -14,7 +14,7 @@ from uvicorn.protocols.http import auto_zttp_impl, zttp_impl
 from uvicorn.protocols.http.zttp_h2_impl import ZttpH2Protocol
 
 from asgi_upgrade.offer import has_upgrade
-from asgi_upgrade.servers.uvicorn.edge import HOLD_LIMIT, UpgradingProtocol, has_body, request_head
+from asgi_upgrade.servers.uvicorn.edge import HOLD_LIMIT, Switch, UpgradingProtocol, has_body, request_head
 from asgi_upgrade.servers.uvicorn.h11 import borrow
 
 __all__ = ["AutoZttpProtocol", "ZttpProtocol"]
@@ -32,7 +32,7 @@ class ZttpProtocol(UpgradingProtocol, zttp_impl.ZttpProtocol):
     def _should_upgrade(self) -> bool:
         # uvicorn asks this about each request, right before it looks up the application to call.
         offer = has_upgrade(self.headers)
-        self.app = self.serve_offer if offer else self.plain_app
+        self.app = Switch(self) if offer else self.plain_app
         return offer and has_body(self.headers)
 
     def handle_websocket_upgrade(self, event: zttp.Request) -> None:
