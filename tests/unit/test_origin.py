@@ -251,6 +251,7 @@ def test_a_star_opens_it(origins: list[bytes], caplog: pytest.LogCaptureFixture)
         "https://example.com ",
         "https://example.com,https://example.org",
         "https://bücher.example",
+        "https://\ud800.example",
         "https://*",
         "https://*.",
         "https://*:8000",
