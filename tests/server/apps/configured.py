@@ -1,0 +1,26 @@
+"""The application under `UpgradeMiddleware` with one setting each."""
+
+from plain import app as application
+from starlette.types import Receive, Scope, Send
+
+from asgi_upgrade import UpgradeMiddleware
+
+
+def has_query_ws(scope: Scope) -> bool:
+    return bool(scope["query_string"] == b"ws")
+
+
+default = UpgradeMiddleware(application)
+unattached = UpgradeMiddleware(application, attach=False)
+predicate = UpgradeMiddleware(application, websocket_only=has_query_ws)
+small_buffers = UpgradeMiddleware(application, write_buffer_size=16 * 1024, max_queue=8, max_queue_size=64 * 1024)
+impatient = UpgradeMiddleware(application, close_timeout=0.5)
+twice = UpgradeMiddleware(UpgradeMiddleware(application))
+
+
+async def without_lifespan(scope: Scope, receive: Receive, send: Send) -> None:
+    assert scope["type"] in ("http", "websocket")
+    await application(scope, receive, send)
+
+
+no_lifespan = UpgradeMiddleware(without_lifespan)

@@ -1,0 +1,39 @@
+"""A certificate for 127.0.0.1 and clients that trust it."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import trustme
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Files for the server, and a context for its clients."""
+
+    certfile: str
+    keyfile: str
+    client: ssl.SSLContext
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """uvicorn's command line options."""
+        return "--ssl-certfile", self.certfile, "--ssl-keyfile", self.keyfile
+
+
+def issue(folder: Path) -> Certificate:
+    """Issue a certificate into `folder`."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1", "localhost")
+    certfile, keyfile = folder / "certificate.pem", folder / "key.pem"
+    for blob in issued.cert_chain_pems:
+        blob.write_to_path(certfile, append=True)
+    issued.private_key_pem.write_to_path(keyfile)
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    return Certificate(str(certfile), str(keyfile), client)

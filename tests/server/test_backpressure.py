@@ -1,0 +1,90 @@
+"""Flow control: whoever is slow slows the other side down, and memory stays flat."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.server.support.websocket import BINARY, frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.server.support.process import Server
+
+MEBIBYTE = 1024 * 1024
+# What the kernel may hold for one connection beside our own buffers: Linux lets each side's grow to several MiB.
+KERNEL_BUFFERS = 24 * MEBIBYTE
+
+
+def test_a_slow_client_blocks_send_with_flat_memory(server: Server) -> None:
+    with server.websocket("/flood", receive_buffer=16 * 1024) as websocket:
+        blocked = server.note(websocket.key, "blocked")
+        assert blocked["sent"] < KERNEL_BUFFERS
+        assert blocked["grown_kib"] * 1024 < 8 * MEBIBYTE
+        websocket.reset()
+
+
+def test_a_client_that_reads_again_gets_everything(one_server: Server) -> None:
+    with one_server.websocket("/flood", receive_buffer=16 * 1024) as websocket:
+        one_server.note(websocket.key, "blocked")
+        websocket.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * MEBIBYTE)
+        for _ in range(4096):
+            received = websocket.receive_frame()
+            assert (received.opcode, len(received.payload)) == (BINARY, 64 * 1024)
+        assert one_server.note(websocket.key, "all sent")["grown_kib"] * 1024 < 8 * MEBIBYTE
+        websocket.finish()
+
+
+def test_a_blocked_send_wakes_when_the_peer_is_lost(server: Server) -> None:
+    with server.websocket("/send-for-ever", receive_buffer=16 * 1024) as websocket:
+        websocket.receive_message()
+        websocket.reset()
+        assert server.note(websocket.key, "raised")["os_error"]
+
+
+def test_a_slow_app_pauses_reading_and_then_gets_everything(server: Server) -> None:
+    """The client sends until nobody takes any more for a while; then the application wakes up."""
+    size = 32 * 1024
+    with server.websocket("/wait-for-release") as websocket, server.peer() as other:
+        websocket.socket.settimeout(0.4)
+        websocket.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
+        sent = 0
+        rest = b""
+        while not rest:
+            message = frame(BINARY, sent.to_bytes(4, "big") + bytes(size))
+            assert sent * size < KERNEL_BUFFERS, "nothing stops the client"
+            sent += 1
+            try:
+                while message:
+                    message = message[websocket.socket.send(message) :]
+            except TimeoutError:
+                rest = message
+        websocket.socket.settimeout(10)
+        other.ask("POST", "/release", headers={"Content-Length": "0"})
+        websocket.send(rest)
+        websocket.send_text("that was all")
+        assert json.loads(websocket.receive_text()) == {"messages": sent, "in order": True}
+        websocket.finish()
+
+
+def test_a_slow_session_does_not_hold_up_another(server: Server) -> None:
+    with server.websocket("/flood", receive_buffer=16 * 1024) as slow, server.websocket() as quick:
+        server.note(slow.key, "blocked")
+        quick.send_text("quick")
+        assert quick.receive_message() == "quick"
+        slow.reset()
+
+
+def test_a_ping_flood_of_a_client_that_does_not_read_is_bounded(shared: Callable[..., Server]) -> None:
+    """Pongs may not pile up either."""
+    server = shared("configured:default", http="httptools", loop="asyncio")
+    pings = frame(0x9, bytes(100)) * 1000
+    with server.websocket(receive_buffer=16 * 1024) as websocket:
+        websocket.socket.settimeout(0.4)
+        with pytest.raises(TimeoutError):
+            websocket.socket.sendall(pings * (KERNEL_BUFFERS // len(pings)))
+        websocket.reset()

@@ -1,0 +1,115 @@
+"""The two ways into uvicorn: the middleware attaches itself, or `http=` names our protocol. And neither of them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.server.conftest import LOOPS, PARSERS
+from tests.server.support.process import APPS, running, uvicorn
+
+if TYPE_CHECKING:
+    from tests.server.support.process import Server
+
+CLASSES = {"h11": "H11Protocol", "httptools": "HttpToolsProtocol", "zttp": "ZttpProtocol"}
+EXPLICIT = [f"asgi_upgrade.servers.uvicorn:{name}" for name in ("AutoProtocol", *(CLASSES[name] for name in PARSERS))]
+
+
+def is_converted(server: Server) -> bool:
+    """Whether a handshake reached the application as a request; either way its WebSocket has to work."""
+    with server.websocket("/describe-scope") as websocket:
+        scope = json.loads(websocket.receive_text())
+        websocket.finish()
+    with server.websocket("/echo") as websocket:
+        websocket.send_text("works")
+        assert websocket.receive_message() == "works"
+        websocket.finish()
+    # uvicorn's access log writes `"GET /echo HTTP/1.1" 101` for a request, `"WebSocket /echo"` for its own.
+    logged = "\n".join(server.log.lines)
+    assert ('"GET /echo HTTP/1.1" 101' in logged) is ('"WebSocket /echo' not in logged)
+    assert scope["type"] == "websocket"
+    return '"GET /echo HTTP/1.1" 101' in logged
+
+
+def warnings(server: Server) -> list[str]:
+    return [line for line in server.log.lines if not line.startswith(("INFO: ", "NOTE "))]
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("parser", PARSERS)
+def test_nothing_but_the_middleware_is_needed(parser: str, loop: str) -> None:
+    with uvicorn("configured:default", http=parser, loop=loop) as server:
+        assert is_converted(server)
+        assert warnings(server) == []
+
+
+def test_uvicorn_with_no_options_at_all_is_enough() -> None:
+    with uvicorn("configured:default") as server:
+        assert is_converted(server)
+        assert warnings(server) == []
+
+
+@pytest.mark.parametrize("http", EXPLICIT)
+def test_an_explicit_http_works_with_lifespan_off(http: str) -> None:
+    with uvicorn("configured:default", "--lifespan", "off", http=http) as server:
+        assert is_converted(server)
+        assert warnings(server) == []
+
+
+@pytest.mark.parametrize("http", EXPLICIT)
+def test_an_explicit_http_works_with_lifespan_on(http: str) -> None:
+    with uvicorn("configured:default", "--lifespan", "on", http=http) as server:
+        assert is_converted(server)
+        assert warnings(server) == []
+
+
+def test_an_explicit_http_works_with_attach_turned_off() -> None:
+    with uvicorn("configured:unattached", http="asgi_upgrade.servers.uvicorn:AutoProtocol") as server:
+        assert is_converted(server)
+        assert warnings(server) == []
+
+
+def test_uvicorn_run_takes_the_explicit_protocol_as_well() -> None:
+    """`uvicorn.run(app, http=...)`, as the documentation shows it."""
+    with running([str(APPS / "run_explicitly.py")], ready="Uvicorn running on") as server:
+        assert is_converted(server)
+        assert warnings(server) == []
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+def test_attach_off_and_no_explicit_http_is_one_warning_and_uvicorns_own_websockets(parser: str) -> None:
+    with uvicorn("configured:unattached", http=parser) as server:
+        assert not is_converted(server)
+        (warning,) = warnings(server)
+        assert "attach=False" in warning
+        assert "asgi_upgrade.servers.uvicorn:AutoProtocol" in warning
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+def test_lifespan_off_and_no_explicit_http_is_one_warning_and_uvicorns_own_websockets(parser: str) -> None:
+    with uvicorn("configured:default", "--lifespan", "off", http=parser) as server:
+        assert not is_converted(server)
+        (warning,) = warnings(server)
+        assert "asgi_upgrade.servers.uvicorn:AutoProtocol" in warning
+
+
+def test_a_protocol_class_that_is_not_uvicorns_own_is_left_alone_with_one_warning() -> None:
+    with uvicorn("configured:default", http="foreign_protocol:ForeignProtocol") as server:
+        assert not is_converted(server)
+        (warning,) = warnings(server)
+        assert "ForeignProtocol" in warning
+
+
+def test_an_app_without_a_lifespan_is_attached_all_the_same() -> None:
+    """`--lifespan auto` lets an application raise at the lifespan scope; the middleware has seen it by then."""
+    with uvicorn("configured:no_lifespan") as server:
+        assert is_converted(server)
+        assert warnings(server) == []
+
+
+def test_two_middlewares_in_one_app_convert_once() -> None:
+    with uvicorn("configured:twice") as server:
+        assert is_converted(server)
+        assert warnings(server) == []

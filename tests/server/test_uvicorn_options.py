@@ -1,0 +1,213 @@
+"""uvicorn's options, each with upgrades in play."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.server.conftest import LOOPS, PARSERS
+from tests.server.support.process import uvicorn
+from tests.server.test_fallthrough import JAVA, PIPELINES, assert_intact, pipelined
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.server.support.certificates import Certificate
+    from tests.server.support.process import Server
+
+
+def described(server: Server, headers: dict[str, Any] | None = None) -> Any:
+    with server.websocket("/describe-scope", headers) as websocket:
+        scope = json.loads(websocket.receive_text())
+        websocket.finish()
+    return scope
+
+
+def assert_echoes(server: Server, message: str = "hello") -> None:
+    with server.websocket() as websocket:
+        websocket.send_text(message)
+        assert websocket.receive_message() == message
+        websocket.finish()
+
+
+# TLS
+
+
+@pytest.fixture(params=[(parser, loop) for parser in PARSERS for loop in LOOPS], ids="-".join)
+def tls_server(request: pytest.FixtureRequest, shared: Callable[..., Server], certificate: Certificate) -> Server:
+    parser, loop = request.param
+    return shared("upgraded:app", *certificate.options, http=parser, loop=loop, tls=certificate.client)
+
+
+def test_over_tls_the_scheme_is_wss(tls_server: Server) -> None:
+    assert described(tls_server)["scheme"] == "wss"
+
+
+def test_over_tls_messages_of_all_sizes_are_echoed(tls_server: Server) -> None:
+    with tls_server.websocket() as websocket:
+        for size in (0, 100, 70_000, 1_000_000):
+            websocket.send_bytes(bytes(size))
+            assert websocket.receive_message() == bytes(size)
+        websocket.finish()
+
+
+def test_over_tls_the_same_origin_is_https(tls_server: Server) -> None:
+    with tls_server.websocket(headers={"Origin": f"https://{tls_server.host}"}):
+        pass
+    with tls_server.handshaker() as websocket:
+        assert websocket.refused(headers={"Origin": f"http://{tls_server.host}"}).status == 403
+
+
+def test_over_tls_a_request_with_an_offer_is_served_and_pipelined_ones_too(tls_server: Server) -> None:
+    body = bytes(200_000)
+    with tls_server.peer() as peer:
+        assert_intact(peer.ask("POST", headers={**JAVA, "Content-Length": len(body)}, body=body), body)
+        peer.send(pipelined(peer, *(("/slow", offer, b"x") for offer in PIPELINES["the offer between"])))
+        for _ in range(3):
+            assert_intact(peer.receive_response(), b"x")
+
+
+def test_over_tls_a_client_that_vanishes_is_reported_as_1006(tls_server: Server) -> None:
+    with tls_server.websocket() as websocket:
+        websocket.reset()
+        assert tls_server.note(websocket.key, "websocket.disconnect")["code"] == 1006
+
+
+# Unix domain sockets
+
+
+@pytest.fixture(params=[(parser, loop) for parser in PARSERS for loop in LOOPS], ids="-".join)
+def uds_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    parser, loop = request.param
+    with uvicorn("upgraded:app", "--uds", str(tmp_path / "socket"), http=parser, loop=loop) as server:
+        yield server
+
+
+def test_over_uds_websockets_and_requests_with_an_offer_work(uds_server: Server) -> None:
+    assert_echoes(uds_server)
+    assert described(uds_server)["scheme"] == "ws"
+    with uds_server.peer() as peer:
+        assert_intact(peer.ask("POST", headers={**JAVA, "Content-Length": 5}, body=b"hello"), b"hello")
+        assert peer.ask().status == 200
+
+
+# Paths and proxies
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+def test_root_path_is_in_the_websocket_scope(shared: Callable[..., Server], parser: str) -> None:
+    server = shared("upgraded:app", "--root-path", "/api", http=parser)
+    scope = described(server)
+    assert scope["root_path"] == "/api"
+    assert scope["path"] == "/api/describe-scope"
+    assert_echoes(server)
+
+
+def test_proxy_headers_give_scheme_and_client(server: Server) -> None:
+    scope = described(server, {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.9"})
+    assert scope["scheme"] == "wss"
+    assert scope["client"][0] == "203.0.113.9"
+
+
+def test_behind_a_proxy_the_forwarded_scheme_is_compared_with_the_origin(server: Server) -> None:
+    headers = {"Host": "chat.example", "Origin": "https://chat.example"}
+    with server.websocket(headers={**headers, "X-Forwarded-Proto": "https"}) as websocket:
+        websocket.finish()
+    with server.handshaker() as websocket:
+        assert websocket.refused(headers=headers).status == 403
+
+
+def test_proxy_headers_turned_off_are_ignored(shared: Callable[..., Server]) -> None:
+    scope = described(shared("upgraded:app", "--no-proxy-headers"), {"X-Forwarded-Proto": "https"})
+    assert scope["scheme"] == "ws"
+
+
+def test_the_servers_own_headers_are_on_the_101(shared: Callable[..., Server]) -> None:
+    server = shared("upgraded:app", "--header", "X-Own: yes", "--no-date-header", "--no-server-header")
+    with server.handshaker() as websocket:
+        response = websocket.open()
+    assert response.header("x-own") == "yes"
+    assert response.header("date") is None
+    assert response.header("server") is None
+
+
+# Log and limits
+
+
+def test_the_access_log_has_one_line_for_the_101(server: Server) -> None:
+    start = len(server.log.lines)
+    with server.websocket("/echo?access=log") as websocket:
+        address, port = websocket.socket.getsockname()
+        websocket.finish()
+        server.note(websocket.key, "websocket.disconnect")
+    assert_echoes(server)
+    lines = [line for line in server.log.lines[start:] if "access=log" in line]
+    assert lines == [f'INFO:     {address}:{port} - "GET /echo?access=log HTTP/1.1" 101 Switching Protocols']
+
+
+def test_the_access_log_has_one_line_for_a_refusal(server: Server) -> None:
+    start = len(server.log.lines)
+    with server.handshaker() as websocket:
+        websocket.refused("/echo?access=refused", {"Sec-WebSocket-Version": "1"})
+        assert websocket.ask().status == 200
+    lines = [line for line in server.log.lines[start:] if "access=refused" in line]
+    assert len(lines) == 1
+    assert lines[0].endswith('"GET /echo?access=refused HTTP/1.1" 426 Upgrade Required')
+
+
+def test_no_access_log_is_honoured(shared: Callable[..., Server]) -> None:
+    server = shared("upgraded:app", "--no-access-log")
+    assert_echoes(server)
+    assert not any('" 101' in line for line in server.log.lines)
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+def test_limit_concurrency_counts_open_websockets_and_answers_503(parser: str) -> None:
+    with uvicorn("upgraded:app", "--limit-concurrency", "3", http=parser) as server:
+        with server.websocket() as first, server.websocket() as second:
+            with server.handshaker() as third:
+                assert third.refused().status == 503
+            with server.peer() as other:
+                assert other.ask(headers=JAVA).status == 503
+            for websocket in (first, second):
+                websocket.send_text("still served")
+                assert websocket.receive_message() == "still served"
+                websocket.finish()
+        assert_echoes(server)
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+def test_limit_max_requests_counts_handshakes_and_offers_and_closes_open_websockets(parser: str) -> None:
+    with uvicorn("upgraded:app", "--limit-max-requests", "3", http=parser) as server:
+        with server.websocket() as websocket:
+            with server.peer() as peer:
+                assert peer.ask(headers=JAVA).status == 200
+                assert peer.ask(headers=JAVA).status == 200
+            code, _ = websocket.receive_close()
+            assert code in (1001, 1012)
+            websocket.send_close(code)
+        assert server.wait() == 0
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+def test_timeout_keep_alive_ends_idle_connections_but_no_websocket(parser: str) -> None:
+    """It runs after an offer was ignored or refused as after any other request."""
+    with (
+        uvicorn("upgraded:app", "--timeout-keep-alive", "1", http=parser) as server,
+        server.websocket() as websocket,
+        server.peer() as ignored,
+        server.handshaker() as refused,
+    ):
+        ignored.ask(headers=JAVA)
+        refused.refused("/forbidden")
+        start = time.monotonic()
+        assert ignored.receive_end() == b""
+        assert refused.receive_end() == b""
+        assert 0.5 < time.monotonic() - start < 5
+        websocket.send_text("still here")
+        assert websocket.receive_message() == "still here"
+        websocket.finish()

@@ -1,0 +1,75 @@
+"""Graceful shutdown on SIGTERM with WebSockets open."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.server.conftest import LOOPS, PARSERS
+from tests.server.support.process import uvicorn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.server.support.process import Server
+
+
+@pytest.fixture(params=[(parser, loop) for parser in PARSERS for loop in LOOPS], ids="-".join)
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server of its own for each test. It gives clients half a second to answer a close frame."""
+    parser, loop = request.param
+    with uvicorn("configured:impatient", http=parser, loop=loop) as server:
+        yield server
+
+
+def test_open_websockets_get_1012_tasks_are_awaited_and_the_server_exits(server: Server) -> None:
+    with server.websocket("/echo") as idle, server.websocket("/clean-up") as busy, server.peer() as kept_alive:
+        kept_alive.ask()
+        server.terminate()
+        for websocket in (idle, busy):
+            assert websocket.receive_close()[0] in (1001, 1012)
+            websocket.send_close(1012)
+            assert websocket.receive_end() == b""
+        assert kept_alive.receive_end() == b""
+        start = time.monotonic()
+        server.wait()
+        assert time.monotonic() - start < 5
+        assert server.note(idle.key, "websocket.disconnect")["code"] in (1001, 1012)
+        # It needs half a second after the disconnect.
+        assert server.note(busy.key, "cleaned up") == {}
+    assert any("Application shutdown complete" in line for line in server.log.lines)
+    assert not any("Traceback" in line or "ERROR" in line for line in server.log.lines)
+
+
+def test_clients_that_do_not_answer_the_close_frame_do_not_hold_up_the_exit(server: Server) -> None:
+    with server.websocket() as silent, server.websocket("/flood", receive_buffer=16 * 1024) as full:
+        server.note(full.key, "blocked")
+        server.terminate()
+        server.wait(5)
+        assert silent.receive_close()[0] in (1001, 1012)
+    assert any("Application shutdown complete" in line for line in server.log.lines)
+
+
+def test_a_session_before_accept_is_answered_before_the_exit(server: Server) -> None:
+    with server.handshaker() as websocket:
+        websocket.send(websocket.handshake("/slow-accept"))
+        server.note(websocket.key, "first message")
+        server.terminate()
+        websocket.receive_101()
+        assert websocket.receive_close()[0] in (1001, 1012)
+        websocket.send_close(1012)
+        server.wait(5)
+        assert server.note(websocket.key, "disconnect")["code"] in (1001, 1012)
+
+
+def test_a_request_with_an_offer_is_answered_before_the_exit(server: Server) -> None:
+    with server.peer() as peer:
+        offer = {"Connection": "Upgrade", "Upgrade": "h2c"}
+        peer.send(peer.request("GET", "/slow?0.4", headers=offer))
+        server.note(peer.key, "started")
+        server.terminate()
+        assert peer.receive_response().status == 200
+        assert peer.receive_end() == b""
+        server.wait(5)
