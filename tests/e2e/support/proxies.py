@@ -1,0 +1,151 @@
+"""Reverse proxies in front of a server: nginx as the documentation configures it, HAProxy, Apache."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.e2e.support.daemon import daemon, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tests.server.support.certificates import Certificate
+    from tests.server.support.process import Server
+
+DOCUMENTATION = Path(__file__).parents[3] / "docs" / "origin.md"
+
+NGINX = """
+daemon off;
+master_process off;
+pid {folder}/nginx.pid;
+error_log stderr;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/client;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    {site}
+}}
+"""
+
+HAPROXY = """
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 30s
+    timeout server 30s
+    timeout tunnel 30s
+frontend public
+    bind 127.0.0.1:{port}
+    default_backend application
+backend application
+    server uvicorn {upstream}
+"""
+
+APACHE = """
+ServerName 127.0.0.1
+Listen 127.0.0.1:{port}
+PidFile {folder}/apache.pid
+ErrorLog /dev/stderr
+{user}
+LoadModule mpm_event_module {modules}/mod_mpm_event.so
+LoadModule authz_core_module {modules}/mod_authz_core.so
+LoadModule proxy_module {modules}/mod_proxy.so
+LoadModule proxy_http_module {modules}/mod_proxy_http.so
+ProxyPreserveHost On
+ProxyPass / http://{upstream}/ upgrade=websocket
+"""
+APACHE_MODULES = "/usr/lib/apache2/modules"
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A running proxy."""
+
+    port: int
+    scheme: str = "http"
+
+    @property
+    def host(self) -> str:
+        """What a client would write into its Host field."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def origin(self) -> str:
+        """The origin of pages that come through it."""
+        return f"{self.scheme}://{self.host}"
+
+    def url(self, path: str = "/") -> str:
+        return self.origin + path
+
+    def websocket_url(self, path: str) -> str:
+        return self.url(path).replace("http", "ws", 1)
+
+
+@contextmanager
+def nginx(
+    server: Server, folder: Path, *, certificate: Certificate | None = None, without: Sequence[str] = ()
+) -> Iterator[Proxy]:
+    """nginx with the configuration of docs/origin.md, with TLS if there is a certificate.
+
+    `without` names fields that it shall not forward as documented: nginx then does with them what it does by default.
+    """
+    port = free_port()
+    listen = f"listen 127.0.0.1:{port};"
+    if certificate is not None:
+        listen = (
+            f"listen 127.0.0.1:{port} ssl; "
+            f"ssl_certificate {certificate.certfile}; ssl_certificate_key {certificate.keyfile};"
+        )
+    site = _documented_site()
+    site = _replace(site, r"listen 443 ssl;", listen)
+    site = _replace(site, r"http://127\.0\.0\.1:8000;", f"http://{server.host};")
+    for field in without:
+        site = _replace(site, rf"proxy_set_header {re.escape(field)} .*", "")
+    configuration = folder / "nginx.conf"
+    configuration.write_text(NGINX.format(folder=folder, site=site))
+    with daemon("nginx", "-p", str(folder), "-e", "stderr", "-c", str(configuration), port=port):
+        yield Proxy(port, "https" if certificate else "http")
+
+
+@contextmanager
+def haproxy(server: Server, folder: Path) -> Iterator[Proxy]:
+    """HAProxy, which forwards Host and `Upgrade: websocket` by itself, and drops `Upgrade: h2c`."""
+    port = free_port()
+    configuration = folder / "haproxy.cfg"
+    configuration.write_text(HAPROXY.format(port=port, upstream=server.host))
+    with daemon("haproxy", "-db", "-f", str(configuration), port=port):
+        yield Proxy(port)
+
+
+@contextmanager
+def apache(server: Server, folder: Path) -> Iterator[Proxy]:
+    """Apache with the directives that docs/origin.md names."""
+    port = free_port()
+    user = "User www-data\nGroup www-data" if os.geteuid() == 0 else ""
+    configuration = folder / "apache.conf"
+    configuration.write_text(
+        APACHE.format(port=port, folder=folder, user=user, modules=APACHE_MODULES, upstream=server.host)
+    )
+    with daemon("apache2", "-X", "-d", str(folder), "-f", str(configuration), port=port):
+        yield Proxy(port)
+
+
+def _documented_site() -> str:
+    found = re.search(r"```nginx\n(.*?)```", DOCUMENTATION.read_text(), re.DOTALL)
+    assert found, f"{DOCUMENTATION} has no nginx configuration"
+    return found[1]
+
+
+def _replace(text: str, pattern: str, replacement: str) -> str:
+    text, count = re.subn(pattern, lambda _: replacement, text)
+    assert count == 1, f"{pattern!r} is {count} times in the documented configuration"
+    return text

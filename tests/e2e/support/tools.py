@@ -1,0 +1,57 @@
+"""The programs that these tests run, and the Debian packages that have them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PACKAGES = {
+    "apache2": "apache2-bin",
+    "chromedriver": "chromium-driver",
+    "chromium": "chromium",
+    "curl": "curl",
+    "haproxy": "haproxy",
+    "java": "default-jdk-headless",
+    "javac": "default-jdk-headless",
+    "nginx": "nginx-light",
+    "node": "nodejs",
+    "npm": "npm",
+    "redis-server": "redis-server",
+}
+
+
+def missing_packages() -> list[str]:
+    """The Debian packages of the programs that are not installed."""
+    return sorted({package for program, package in PACKAGES.items() if _find(program) is None})
+
+
+def find(program: str) -> str:
+    """The path of `program`, one of `PACKAGES`."""
+    path = _find(program)
+    assert path is not None, f"{program} is in the Debian package {PACKAGES[program]}"
+    return path
+
+
+def run(program: str, *arguments: str, cwd: Path | None = None, timeout: float = 30.0, status: int = 0) -> str:
+    """Run `program` to its end and return what it wrote; it must exit with `status`."""
+    done = subprocess.run(
+        [find(program), *arguments],
+        cwd=cwd,
+        timeout=timeout,
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    output, errors = done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+    assert done.returncode == status, f"{program} {arguments} exited with {done.returncode}\n{output}\n{errors}"
+    return output
+
+
+def _find(program: str) -> str | None:
+    # Debian keeps servers where only root's PATH looks.
+    return shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"]))
