@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -20,8 +21,12 @@ def python(version: str) -> str:
         base = shutil.which(f"python{version}")
         if base is None:
             raise SystemExit(f"python{version} is not installed")
-        subprocess.run([base, "-m", "venv", "--clear", folder], check=True)
-        subprocess.run([interpreter, "-m", "pip", "install", "--quiet", "--requirement", REQUIREMENTS], check=True)
+        # The commands that pyenv puts on the path run a version only if it is chosen.
+        chosen = {**os.environ, "PYENV_VERSION": version}
+        subprocess.run([base, "-m", "venv", "--clear", folder], check=True, env=chosen)
+        subprocess.run(
+            [interpreter, "-m", "pip", "install", "--quiet", "--quiet", "--requirement", REQUIREMENTS], check=True
+        )
         ready.touch()
     return str(interpreter)
 

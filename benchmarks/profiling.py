@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from benchmarks.servers import SERVERS, running
 from benchmarks.speed import Load
 
 RATE = 200  # samples per second
+LINE = re.compile(r":\d+\)$")
 SAMPLER = Path(sys.executable).parent / "py-spy"
 
 
@@ -48,7 +50,7 @@ def shares(stacks: list[str], top: int) -> str:
     samples = 0
     for line in stacks:
         stack, _, count = line.rpartition(" ")
-        frames = [frame.strip() for frame in stack.split(";")]
+        frames = [LINE.sub(")", frame.strip()) for frame in stack.split(";")]
         samples += int(count)
         own[frames[-1]] += int(count)
         for frame in set(frames):
