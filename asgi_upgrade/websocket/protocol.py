@@ -7,7 +7,6 @@ What the application sends within one turn of the event loop leaves in one write
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from typing import cast
 
@@ -62,19 +61,20 @@ class WebSocketProtocol(asyncio.Protocol):
         "_drainers",
         "_ending",
         "_flush_scheduled",
+        "_heard",
         "_idle_timer",
         "_last_message",
         "_loop",
         "_lost",
-        "_ping",
-        "_ping_sent",
         "_ping_timer",
+        "_pinged",
         "_queue",
         "_queue_size",
         "_reading_paused",
         "_receivers",
         "_settings",
         "_transport",
+        "_unsent",
         "_write_paused",
     )
 
@@ -102,8 +102,9 @@ class WebSocketProtocol(asyncio.Protocol):
         self._close_timer: asyncio.TimerHandle | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
         self._ping_timer: asyncio.TimerHandle | None = None
-        self._ping = b""
-        self._ping_sent = 0.0
+        self._pinged = 0.0  # when the ping went out that waits for an answer; 0.0 if none does
+        self._heard = False  # whether the client has shown a sign of life since
+        self._unsent = 0  # bytes that waited for it then, or when the close began
         self._last_message = 0.0
 
     # What the transport tells
@@ -119,6 +120,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._start_timer("_idle_timer", settings.idle_timeout, self._check_idle)
 
     def data_received(self, data: bytes) -> None:
+        self._heard = True
         connection = self._connection
         events = connection.receive_data(data)
         if connection.outgoing and not self._flush_scheduled:
@@ -143,7 +145,7 @@ class WebSocketProtocol(asyncio.Protocol):
                 self._queue = events  # type: ignore[assignment]
             self._queue_size += size
             if self._receivers:
-                self._wake_receiver()
+                self._wake_receivers(len(events))
             settings = self._settings
             if self._queue_size >= settings.max_queue_size or len(self._queue) >= settings.max_queue:
                 self._pause_reading()
@@ -153,7 +155,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._input_ended(ending)  # type: ignore[arg-type]
 
     def eof_received(self) -> bool:
-        if self._ending is None and not self._connection.close_sent:
+        if self._ending is None:
             self._input_ended(Ending(CloseCode.ABNORMAL_CLOSURE, "", failed=False))
         # A half-closed connection still carries answers to what came before, except over TLS.
         return self._disconnect is None and self._transport.get_extra_info("sslcontext") is None
@@ -171,13 +173,18 @@ class WebSocketProtocol(asyncio.Protocol):
         self._write_paused = True
 
     def resume_writing(self) -> None:
+        self._heard = True  # it reads
         self._write_paused = False
         self._wake_drainers()
         self._resume_reading()
 
     def shutdown(self) -> None:
         """Begin to close because the server stops: 1012, Service Restart."""
-        if self._disconnect is None and not self._connection.close_sent:
+        if self._disconnect is not None:
+            return
+        if self._ending is not None:
+            self._end()
+        else:
             self._connection.send_close(CloseCode.SERVICE_RESTART)
             self._set_disconnect(CloseCode.SERVICE_RESTART, "")
             self._await_close()
@@ -199,10 +206,10 @@ class WebSocketProtocol(asyncio.Protocol):
             try:
                 await receiver
             except asyncio.CancelledError:
-                if receiver.cancelled():
+                if receiver in self._receivers:
                     self._receivers.remove(receiver)
                 elif self._queue:
-                    self._wake_receiver()  # this one was woken and cancelled at once: the message is for another
+                    self._wake_receivers(1)  # this one was woken and cancelled at once: the message is for another
                 raise
         event = self._queue.pop()
         self._queue_size -= len(event)
@@ -270,7 +277,10 @@ class WebSocketProtocol(asyncio.Protocol):
             self._await_close()
 
     async def wait_closed(self) -> None:
-        """Wait until the transport is gone; `WebSocketSettings.close_timeout` bounds it once a close is under way."""
+        """Wait until the transport is gone.
+
+        Once a close is under way, `WebSocketSettings.close_timeout` bounds the time in which nothing goes on.
+        """
         if not self._lost:
             if self._closed is None:
                 self._closed = self._loop.create_future()
@@ -296,14 +306,13 @@ class WebSocketProtocol(asyncio.Protocol):
         if self._disconnect is not None and not self._connection.close_sent:
             return
         self._stop_timer("_answer_timer")
-        answered = self._connection.close_sent
-        if not answered and ending.code != CloseCode.ABNORMAL_CLOSURE:
+        if not self._connection.close_sent and ending.code != CloseCode.ABNORMAL_CLOSURE:
             # The peer's code comes back to it without the reason; a broken rule is told with one (RFC 6455 §5.5.1).
             self._connection.send_close(ending.code, ending.reason if ending.failed else "")
         self._set_disconnect(ending.code, ending.reason)
         self._start_timer("_close_timer", self._settings.close_timeout, self._cut)
         self._flush()
-        if ending.failed and not answered and self._transport.can_write_eof():
+        if ending.failed and self._transport.can_write_eof():
             # Closing a socket that has unread bytes resets it, and the close frame could be lost on the way: so only
             # our direction ends now, and the rest when the peer has seen it (RFC 6455 §7.1.1).
             self._transport.write_eof()
@@ -317,12 +326,21 @@ class WebSocketProtocol(asyncio.Protocol):
         self._stop_timer("_idle_timer")
         self._flush()
         self._resume_reading()
+        self._unsent = self._transport.get_write_buffer_size()
         self._start_timer("_close_timer", self._settings.close_timeout, self._cut)
 
     def _cut(self) -> None:
-        self._transport.abort()
+        unsent = self._transport.get_write_buffer_size()
+        if self._disconnect is None and unsent < self._unsent:
+            # A slow client is still being sent what came before the close frame that it shall answer.
+            self._unsent = unsent
+            self._start_timer("_close_timer", self._settings.close_timeout, self._cut)
+        else:
+            self._transport.abort()
 
     def _fail(self, code: int, reason: str) -> None:
+        # RFC 6455 §7.1.7: nothing that still arrives is processed.
+        self._connection.ended = True
         self._ending = Ending(code, reason, failed=True)
         self._end()
 
@@ -366,12 +384,12 @@ class WebSocketProtocol(asyncio.Protocol):
                 drainer.set_result(None)
         self._drainers.clear()
 
-    def _wake_receiver(self) -> None:
-        while self._receivers:
+    def _wake_receivers(self, count: int) -> None:
+        while count and self._receivers:
             receiver = self._receivers.pop(0)
             if not receiver.done():
                 receiver.set_result(None)
-                break
+                count -= 1
 
     def _pause_reading(self) -> None:
         if not self._reading_paused and not self._lost:
@@ -403,34 +421,40 @@ class WebSocketProtocol(asyncio.Protocol):
             setattr(self, name, None)
 
     def _keep_alive(self) -> None:
-        """Send a ping, or look whether the last one was answered."""
+        """Send a ping, or look whether the client has shown a sign of life since the last one.
+
+        Any bytes are one, not only the pong: it has to wait behind the message that the client is sending, and may be
+        for another ping (RFC 6455 §5.5.3). So is a client that takes what waits in front of the ping.
+        """
         if self._ending is not None or self._disconnect is not None or self._connection.close_sent:
             return
         interval = self._settings.ping_interval
         timeout = self._settings.ping_timeout
         assert interval is not None
         now = self._loop.time()
-        if self._ping:
-            waited = now - self._ping_sent
-            if self._connection.last_pong == self._ping or timeout is None:
-                self._ping = b""
-            elif self._reading_paused:
-                # The pong may have arrived behind messages that the application has not taken yet.
-                self._start_timer("_ping_timer", interval, self._keep_alive)
+        if self._pinged:
+            unsent = self._transport.get_write_buffer_size()
+            if not self._heard and timeout is not None:
+                if unsent < self._unsent or self._reading_paused:
+                    # With reading paused, the sign may be waiting behind messages for the application.
+                    self._unsent = unsent
+                    self._pinged = now
+                waited = now - self._pinged
+                if waited >= timeout:
+                    self._fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
+                else:
+                    self._start_timer("_ping_timer", min(interval, timeout - waited), self._keep_alive)
                 return
-            elif waited >= timeout:
-                self._fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
-                return
-            else:
-                self._start_timer("_ping_timer", min(interval, timeout - waited), self._keep_alive)
-                return
+            waited = now - self._pinged
+            self._pinged = 0.0
             if waited < interval:
                 self._start_timer("_ping_timer", interval - waited, self._keep_alive)
                 return
-        self._ping = os.urandom(4)
-        self._ping_sent = now
-        self._connection.send_ping(self._ping)
+        self._connection.send_ping(b"")
         self._flush()
+        self._pinged = now
+        self._heard = False
+        self._unsent = self._transport.get_write_buffer_size()
         self._start_timer("_ping_timer", interval if timeout is None else min(interval, timeout), self._keep_alive)
 
     def _check_idle(self) -> None:
