@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from anyio import BusyResourceError, TypedAttributeSet, typed_attribute
+from anyio import TypedAttributeSet, typed_attribute
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 from anyio.streams.tls import TLSAttribute
@@ -16,9 +16,6 @@ from starlette.types import Scope
 from asgi_upgrade.stream_protocol import StreamProtocol
 
 __all__ = ["UpgradeAttribute", "UpgradeStream"]
-
-# How many operations in a row may find what they need without letting other tasks run.
-_CREDIT = 16
 
 
 class UpgradeAttribute(TypedAttributeSet):
@@ -50,9 +47,6 @@ class UpgradeStream(ByteStream):
         self._protocol = protocol
         self._scope = scope
         self._name = name
-        self._receiving = False
-        self._sending = False
-        self._credit = _CREDIT
 
     @property
     def scope(self) -> Scope:
@@ -64,7 +58,7 @@ class UpgradeStream(ByteStream):
         """The protocol switched to, as the client offered it: ``name`` or ``name/version``."""
         return self._name
 
-    async def receive(self, max_bytes: int = 65536) -> bytes:
+    def receive(self, max_bytes: int = 65536) -> Coroutine[Any, Any, bytes]:
         """Return between 1 and ``max_bytes`` bytes, as soon as there are any.
 
         Raises:
@@ -74,48 +68,17 @@ class UpgradeStream(ByteStream):
             ClosedResourceError: The stream was closed by `aclose`.
             BusyResourceError: Another task is receiving.
         """
-        if max_bytes < 1:
-            raise ValueError("max_bytes must be a positive integer")
-        if self._receiving:
-            raise BusyResourceError("reading from")
-        protocol = self._protocol
-        self._receiving = True
-        try:
-            await checkpoint_if_cancelled()
-            if protocol.readable:
-                if self._credit:
-                    self._credit -= 1
-                else:
-                    await self._let_others_run()
-            if not protocol.readable:
-                await protocol.wait_readable()
-                self._credit = _CREDIT
-            return protocol.take(max_bytes)
-        finally:
-            self._receiving = False
+        return self._protocol.receive(max_bytes)  # without a coroutine of our own around it: this is the hot path
 
-    async def send(self, item: bytes) -> None:
-        """Send ``item``, as soon as fewer bytes than ``write_buffer_size`` wait to be sent.
+    def send(self, item: bytes) -> Coroutine[Any, Any, None]:
+        """Send ``item``, as soon as no more than ``write_buffer_size`` bytes wait to be sent.
 
         Raises:
             BrokenResourceError: The connection was lost.
             ClosedResourceError: The stream was closed by `aclose`, or this direction ended by `send_eof`.
             BusyResourceError: Another task is sending.
         """
-        if self._sending:
-            raise BusyResourceError("writing to")
-        protocol = self._protocol
-        self._sending = True
-        try:
-            await checkpoint_if_cancelled()
-            if self._credit:
-                self._credit -= 1
-            else:
-                await self._let_others_run()
-            await protocol.wait_writable()
-            protocol.write(item)
-        finally:
-            self._sending = False
+        return self._protocol.send(item)
 
     async def send_eof(self) -> None:
         """End this direction, behind all that was sent; `receive` goes on working. Nothing happens the second time.
@@ -125,11 +88,7 @@ class UpgradeStream(ByteStream):
             ClosedResourceError: The stream was closed by `aclose`.
             BusyResourceError: Another task is sending.
         """
-        if self._sending:
-            raise BusyResourceError("writing to")
         await checkpoint()
-        if not self._protocol.half_close:
-            raise NotImplementedError("this transport cannot end one direction only")
         self._protocol.end()
 
     async def aclose(self) -> None:
@@ -166,11 +125,7 @@ class UpgradeStream(ByteStream):
             BusyResourceError: A task is receiving or sending, or this was called before.
             ClosedResourceError: The stream was closed by `aclose`.
         """
-        if self._receiving or self._sending:
-            raise BusyResourceError("taking over")
-        streams = self._protocol.delegate()
-        self._receiving = self._sending = True
-        return streams
+        return self._protocol.delegate()
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
@@ -188,10 +143,6 @@ class UpgradeStream(ByteStream):
         if ssl_object is not None:
             attributes |= _tls_attributes(ssl_object)
         return attributes
-
-    async def _let_others_run(self) -> None:
-        self._credit = _CREDIT
-        await asyncio.sleep(0)
 
 
 def _socket_attributes(transport: asyncio.Transport, raw_socket: socket.socket) -> dict[Any, Callable[[], Any]]:

@@ -8,11 +8,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
 
-from anyio import BrokenResourceError, ClosedResourceError, EndOfStream
+from anyio import BrokenResourceError, BusyResourceError, ClosedResourceError, EndOfStream
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from asgi_upgrade.stream_settings import StreamSettings
 
 __all__ = ["StreamProtocol"]
+
+
+# How many operations in a row may find what they need without letting other tasks run.
+_CREDIT = 16
 
 
 class StreamProtocol(asyncio.Protocol):
@@ -20,6 +25,10 @@ class StreamProtocol(asyncio.Protocol):
 
     The two directions end separately. The client's end of input (FIN) leaves the other direction open where the
     transport can do that, which TLS cannot.
+
+    Args:
+        settings: Limits and times.
+        loop: The loop everything runs on.
 
     Attributes:
         transport: What the server has given us; there is none before the switch.
@@ -48,8 +57,10 @@ class StreamProtocol(asyncio.Protocol):
         self._closed = False  # by our side
         self._lost = False
         self._error: Exception | None = None
-        self._receiver: asyncio.Future[None] | None = None
+        self._receiver: asyncio.Future[None] | None = None  # there is one while a task receives
         self._sender: asyncio.Future[None] | None = None
+        self._credit = _CREDIT
+        self._resumed = False  # `receive` has waited, and `send` was not called since
         self._gone = asyncio.Event()
         self._close_timer: asyncio.TimerHandle | None = None
         self._delegate: tuple[asyncio.StreamReaderProtocol, asyncio.StreamWriter] | None = None
@@ -123,86 +134,99 @@ class StreamProtocol(asyncio.Protocol):
         """Whether the client has ended its direction, or the connection."""
         return self._ended or self._lost
 
-    @property
-    def readable(self) -> bool:
-        """Whether `take` would give something."""
-        return bool(self._chunks)
-
-    def take(self, max_bytes: int) -> bytes:
-        """Return up to ``max_bytes`` of what has arrived.
-
-        Raises:
-            IndexError: Nothing has.
-        """
-        chunk = self._chunks[0]
-        offset = self._offset
-        if len(chunk) - offset <= max_bytes:
-            self._chunks.popleft()
-            if offset:
-                chunk = chunk[offset:]
-                self._offset = 0
-        else:
-            chunk = chunk[offset : offset + max_bytes]
-            self._offset = offset + max_bytes
+    async def receive(self, max_bytes: int) -> bytes:
+        """See `UpgradeStream.receive`."""
+        if max_bytes < 1:
+            raise ValueError("max_bytes must be a positive integer")
+        if self._receiver is not None:
+            raise BusyResourceError("reading from")
+        chunks = self._chunks
+        if chunks:
+            self._receiver = self._loop.create_future()
+            try:
+                await self._checkpoint()
+            finally:
+                self._receiver = None
+        while not chunks:
+            self._check_readable()
+            self._receiver = receiver = self._loop.create_future()
+            try:
+                await receiver
+            finally:
+                self._receiver = None
+            self._credit = _CREDIT
+            self._resumed = True
+        chunk = chunks.popleft()
+        if self._offset or len(chunk) > max_bytes:
+            chunk = self._split(chunk, max_bytes)
         self._size -= len(chunk)
         if self._reading_paused and self._size <= self._settings.read_buffer_size // 2:
             self._resume_reading()
         return chunk
 
-    async def wait_readable(self) -> None:
-        """Wait until something has arrived.
-
-        Raises:
-            ClosedResourceError: Our side has closed the stream.
-            BrokenResourceError: The connection was lost.
-            EndOfStream: The client has ended its direction.
-        """
-        while not self._chunks:
-            if self._closed:
-                raise ClosedResourceError
-            if self._ended:
-                raise EndOfStream
-            if self._lost:
-                raise self._lost_error() if self._error is not None else EndOfStream
-            self._receiver = self._loop.create_future()
+    async def send(self, data: bytes) -> None:
+        """See `UpgradeStream.send`."""
+        if self._sender is not None:
+            raise BusyResourceError("writing to")
+        if self._resumed:
+            # A task that has just waited for input and answers it, the usual thing: it was not cancelled a moment ago.
+            self._resumed = False
+        else:
+            self._sender = self._loop.create_future()
             try:
-                await self._receiver
+                await self._checkpoint()
             finally:
-                self._receiver = None
-
-    async def wait_writable(self) -> None:
-        """Wait until there is room in the buffer.
-
-        Raises:
-            ClosedResourceError: Our side has closed the stream or ended its direction.
-            BrokenResourceError: The connection was lost.
-        """
+                self._sender = None
         while True:
             if self._closed or self._end_sent:
                 raise ClosedResourceError
             if self._lost or self.transport.is_closing():
-                raise self._lost_error()
+                raise BrokenResourceError from self._error
             if not self._write_paused:
-                return
-            self._sender = self._loop.create_future()
+                break
+            self._sender = sender = self._loop.create_future()
             try:
-                await self._sender
+                await sender
             finally:
                 self._sender = None
-
-    def write(self, data: bytes) -> None:
-        """Write after `wait_writable`."""
         self.last_activity = self._loop.time()
         self.transport.write(data)
 
-    def end(self) -> None:
-        """End our direction, behind what is in the buffer. Nothing happens the second time, or if the client has gone.
+    async def _checkpoint(self) -> None:
+        """What waiting would do, for an operation that need not wait: be cancelled, and now and then let others run."""
+        await checkpoint_if_cancelled()
+        if self._credit:
+            self._credit -= 1
+        else:
+            self._credit = _CREDIT
+            await asyncio.sleep(0)
 
-        Raises:
-            ClosedResourceError: Our side has closed the stream.
-        """
+    def _check_readable(self) -> None:
         if self._closed:
             raise ClosedResourceError
+        if self._ended or (self._lost and self._error is None):
+            raise EndOfStream
+        if self._lost:
+            raise BrokenResourceError from self._error
+
+    def _split(self, chunk: bytes, max_bytes: int) -> bytes:
+        """Return the part of the first chunk that is next, and put back what follows that."""
+        start, end = self._offset, self._offset + max_bytes
+        if end < len(chunk):
+            self._chunks.appendleft(chunk)
+            self._offset = end
+        else:
+            self._offset = 0
+        return chunk[start:end]
+
+    def end(self) -> None:
+        """See `UpgradeStream.send_eof`."""
+        if self._sender is not None:
+            raise BusyResourceError("writing to")
+        if self._closed:
+            raise ClosedResourceError
+        if not self.half_close:
+            raise NotImplementedError("this transport cannot end one direction only")
         self._write_eof()
 
     def _write_eof(self) -> None:
@@ -250,8 +274,11 @@ class StreamProtocol(asyncio.Protocol):
         """Leave the connection to a pair of asyncio's streams.
 
         Raises:
+            BusyResourceError: A task is receiving or sending, or this was called before.
             ClosedResourceError: Our side has closed the stream.
         """
+        if self._receiver is not None or self._sender is not None:
+            raise BusyResourceError("taking over")
         if self._closed:
             raise ClosedResourceError
         loop = self._loop
@@ -262,8 +289,13 @@ class StreamProtocol(asyncio.Protocol):
         writer = _Writer(self.transport, protocol, reader, loop)
         writer.stream_protocol = self
         self._delegate = protocol, writer
+        self._receiver, self._sender = loop.create_future(), loop.create_future()  # busy for ever
+        if self._reading_paused:
+            self._resume_reading()  # the reader pauses it when that is needed
         while self._chunks:
-            protocol.data_received(self.take(self._size))
+            protocol.data_received(self._chunks.popleft()[self._offset :])
+            self._offset = 0
+        self._size = 0
         if self._write_paused:
             protocol.pause_writing()
         if self._ended:
@@ -271,11 +303,6 @@ class StreamProtocol(asyncio.Protocol):
         if self._lost:
             protocol.connection_lost(self._error)
         return reader, writer
-
-    def _lost_error(self) -> BrokenResourceError:
-        error = BrokenResourceError()
-        error.__cause__ = self._error
-        return error
 
     def _resume_reading(self) -> None:
         self._reading_paused = False
