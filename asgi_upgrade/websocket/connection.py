@@ -7,6 +7,7 @@ end one `Ending`; it never raises.
 from __future__ import annotations
 
 import codecs
+import io
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -53,6 +54,9 @@ class _Failure(Exception):
         self.reason = reason
 
 
+# A binary frame that lacks at least this much is read into one buffer of its size, without copies in between.
+BULK_SIZE = 64 * 1024
+
 _TEXT = FIN | Opcode.TEXT
 _BINARY = FIN | Opcode.BINARY
 _SHORT_TEXT_HEADERS = [encode_header(_TEXT, size) for size in range(126)]
@@ -77,7 +81,8 @@ class Connection:
     """
 
     __slots__ = (
-        "_buffer",
+        "_bulk",
+        "_bytes",
         "_compressed",
         "_decoder",
         "_deflate",
@@ -90,6 +95,7 @@ class Connection:
         "_pending",
         "_remaining",
         "_size",
+        "_text",
         "close_sent",
         "ended",
         "last_pong",
@@ -113,7 +119,10 @@ class Connection:
         self._frames = 0
         self._size = 0
         self._decoder: codecs.IncrementalDecoder | None = None
-        self._buffer: bytearray | None = None
+        # Where the payload of a long binary frame is put together.
+        self._bulk: bytearray | None = None
+        self._text: io.StringIO | None = None
+        self._bytes: io.BytesIO | None = None
 
         self.outgoing: list[bytes] = []
         self.outgoing_size = 0
@@ -135,7 +144,12 @@ class Connection:
                 data = self._pending + data
                 self._pending = b""
             end = len(data)
-            if self._remaining:
+            view = self.bulk_buffer()
+            if view is not None:
+                position = min(len(view), end)
+                view[:position] = data[:position]
+                events = self.bulk_received(position)
+            elif self._remaining:
                 position = self._read_payload(data, 0, end, events)
             while end - position >= 2:
                 # What nearly all frames are: a whole short message. The general way is `_read_frame`.
@@ -175,12 +189,26 @@ class Connection:
             self._fail(CloseCode.MESSAGE_TOO_BIG, f"message is longer than {self._max_size} bytes", events)
         return events
 
+    def bulk_buffer(self) -> memoryview | None:
+        """Where the rest of a long binary frame may be written directly; ``None`` if there is no such frame."""
+        return None if self._bulk is None else memoryview(self._bulk)[-self._remaining :]
+
+    def bulk_received(self, size: int) -> list[Event]:
+        """Take note of ``size`` bytes that were written to `bulk_buffer`; return what they complete."""
+        events: list[Event] = []
+        self._remaining -= size
+        if not self._remaining and self._bulk is not None:
+            payload = apply_mask(self._bulk, self._mask)
+            self._bulk = None
+            self._add_to_message(payload, self._final, events)
+        return events
+
     def _fail(self, code: int, reason: str, events: list[Event]) -> None:
         self._end(Ending(int(code), reason, failed=True), events)
 
     def _end(self, ending: Ending, events: list[Event]) -> None:
         self.ended = True
-        self._buffer = self._decoder = None
+        self._bulk = self._text = self._bytes = self._decoder = None
         self._pending = b""
         events.append(ending)
 
@@ -264,10 +292,16 @@ class Connection:
         """Take what has arrived of the current data frame's payload; return where it stops."""
         stop = min(position + self._remaining, end)
         taken = stop - position
+        if self._remaining - taken >= BULK_SIZE and self._opcode == Opcode.BINARY and not self._compressed:
+            self._bulk = bytearray(self._remaining)
+            self._bulk[:taken] = memoryview(data)[position:stop]
+            self._remaining -= taken
+            return stop
         if taken or not self._remaining:
             self._remaining -= taken
             mask = self._mask
-            piece = apply_mask(data[position:stop], mask)
+            # A slice of the whole is the whole; otherwise a view spares a copy of what may be large.
+            piece = apply_mask(data if taken == len(data) else memoryview(data)[position:stop], mask)
             if self._remaining and taken & 3:
                 self._mask = mask[taken & 3 :] + mask[: taken & 3]
             self._add_to_message(piece, self._final and not self._remaining, events)
@@ -278,23 +312,29 @@ class Connection:
             assert self._deflate is not None
             piece = self._deflate.decompress(piece, last, self._max_size - self._size)
             self._size += len(piece)
-        text = self._opcode == Opcode.TEXT
-        if last and self._buffer is None:
-            events.append(piece.decode() if text else piece)
-            self._opcode = 0
-            return
-        if text:
-            # RFC 6455 §8.1: the connection fails at the first byte that cannot be UTF-8, not at the message's end.
-            if self._decoder is None:
-                self._decoder = _Utf8Decoder()
-            self._decoder.decode(piece, last)
-        if self._buffer is None:
-            self._buffer = bytearray(piece)
+        # StringIO and BytesIO grow in linear time whatever the size of the pieces, and do not copy at the end.
+        if self._opcode == Opcode.TEXT:
+            if last and self._text is None:
+                events.append(piece.decode())
+            else:
+                # RFC 6455 §8.1: the connection fails at the first byte that cannot be UTF-8, not at the message's end.
+                if self._decoder is None or self._text is None:
+                    self._decoder = _Utf8Decoder()
+                    self._text = io.StringIO()
+                self._text.write(self._decoder.decode(piece, last))
+                if last:
+                    events.append(self._text.getvalue())
+                    self._text = self._decoder = None
+        elif last and self._bytes is None:
+            events.append(piece)
         else:
-            self._buffer += piece
+            if self._bytes is None:
+                self._bytes = io.BytesIO()
+            self._bytes.write(piece)
+            if last:
+                events.append(self._bytes.getvalue())
+                self._bytes = None
         if last:
-            events.append(self._buffer.decode() if text else bytes(self._buffer))
-            self._buffer = self._decoder = None
             self._opcode = 0
 
     def _read_control(self, opcode: int, payload: bytes, events: list[Event]) -> None:

@@ -12,7 +12,7 @@ from typing import cast
 
 from starlette.types import Message
 
-from asgi_upgrade.websocket.connection import Connection, Ending
+from asgi_upgrade.websocket.connection import Connection, Ending, Event
 from asgi_upgrade.websocket.frames import CloseCode
 from asgi_upgrade.websocket.settings import WebSocketSettings
 
@@ -34,6 +34,34 @@ class ClientDisconnected(OSError):
         super().__init__(f"the WebSocket connection is closed: {code}" + (f" ({reason})" if reason else ""))
         self.code = code
         self.reason = reason
+
+
+class _BulkReader(asyncio.BufferedProtocol):
+    """Stands in for a `WebSocketProtocol` while the rest of a long frame arrives: no copy of it is made on the way."""
+
+    def __init__(self, protocol: WebSocketProtocol, connection: Connection) -> None:
+        self._protocol = protocol
+        self._connection = connection
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        buffer = self._connection.bulk_buffer()
+        # A connection that has ended reads on, but keeps nothing.
+        return memoryview(bytearray(4096)) if buffer is None else buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._protocol.bulk_received(nbytes)
+
+    def eof_received(self) -> bool:
+        return self._protocol.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._protocol.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._protocol.resume_writing()
 
 
 class WebSocketProtocol(asyncio.Protocol):
@@ -129,8 +157,22 @@ class WebSocketProtocol(asyncio.Protocol):
             if self._write_paused:
                 # Pongs for a client that does not read: without this, its pings would pile up here as pongs.
                 self._pause_reading()
-        if not events:
-            return
+        if events:
+            self._take_events(events)
+        elif connection.bulk_buffer() is not None:
+            self._transport.set_protocol(_BulkReader(self, connection))
+
+    def bulk_received(self, size: int) -> None:
+        """Bytes were written to the connection's `bulk_buffer`."""
+        connection = self._connection
+        events = connection.bulk_received(size)
+        if connection.bulk_buffer() is None:
+            self._transport.set_protocol(self)
+            if events:
+                self._take_events(events)
+
+    def _take_events(self, events: list[Event]) -> None:
+        connection = self._connection
         ending = None
         if type(events[-1]) is Ending:
             ending = events.pop()
