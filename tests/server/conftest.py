@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # Old versions of uvicorn, which the project supports too, do not know zttp.
 PARSERS = [name for name in ("h11", "httptools", "zttp") if name in HTTP_PROTOCOLS]
 LOOPS = ["asyncio", "uvloop"]
+COMBINATIONS = [(parser, loop) for parser in PARSERS for loop in LOOPS]
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +37,7 @@ def shared() -> Iterator[Callable[..., Server]]:
         yield get
 
 
-@pytest.fixture(params=[(parser, loop) for parser in PARSERS for loop in LOOPS], ids="-".join)
+@pytest.fixture(params=COMBINATIONS, ids="-".join)
 def server(request: pytest.FixtureRequest, shared: Callable[..., Server]) -> Server:
     """`apps/upgraded.py` under every HTTP parser and event loop."""
     parser, loop = request.param
@@ -56,6 +57,6 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 @pytest.fixture
 def bare(request: pytest.FixtureRequest, shared: Callable[..., Server]) -> Server:
-    """`apps/plain.py`, the application without the middleware, under the parser and loop of `server`."""
-    parser, loop = request.node.callspec.params["server"]
-    return shared("plain:app", http=parser, loop=loop)
+    """`apps/plain.py`, the application without the middleware, under the parser of `server`."""
+    parser, _ = request.node.callspec.params["server"]
+    return shared("plain:app", http=parser, loop="asyncio")

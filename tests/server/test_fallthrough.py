@@ -252,12 +252,14 @@ def test_a_handshake_pipelined_behind_other_requests_is_accepted_and_its_frames_
 
 def test_a_request_behind_a_handshake_belongs_to_the_websocket(server: Server) -> None:
     """Whoever sends HTTP after a handshake breaks RFC 6455, and no request must come of it."""
+    server.settle()
+    start = len(server.log.lines)
     with server.handshaker() as websocket:
         websocket.send(websocket.handshake() + websocket.request("GET", "/smuggled"))
         websocket.receive_101()
         assert websocket.receive_close()[0] == 1002
     server.settle()
-    assert not any("/smuggled" in line for line in server.log.lines)
+    assert not any("/smuggled" in line for line in server.log.lines[start:])
 
 
 def test_an_offer_repeated_on_every_request_of_a_connection_is_served_each_time(server: Server) -> None:
@@ -334,15 +336,17 @@ def test_malformed_chunks_after_good_ones_get_400_and_never_a_half_read_request(
         assert "complete" not in server.notes(peer.key)
 
 
-def test_content_length_beside_transfer_encoding_is_no_way_to_smuggle_a_request(server: Server) -> None:
-    """RFC 9112 section 6.3: the chunks count, or the request is refused."""
-    body = b"0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
-    with server.peer() as peer:
-        headers = {**JAVA, "Content-Length": len(body), "Transfer-Encoding": "chunked"}
-        peer.send(peer.request("POST", headers=headers, body=body))
-        response = peer.receive_response()
-        if response.status != 400:
-            assert_intact(response, b"")
+def test_content_length_beside_transfer_encoding_is_answered_as_without_an_offer(server: Server, bare: Server) -> None:
+    """RFC 9112 section 6.3: the chunks count, or the request is refused. Parsers differ; an offer must not matter."""
+
+    def answer(asked: Server, offer: dict[str, Any]) -> tuple[int, str]:
+        body = b"0\r\n\r\nno request\r\n\r\n"
+        with asked.peer() as peer:
+            framing = {"Content-Length": len(body), "Transfer-Encoding": "chunked"}
+            response = peer.ask("POST", headers={**offer, **framing}, body=body)
+            return response.status, "" if response.status == 400 else json.loads(response.body)["sha256"]
+
+    assert answer(server, JAVA) == answer(bare, {})
 
 
 def test_a_client_that_leaves_in_mid_body_is_a_disconnect_to_the_app(server: Server) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.server.conftest import LOOPS, PARSERS
+from tests.server.conftest import COMBINATIONS, PARSERS
 from tests.server.support.process import APPS, running, uvicorn
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def is_converted(server: Server) -> bool:
         websocket.send_text("works")
         assert websocket.receive_message() == "works"
         websocket.finish()
+    server.settle()
     # uvicorn's access log writes `"GET /echo HTTP/1.1" 101` for a request, `"WebSocket /echo"` for its own.
     logged = "\n".join(server.log.lines)
     assert ('"GET /echo HTTP/1.1" 101' in logged) is ('"WebSocket /echo' not in logged)
@@ -37,8 +38,7 @@ def warnings(server: Server) -> list[str]:
     return [line for line in server.log.lines if not line.startswith(("INFO: ", "NOTE "))]
 
 
-@pytest.mark.parametrize("loop", LOOPS)
-@pytest.mark.parametrize("parser", PARSERS)
+@pytest.mark.parametrize(("parser", "loop"), COMBINATIONS)
 def test_nothing_but_the_middleware_is_needed(parser: str, loop: str) -> None:
     with uvicorn("configured:default", http=parser, loop=loop) as server:
         assert is_converted(server)
@@ -58,9 +58,8 @@ def test_an_explicit_http_works_with_lifespan_off(http: str) -> None:
         assert warnings(server) == []
 
 
-@pytest.mark.parametrize("http", EXPLICIT)
-def test_an_explicit_http_works_with_lifespan_on(http: str) -> None:
-    with uvicorn("configured:default", "--lifespan", "on", http=http) as server:
+def test_an_explicit_http_works_with_lifespan_on() -> None:
+    with uvicorn("configured:default", "--lifespan", "on", http=EXPLICIT[0]) as server:
         assert is_converted(server)
         assert warnings(server) == []
 

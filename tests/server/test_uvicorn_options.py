@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.server.conftest import LOOPS, PARSERS
+from tests.server.conftest import COMBINATIONS, PARSERS
 from tests.server.support.process import uvicorn
 from tests.server.test_fallthrough import JAVA, PIPELINES, assert_intact, pipelined
 
@@ -37,7 +37,7 @@ def assert_echoes(server: Server, message: str = "hello") -> None:
 # TLS
 
 
-@pytest.fixture(params=[(parser, loop) for parser in PARSERS for loop in LOOPS], ids="-".join)
+@pytest.fixture(params=COMBINATIONS, ids="-".join)
 def tls_server(request: pytest.FixtureRequest, shared: Callable[..., Server], certificate: Certificate) -> Server:
     parser, loop = request.param
     return shared("upgraded:app", *certificate.options, http=parser, loop=loop, tls=certificate.client)
@@ -80,7 +80,7 @@ def test_over_tls_a_client_that_vanishes_is_reported_as_1006(tls_server: Server)
 # Unix domain sockets
 
 
-@pytest.fixture(params=[(parser, loop) for parser in PARSERS for loop in LOOPS], ids="-".join)
+@pytest.fixture(params=COMBINATIONS, ids="-".join)
 def uds_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     parser, loop = request.param
     with uvicorn("upgraded:app", "--uds", str(tmp_path / "socket"), http=parser, loop=loop) as server:

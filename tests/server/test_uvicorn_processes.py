@@ -71,9 +71,11 @@ def test_it_works_when_gunicorn_runs_uvicorn_worker(worker: str) -> None:
     assert not any("Traceback" in line for line in server.log.lines)
 
 
-@pytest.mark.parametrize("parser", PARSERS)
-@pytest.mark.parametrize("missing", ["websockets,wsproto", "websockets", "wsproto"])
-def test_it_works_without_websocket_libraries(parser: str, missing: str) -> None:
+@pytest.mark.parametrize(
+    ("missing", "parser"),
+    [*(("websockets,wsproto", parser) for parser in PARSERS), ("websockets", "httptools"), ("wsproto", "httptools")],
+)
+def test_it_works_without_websocket_libraries(missing: str, parser: str) -> None:
     environment = {"PYTHONPATH": str(APPS / "without"), "MISSING_MODULES": missing}
     with uvicorn("upgraded:app", http=parser, environment=environment) as server:
         assert_upgrades(server)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.server.conftest import LOOPS, PARSERS
+from tests.server.conftest import COMBINATIONS
 from tests.server.support.process import uvicorn
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.server.support.process import Server
 
 
-@pytest.fixture(params=[(parser, loop) for parser in PARSERS for loop in LOOPS], ids="-".join)
+@pytest.fixture(params=COMBINATIONS, ids="-".join)
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A server of its own for each test. It gives clients half a second to answer a close frame."""
     parser, loop = request.param
@@ -52,24 +52,18 @@ def test_clients_that_do_not_answer_the_close_frame_do_not_hold_up_the_exit(serv
     assert any("Application shutdown complete" in line for line in server.log.lines)
 
 
-def test_a_session_before_accept_is_answered_before_the_exit(server: Server) -> None:
-    with server.handshaker() as websocket:
+def test_what_is_still_being_answered_is_answered_before_the_exit(server: Server) -> None:
+    """A request with an offer, and a handshake that the application has not accepted yet."""
+    with server.peer() as peer, server.handshaker() as websocket:
+        peer.send(peer.request("GET", "/slow?0.4", headers={"Connection": "Upgrade", "Upgrade": "h2c"}))
         websocket.send(websocket.handshake("/slow-accept"))
+        server.note(peer.key, "started")
         server.note(websocket.key, "first message")
         server.terminate()
+        assert peer.receive_response().status == 200
+        assert peer.receive_end() == b""
         websocket.receive_101()
         assert websocket.receive_close()[0] in (1001, 1012)
         websocket.send_close(1012)
         server.wait(5)
         assert server.note(websocket.key, "disconnect")["code"] in (1001, 1012)
-
-
-def test_a_request_with_an_offer_is_answered_before_the_exit(server: Server) -> None:
-    with server.peer() as peer:
-        offer = {"Connection": "Upgrade", "Upgrade": "h2c"}
-        peer.send(peer.request("GET", "/slow?0.4", headers=offer))
-        server.note(peer.key, "started")
-        server.terminate()
-        assert peer.receive_response().status == 200
-        assert peer.receive_end() == b""
-        server.wait(5)
