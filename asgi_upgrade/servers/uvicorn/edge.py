@@ -12,8 +12,10 @@ from typing import Any
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.utils import get_client_addr, get_path_with_query_string
 
-from asgi_upgrade.extension import EXTENSION, NOT_IN_101, VERSION, Connect
+from asgi_upgrade.extension import EXTENSION, VERSION, Connect
 from asgi_upgrade.headers import check_response_headers
+from asgi_upgrade.offer import has_upgrade
+from asgi_upgrade.servers.switching import fields_of_101
 
 __all__ = ["HOLD_LIMIT", "Switch", "UpgradingProtocol", "has_body", "request_head"]
 
@@ -27,17 +29,20 @@ class UpgradingProtocol:
     Attributes:
         plain_app: What uvicorn calls for a request; ``app`` is what it calls for the next one.
         stopping: uvicorn has begun to shut down.
+        half_closed: The client has sent all it will send, behind a request that offers an upgrade.
     """
 
     # Set by uvicorn's protocols, which have no common base class.
     app: Any
     connections: set[Any]
+    cycle: Any
     flow: Any
     loop: asyncio.AbstractEventLoop
     server_state: Any
     transport: asyncio.Transport
 
     stopping = False
+    half_closed = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -46,6 +51,20 @@ class UpgradingProtocol:
     def shutdown(self) -> None:
         self.stopping = True
         super().shutdown()  # type: ignore[misc]
+
+    def eof_received(self) -> Any:  # uvicorn declares None; asyncio closes the connection unless this is true
+        """Keep the connection, which uvicorn would close now, where what follows HTTP may need only one direction."""
+        cycle = self.cycle
+        self.half_closed = (
+            cycle is not None
+            and not cycle.more_body
+            and not cycle.response_started
+            and has_upgrade(cycle.scope["headers"])
+            and self.transport.can_write_eof()
+        )
+        if self.half_closed:
+            cycle.message_event.set()  # for `Switch.receive`
+        return self.half_closed
 
     def release(self) -> bytes:
         """Stop to be the protocol of this connection; return what has arrived behind the request."""
@@ -70,6 +89,7 @@ class Switch:
         self._started = False
         self._discard = False  # nothing that is sent from now on reaches the wire
         self._done = False  # the connection belongs to the new protocol
+        self._request_given = False  # the application has received all of it
         self._receivers = 0
         self._ended: asyncio.Event | None = None  # set at the end, if anybody waits for that
 
@@ -104,13 +124,19 @@ class Switch:
         return connect
 
     async def receive(self) -> Message:
-        if not self._done:
+        while not self._done:
+            assert self._http is not None
+            if self._request_given and self._http.half_closed:
+                return {"type": "http.disconnect"}
             self._receivers += 1
             try:
                 message: Message = await self._cycle.receive()
             finally:
                 self._receivers -= 1
-            if not self._done:
+            if not (self._done or self._request_given):
+                self._request_given = not message.get("more_body", False)
+                return message
+            if message["type"] == "http.disconnect" and not self._done:
                 return message
         if self._ended is None:
             self._ended = asyncio.Event()
@@ -150,6 +176,10 @@ class Switch:
             if self._ended is None:
                 self._ended = asyncio.Event()
             self._ended.set()
+        elif self._http is not None and self._http.half_closed:
+            # It has its response, or will get none: as without us, but later.
+            self._cycle.disconnected = True
+            self._transport.close()
 
     def _withdraw(self) -> None:
         if self._switched is not None and not self._switched.done():
@@ -194,6 +224,8 @@ class Switch:
         self._forget_http()
         if early:
             _replay(self._protocol, early)
+        if http.half_closed and not self._protocol.eof_received():
+            self._transport.close()
         if http.stopping:
             self.shutdown()
         switched.set_result(True)
@@ -210,19 +242,8 @@ class Switch:
             cycle.message_event = None
 
     def _render(self, headers: Any) -> bytes:
-        essential = self._essential
-        kept = {name for name, _ in essential} | NOT_IN_101
         lines = [b"HTTP/1.1 101 Switching Protocols"]
-        for name, value in (
-            *self._cycle.default_headers,
-            (b"connection", b"Upgrade"),
-            *(field for field in essential if field[0] != b"connection"),
-            *(
-                field
-                for field in check_response_headers(headers)
-                if field[0] not in kept and not field[0].startswith(b"sec-websocket-")
-            ),
-        ):
+        for name, value in (*self._cycle.default_headers, *fields_of_101(self._essential, headers)):
             lines.append(name + b": " + value)
         return b"\r\n".join(lines) + b"\r\n\r\n"
 

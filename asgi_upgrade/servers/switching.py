@@ -1,0 +1,35 @@
+"""What every server that offers ``http.upgrade`` writes into its 101."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from asgi_upgrade.extension import NOT_IN_101
+from asgi_upgrade.headers import check_response_headers
+
+__all__ = ["fields_of_101"]
+
+
+def fields_of_101(
+    essential: list[tuple[bytes, bytes]], headers: Iterable[tuple[bytes, bytes]]
+) -> list[tuple[bytes, bytes]]:
+    """Return the fields of a 101: those that the new protocol needs, and what middleware has added to the response.
+
+    Args:
+        essential: What was given to ``connect``; it reaches the client as it is.
+        headers: What came with ``http.response.start``. A name that is essential, describes a body or belongs to the
+            WebSocket handshake is not taken from here.
+
+    Raises:
+        ValueError: A field of ``headers`` would break the response.
+    """
+    kept = {name for name, _ in essential} | NOT_IN_101
+    return [
+        (b"connection", b"Upgrade"),
+        *(field for field in essential if field[0] != b"connection"),
+        *(
+            field
+            for field in check_response_headers(headers)
+            if field[0] not in kept and not field[0].startswith(b"sec-websocket-")
+        ),
+    ]
