@@ -19,6 +19,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from asgi_upgrade.extension import EXTENSION, UpgradeExtension
 from asgi_upgrade.headers import check_response_headers
+from asgi_upgrade.switch import report_held_back, send_101
 from asgi_upgrade.websocket.bridge import BRIDGE, CONVERTED, Bridge
 from asgi_upgrade.websocket.connection import Connection
 from asgi_upgrade.websocket.deflate import Deflate, DeflateAgreement
@@ -30,11 +31,6 @@ from asgi_upgrade.websocket.settings import WebSocketSettings
 __all__ = ["WebSocketSession"]
 
 logger = logging.getLogger("asgi_upgrade")
-
-# Compressing middleware holds the start of a response back until the first body message that is not empty, and
-# BaseHTTPMiddleware drops empty ones: this byte gets the 101 out of all of them, and the server discards it.
-_PUSH: Message = {"type": "http.response.body", "body": b"\0", "more_body": True}
-_IDENTITY = (b"content-encoding", b"identity")
 
 # What Starlette's router adds to a scope; metrics and tracing look for it when the response starts.
 _ROUTE_KEYS = ("endpoint", "path_params", "route", "router")
@@ -270,8 +266,7 @@ class WebSocketSession:
             )
             carrier = self._create_protocol(agreement)
             self._switched = self._carrier["connect"](carrier, handshake)
-        await self._http_send({"type": "http.response.start", "status": 101, "headers": [*headers, _IDENTITY]})
-        await self._http_send(_PUSH)
+        await send_101(self._http_send, headers)
         if not await self._switched:
             self._give_up()
             raise ClientDisconnected(CloseCode.ABNORMAL_CLOSURE, "the handshake was not completed")
@@ -325,9 +320,4 @@ class WebSocketSession:
             await self._respond(503, "The application did not answer the WebSocket handshake in time.")
         else:
             self._switched.cancel()
-            logger.error(
-                "%s: the 101 did not reach the server in %g seconds. A middleware that reads the whole body of a "
-                "response holds it back: let it pass responses with status 101.",
-                self._scope["path"],
-                seconds,
-            )
+            report_held_back(self._scope, seconds)
