@@ -2,6 +2,8 @@
 
 from asgi_upgrade.middleware import UpgradeMiddleware
 from asgi_upgrade.offer import OfferedProtocol, UpgradeOffer
+from asgi_upgrade.responses import UpgradeResponse
+from asgi_upgrade.stream import UpgradeAttribute, UpgradeStream
 from asgi_upgrade.websocket.bridge import HandshakeMiddleware
 from asgi_upgrade.websocket.deflate import PerMessageDeflate
 
@@ -9,8 +11,11 @@ __all__ = [
     "HandshakeMiddleware",
     "OfferedProtocol",
     "PerMessageDeflate",
+    "UpgradeAttribute",
     "UpgradeMiddleware",
     "UpgradeOffer",
+    "UpgradeResponse",
+    "UpgradeStream",
     "__version__",
 ]
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from asgi_upgrade.extension import get_extension
+from asgi_upgrade.extension import UpgradeExtension, get_extension
+from asgi_upgrade.handlers import Handler, ProtocolTable, run_handler
 from asgi_upgrade.headers import is_token
 from asgi_upgrade.servers import attach_to_server, is_outermost
 from asgi_upgrade.starlette import convert_before_router, find_application, guard_websockets, match_handshakes
+from asgi_upgrade.stream_settings import StreamSettings
+from asgi_upgrade.switch import report_no_extension
 from asgi_upgrade.websocket.bridge import CONVERTED, Bridge, HandshakeMiddleware, get_bridge
 from asgi_upgrade.websocket.deflate import PerMessageDeflate
 from asgi_upgrade.websocket.handshake import Accept, Reject, negotiate
@@ -33,8 +36,13 @@ class UpgradeMiddleware:
     Every HTTP middleware outside it sees the handshake as a request, may refuse it, and sees the 101. A request that
     asks for nothing we support goes on to ``app`` untouched.
 
+    Other protocols come with their handlers: of what a request offers and we speak, the client's first choice is taken.
+
     Args:
         app: The ASGI application.
+        protocols: Other protocols than WebSocket, ``name`` or ``name/version``, and their handlers: asynchronous
+            functions that take an `UpgradeStream`. Names compare without regard to case, versions exactly. A handler
+            with a method ``accepts(scope)`` may decline a request by that; then the next offer is tried. Default: none.
         allowed_origins: Origins that may open a WebSocket besides the page's own, such as ``"https://example.com"``
             or ``"https://*.example.com"``; ``["*"]`` admits all. Default: none besides its own.
         subprotocols: WebSocket subprotocols to choose from, in no order, where the application names none in
@@ -51,13 +59,19 @@ class UpgradeMiddleware:
         max_message_frames: Most frames one message may come in. Default: 16384.
         max_queue: Messages that wait for the application before reading pauses. Default: 64.
         max_queue_size: The same in bytes. Default: 256 KiB.
+        read_buffer_size: Bytes that wait for a handler of ``protocols`` before reading pauses. Default: 64 KiB.
         write_buffer_size: Bytes that wait for a slow client before ``send`` blocks. Default: 64 KiB.
         open_timeout: Seconds from the request to the switch. Default: 20.
-        close_timeout: Seconds the client may take to answer a close frame. Default: 10.
+        close_timeout: Seconds the client may take to answer a close frame, or to end its side after a handler of
+            ``protocols`` has ended. Default: 10.
         answer_timeout: Seconds the application may go on answering what arrived before the end. Default: 1.
         ping_interval: Seconds between pings, or ``None``. Default: 20.
         ping_timeout: Seconds a pong may take, or ``None``. Default: 20.
-        idle_timeout: Seconds without a message after which a connection is closed, or ``None``. Default: ``None``.
+        idle_timeout: Seconds without a message, or for ``protocols`` without a byte, after which a connection is
+            closed, or ``None``. Default: ``None``.
+        total_timeout: Seconds after which a handler of ``protocols`` is cancelled, or ``None``. Default: ``None``.
+        shutdown_timeout: Seconds that a handler of ``protocols`` may go on after the server began to stop, before it is
+            cancelled. Default: 10.
 
     Raises:
         ValueError: An argument is out of range; the message names it.
@@ -67,6 +81,7 @@ class UpgradeMiddleware:
         self,
         app: ASGIApp,
         *,
+        protocols: Mapping[str, Handler] | None = None,
         allowed_origins: Sequence[str] = (),
         subprotocols: Sequence[str] = (),
         websocket_only: Sequence[str] | Callable[[Scope], bool] = (),
@@ -78,6 +93,7 @@ class UpgradeMiddleware:
         max_message_frames: int = WebSocketSettings.max_message_frames,
         max_queue: int = WebSocketSettings.max_queue,
         max_queue_size: int = WebSocketSettings.max_queue_size,
+        read_buffer_size: int = StreamSettings.read_buffer_size,
         write_buffer_size: int = WebSocketSettings.write_buffer_size,
         open_timeout: float = WebSocketSettings.open_timeout,
         close_timeout: float = WebSocketSettings.close_timeout,
@@ -85,8 +101,11 @@ class UpgradeMiddleware:
         ping_interval: float | None = WebSocketSettings.ping_interval,
         ping_timeout: float | None = WebSocketSettings.ping_timeout,
         idle_timeout: float | None = WebSocketSettings.idle_timeout,
+        total_timeout: float | None = StreamSettings.total_timeout,
+        shutdown_timeout: float = StreamSettings.shutdown_timeout,
     ) -> None:
         self.app = app
+        self._protocols = ProtocolTable({} if protocols is None else protocols)
         self._origin = OriginPolicy(allowed_origins)
         self._subprotocols = _check_subprotocols(subprotocols)
         self._websocket_only = _path_predicate(websocket_only)
@@ -115,6 +134,15 @@ class UpgradeMiddleware:
             idle_timeout=idle_timeout,
             deflate=PerMessageDeflate() if deflate is True else deflate or None,
         )
+        self._stream_settings = StreamSettings(
+            read_buffer_size=read_buffer_size,
+            write_buffer_size=write_buffer_size,
+            open_timeout=open_timeout,
+            close_timeout=close_timeout,
+            idle_timeout=idle_timeout,
+            total_timeout=total_timeout,
+            shutdown_timeout=shutdown_timeout,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, or the lifespan."""
@@ -134,6 +162,8 @@ class UpgradeMiddleware:
     async def _serve(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> None:
         """Serve a request with ``app``, which gets a ``websocket`` scope if the request is a handshake we accept."""
         extension = get_extension(scope)
+        if self._protocols and await self._speak(scope, send, extension):
+            return
         bridge = get_bridge(scope) if extension is None else None
         handshake: Accept | Reject | None = None
         if bridge is not None:
@@ -164,6 +194,20 @@ class UpgradeMiddleware:
             await _response(_upgrade_required(scope))(scope, receive, send)
         else:
             await app(scope, receive, send)
+
+    async def _speak(self, scope: Scope, send: Send, extension: UpgradeExtension | None) -> bool:
+        """Serve a request that offers one of our protocols. ``False`` if there is none, or WebSocket comes first."""
+        selected = await self._protocols.select(scope)
+        if selected is None:
+            return False
+        offered, handler = selected
+        if extension is None:
+            report_no_extension(scope, str(offered))
+            return False
+        await run_handler(
+            handler, scope, send, extension=extension, protocol=str(offered), settings=self._stream_settings
+        )
+        return True
 
     # The guard: no handshake may pass by the HTTP middleware around us
 
