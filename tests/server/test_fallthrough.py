@@ -142,6 +142,24 @@ def test_a_body_of_one_mebibyte_arrives_whole(server: Server, framing: str, segm
         assert_alive(peer)
 
 
+@pytest.mark.parametrize("offer", [{}, JAVA], ids=["no offer", "h2c"])
+@pytest.mark.parametrize("framing", ["Content-Length", "chunked"])
+def test_a_body_of_empty_lines_is_read_as_fast_as_any_other(
+    server: Server, offer: dict[str, Any], framing: str
+) -> None:
+    """Empty lines end heads; a body full of them must not cost more than it has bytes."""
+    body = b"\r\n\r\n" * (256 * 1024)
+    with server.peer() as peer:
+        start = time.monotonic()
+        if framing == "chunked":
+            sent = peer.request("POST", headers={**offer, "Transfer-Encoding": "chunked"}, body=chunked(body))
+        else:
+            sent = peer.request("POST", headers={**offer, "Content-Length": len(body)}, body=body)
+        peer.send(sent)
+        assert_intact(peer.receive_response(), body)
+        assert time.monotonic() - start < 2
+
+
 def test_expect_100_continue_is_answered_before_the_body_comes(server: Server, offer: dict[str, Any]) -> None:
     with server.peer() as peer:
         peer.send(peer.request("POST", headers={**offer, "Expect": "100-continue", "Content-Length": len(BODY)}))

@@ -200,13 +200,18 @@ def test_timeout_keep_alive_ends_idle_connections_but_no_websocket(parser: str) 
         uvicorn("upgraded:app", "--timeout-keep-alive", "1", http=parser) as server,
         server.websocket() as websocket,
         server.peer() as ignored,
+        server.peer() as with_body,
+        server.peer() as plain_again,
         server.handshaker() as refused,
     ):
         ignored.ask(headers=JAVA)
+        for peer in (with_body, plain_again):
+            peer.ask("POST", headers={**JAVA, "Content-Length": 4}, body=b"body")
+        plain_again.ask()
         refused.refused("/forbidden")
         start = time.monotonic()
-        assert ignored.receive_end() == b""
-        assert refused.receive_end() == b""
+        for peer in (ignored, with_body, plain_again, refused):
+            assert peer.receive_end() == b""
         assert 0.5 < time.monotonic() - start < 5
         websocket.send_text("still here")
         assert websocket.receive_message() == "still here"
