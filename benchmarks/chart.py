@@ -48,7 +48,7 @@ def draw(results: Mapping[Row, Sequence[Result]]) -> str:
 
 
 def _direction(row: Row) -> str:
-    return f"{row.unit}, more is better" if row.more_is_better else f"{row.unit}, less is better"
+    return row.unit if row.more_is_better else f"{row.unit}, less is better"
 
 
 def _bar(y: int, row: Row, result: Result, share: float) -> list[str]:
