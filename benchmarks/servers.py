@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -130,6 +131,8 @@ def running(server: Server, settings: Settings, python: str, core: int) -> Itera
 
     Raises ServerError if it does not listen within 20 seconds.
     """
+    # Being told to end must not leave the server behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     command = [python, "-m", *server.command(settings)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with tempfile.TemporaryFile() as log:
