@@ -1,0 +1,300 @@
+"""Tests without a server: an HTTPX transport that runs an ASGI application in process and offers it ``http.upgrade``.
+
+It needs the package ``httpx``, and asyncio as event loop::
+
+    async with httpx.AsyncClient(transport=UpgradeTransport(app), base_url="http://test") as client:
+        headers = {"Connection": "Upgrade", "Upgrade": "example/1"}
+        async with client.stream("GET", "/", headers=headers) as response:
+            stream = response.extensions["network_stream"]
+            await stream.write(b"hello")
+            assert await stream.read(1024) == b"hello"
+
+Connections that have been switched are real sockets with both ends in this process, so buffers, the end of one
+direction and the loss of the connection are what they are on a server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import anyio
+import httpx
+from starlette.types import ASGIApp, Message, Scope
+
+from asgi_upgrade.extension import EXTENSION, VERSION, Connect
+from asgi_upgrade.headers import check_response_headers
+from asgi_upgrade.network_stream import NetworkStream
+from asgi_upgrade.offer import has_upgrade
+from asgi_upgrade.servers.switching import fields_of_101
+from asgi_upgrade.stream import UpgradeStream
+from asgi_upgrade.stream_protocol import StreamProtocol
+from asgi_upgrade.stream_settings import StreamSettings
+
+__all__ = ["UpgradeTransport"]
+
+# How long an application may go on after the client has closed its response, in seconds.
+_END_TIMEOUT = 5.0
+
+
+class UpgradeTransport(httpx.AsyncBaseTransport):
+    """Answers the requests of an ``httpx.AsyncClient`` with an ASGI application, upgrades included.
+
+    After a 101, ``response.extensions["network_stream"]`` is the connection, as it is with HTTPX's own transport. The
+    response must be opened with ``client.stream(...)``, for ``client.get(...)`` closes it at once.
+
+    Args:
+        app: The ASGI application. Its lifespan is not run.
+        raise_app_exceptions: Whether an exception of the application is raised in the client. Otherwise it becomes a
+            500, or the end of the response. Default: ``True``.
+        root_path: The scope's ``root_path``. Default: ``""``.
+        client: The scope's ``client``. Default: ``("127.0.0.1", 123)``.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        raise_app_exceptions: bool = True,
+        root_path: str = "",
+        client: tuple[str, int] = ("127.0.0.1", 123),
+    ) -> None:
+        self.app = app
+        self.raise_app_exceptions = raise_app_exceptions
+        self.root_path = root_path
+        self.client = client
+        self._exchanges: set[_Exchange] = set()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Run the application for one request, up to the start of its response."""
+        exchange = _Exchange(self, request)
+        self._exchanges.add(exchange)
+        try:
+            return await exchange.respond()
+        except BaseException:
+            await exchange.cancel()
+            raise
+
+    def shutdown(self) -> None:
+        """Do what a server does when it begins to stop: tell each connection that has been switched."""
+        for exchange in list(self._exchanges):
+            exchange.shutdown()
+
+    async def aclose(self) -> None:
+        """Cancel what is still running."""
+        for exchange in list(self._exchanges):
+            await exchange.cancel()
+
+    def forget(self, exchange: _Exchange) -> None:
+        """Called when the application has returned."""
+        self._exchanges.discard(exchange)
+
+
+class _Exchange(httpx.AsyncByteStream):
+    """One request and its response, whose body this is."""
+
+    def __init__(self, transport: UpgradeTransport, request: httpx.Request) -> None:
+        self._transport = transport
+        self._request = request
+        assert isinstance(request.stream, httpx.AsyncByteStream)
+        self._request_body = aiter(request.stream)
+        self._request_lock = asyncio.Lock()
+        self._request_read = False
+        self._response: asyncio.Future[httpx.Response] = asyncio.get_running_loop().create_future()
+        self._send_body, self._receive_body = anyio.create_memory_object_stream[bytes](0)
+        self._complete = False
+        self._left = asyncio.Event()  # the client has closed the response, or it is complete
+        self._protocol: Any = None
+        self._essential: list[tuple[bytes, bytes]] = []
+        self._switched: asyncio.Future[bool] | None = None
+        self._upgraded: asyncio.Transport | None = None  # the server's end of the connection
+        self._stream: NetworkStream | None = None  # the client's
+        self._ended = asyncio.Event()  # the application has returned
+        self._task = asyncio.create_task(self._run())
+
+    # The client's side
+
+    async def respond(self) -> httpx.Response:
+        return await self._response
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._stream is not None:
+            return
+        async for data in self._receive_body:
+            yield data
+        await self._finish()
+
+    async def aclose(self) -> None:
+        self._left.set()
+        self._receive_body.close()
+        if self._stream is not None:
+            await self._stream.aclose()
+        with anyio.move_on_after(_END_TIMEOUT):
+            await self._finish()
+        await self.cancel()
+
+    async def cancel(self) -> None:
+        self._left.set()
+        self._receive_body.close()
+        self._task.cancel()
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait([self._task])
+        if not self._task.cancelled():
+            self._task.exception()  # asyncio would complain that nobody has looked
+
+    async def _finish(self) -> None:
+        """Wait until the application has returned."""
+        await asyncio.wait([self._task])
+        if self._transport.raise_app_exceptions and not self._task.cancelled():
+            self._task.result()
+
+    # The server's side
+
+    async def _run(self) -> None:
+        try:
+            await self._transport.app(self._scope(), self.receive, self.send)
+            if not self._response.done():
+                raise RuntimeError("The application returned without starting a response.")
+        except Exception as error:
+            self._fail(error)
+            raise
+        finally:
+            self._end()
+
+    def _scope(self) -> Scope:
+        request, transport = self._request, self._transport
+        headers = [(name.lower(), value) for name, value in request.headers.raw]
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": request.method,
+            "scheme": {"ws": "http", "wss": "https"}.get(request.url.scheme, request.url.scheme),
+            "path": request.url.path,
+            "raw_path": request.url.raw_path.partition(b"?")[0],
+            "query_string": request.url.query,
+            "root_path": transport.root_path,
+            "headers": headers,
+            "client": transport.client,
+            "server": (request.url.host, request.url.port),
+        }
+        if has_upgrade(headers):
+            scope["extensions"] = {EXTENSION: {"version": VERSION, "connect": self._connect()}}
+        return scope
+
+    def _connect(self) -> Connect:
+        def connect(protocol: asyncio.BaseProtocol, headers: list[tuple[bytes, bytes]]) -> asyncio.Future[bool]:
+            self._withdraw()
+            self._protocol = protocol
+            self._essential = check_response_headers(headers)
+            self._switched = asyncio.get_running_loop().create_future()
+            if self._response.done() or self._left.is_set():
+                self._switched.set_result(False)
+            return self._switched
+
+        return connect
+
+    async def receive(self) -> Message:
+        async with self._request_lock:
+            if not self._request_read:
+                try:
+                    return {"type": "http.request", "body": await anext(self._request_body), "more_body": True}
+                except StopAsyncIteration:
+                    self._request_read = True
+                    return {"type": "http.request", "body": b"", "more_body": False}
+        # After a switch only the end of the connection is a disconnect, and that is the end of the application.
+        await (self._left if self._upgraded is None else self._ended).wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        if self._upgraded is not None or self._left.is_set():
+            return
+        if message["type"] == "http.response.start":
+            if self._response.done():
+                raise RuntimeError("The response has been started before.")
+            if message["status"] == 101:
+                if not await self._switch(message):
+                    await self._refuse()
+                return
+            self._withdraw()
+            self._start(message["status"], check_response_headers(message.get("headers", ())))
+        elif not self._complete:
+            if not self._response.done():
+                raise RuntimeError("The response has not been started.")
+            await self._send(message)
+
+    async def _send(self, message: Message) -> None:
+        body = message.get("body", b"")
+        with suppress(anyio.BrokenResourceError):  # the client has left
+            if body and self._request.method != "HEAD":
+                await self._send_body.send(bytes(body))
+        if not message.get("more_body", False):
+            self._complete = True
+            self._left.set()
+            self._send_body.close()
+
+    async def _switch(self, message: Message) -> bool:
+        """Answer with the 101 and give the connection away. ``False`` if there is nothing to give it to."""
+        switched = self._switched
+        if switched is None:
+            return False
+        while not self._request_read:
+            await self.receive()
+        if switched.done() or self._left.is_set():
+            return self._left.is_set()
+        fields = fields_of_101(self._essential, message.get("headers", ()))
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        client = StreamProtocol(StreamSettings(), loop)
+        await loop.connect_accepted_socket(lambda: client, theirs)
+        self._stream = NetworkStream(UpgradeStream(client, {}, ""), client)
+        self._upgraded, _ = await loop.connect_accepted_socket(lambda: self._protocol, ours)
+        self._start(101, fields)
+        if not switched.done():
+            switched.set_result(True)
+        return True
+
+    def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        if not self._response.done():
+            extensions: dict[str, Any] = {"http_version": b"HTTP/1.1"}
+            if self._stream is not None:
+                extensions["network_stream"] = self._stream
+            self._response.set_result(httpx.Response(status, headers=headers, stream=self, extensions=extensions))
+
+    async def _refuse(self) -> None:
+        """A 101 that nobody announced, or that came too late, cannot go out."""
+        self._start(500, [(b"content-type", b"text/plain; charset=utf-8")])
+        await self._send({"body": b"The connection could not be switched to another protocol.\n"})
+
+    def _fail(self, error: Exception) -> None:
+        if self._response.done():
+            return
+        if self._transport.raise_app_exceptions:
+            self._response.set_exception(error)
+        else:
+            self._start(500, [])
+
+    def _end(self) -> None:
+        self._transport.forget(self)
+        self._withdraw()
+        self._ended.set()
+        self._send_body.close()
+        if self._upgraded is not None:
+            self._upgraded.close()
+        if not self._response.done():
+            self._response.cancel()
+
+    def _withdraw(self) -> None:
+        if self._switched is not None and not self._switched.done():
+            self._switched.set_result(False)
+
+    def shutdown(self) -> None:
+        if self._upgraded is not None:
+            shutdown = getattr(self._protocol, "shutdown", None)
+            if shutdown is not None:
+                shutdown()
+            else:
+                self._upgraded.close()
