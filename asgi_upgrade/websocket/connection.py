@@ -62,6 +62,10 @@ _BINARY = FIN | Opcode.BINARY
 _SHORT_TEXT_HEADERS = [encode_header(_TEXT, size) for size in range(126)]
 _SHORT_BINARY_HEADERS = [encode_header(_BINARY, size) for size in range(126)]
 _Utf8Decoder = codecs.getincrementaldecoder("utf-8")
+_NOT_UTF8 = "text is not valid UTF-8"
+# Pieces of a text message up to this many bytes, and how many of them are joined.
+_SHORT_PIECE = 1024
+_SHORT_PIECES = 64
 
 
 class Connection:
@@ -75,9 +79,9 @@ class Connection:
     Attributes:
         outgoing: Encoded pieces that have not been taken yet, in order.
         outgoing_size: Their length in bytes.
-        close_sent: Our close frame is among what was encoded; nothing may follow it (RFC 6455 §5.5.1).
+        close_sent: Our close frame is among what was encoded; no message may follow it (RFC 6455 §5.5.1), but pongs
+            may until the peer's close frame has come (§5.5.2).
         ended: `receive_data` has given its `Ending`; what else arrives is ignored.
-        last_pong: Payload of the newest pong.
     """
 
     __slots__ = (
@@ -94,11 +98,11 @@ class Connection:
         "_opcode",
         "_pending",
         "_remaining",
+        "_short",
         "_size",
         "_text",
         "close_sent",
         "ended",
-        "last_pong",
         "outgoing",
         "outgoing_size",
     )
@@ -121,14 +125,15 @@ class Connection:
         self._decoder: codecs.IncrementalDecoder | None = None
         # Where the payload of a long binary frame is put together.
         self._bulk: bytearray | None = None
+        # Where a text message is put together, and its last pieces if they are short.
         self._text: io.StringIO | None = None
+        self._short: list[str] = []
         self._bytes: io.BytesIO | None = None
 
         self.outgoing: list[bytes] = []
         self.outgoing_size = 0
         self.close_sent = False
         self.ended = False
-        self.last_pong: bytes | None = None
 
     # Receiving
 
@@ -182,7 +187,7 @@ class Connection:
         except _Failure as failure:
             self._fail(failure.code, failure.reason, events)
         except UnicodeDecodeError:
-            self._fail(CloseCode.INVALID_DATA, "text is not valid UTF-8", events)
+            self._fail(CloseCode.INVALID_DATA, _NOT_UTF8, events)
         except DeflateError as error:
             self._fail(CloseCode.INVALID_DATA, str(error), events)
         except InflatedTooLarge:
@@ -317,11 +322,19 @@ class Connection:
             if last and self._text is None:
                 events.append(piece.decode())
             else:
-                # RFC 6455 §8.1: the connection fails at the first byte that cannot be UTF-8, not at the message's end.
                 if self._decoder is None or self._text is None:
                     self._decoder = _Utf8Decoder()
                     self._text = io.StringIO()
-                self._text.write(self._decoder.decode(piece, last))
+                    self._short = []
+                self._short.append(self._decoder.decode(piece, last))
+                # RFC 6455 §8.1: the connection fails at the first byte that cannot be UTF-8, not at the message's end.
+                # Python notices a surrogate, ED A0 80 to ED BF BF, only at its third byte.
+                if not last and b"\xed\xa0" <= self._decoder.getstate()[0] < b"\xee":
+                    raise _Failure(CloseCode.INVALID_DATA, _NOT_UTF8)
+                # StringIO keeps objects, and that of a character is 20 times its size: short pieces are joined first.
+                if last or len(piece) > _SHORT_PIECE or len(self._short) == _SHORT_PIECES:
+                    self._text.write("".join(self._short))
+                    self._short.clear()
                 if last:
                     events.append(self._text.getvalue())
                     self._text = self._decoder = None
@@ -339,11 +352,10 @@ class Connection:
 
     def _read_control(self, opcode: int, payload: bytes, events: list[Event]) -> None:
         if opcode == Opcode.PING:
-            if not self.close_sent:
-                self.outgoing.append(bytes((FIN | Opcode.PONG, len(payload))) + payload)
-                self.outgoing_size += 2 + len(payload)
+            self.outgoing.append(bytes((FIN | Opcode.PONG, len(payload))) + payload)
+            self.outgoing_size += 2 + len(payload)
         elif opcode == Opcode.PONG:
-            self.last_pong = payload
+            pass
         elif not payload:
             self._end(Ending(CloseCode.NO_STATUS, "", failed=False), events)
         elif len(payload) == 1:

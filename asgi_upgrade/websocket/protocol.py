@@ -164,6 +164,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def bulk_received(self, size: int) -> None:
         """Bytes were written to the connection's `bulk_buffer`."""
+        self._heard = True
         connection = self._connection
         events = connection.bulk_received(size)
         if connection.bulk_buffer() is None:
