@@ -564,15 +564,19 @@ class TestCompression:
         assert sizes[0] > sizes[1]
 
     def test_which_compressor(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The other compressor stands in for zlib's first level only."""
+        made: list[tuple[int, int, int, int]] = []
+
         def other(level: int, method: int, wbits: int, mem_level: int, /) -> Any:
-            raise NotImplementedError
+            made.append((level, method, wbits, mem_level))
+            return zlib.compressobj(level, method, wbits, mem_level)
 
         monkeypatch.setattr(deflate, "_isal", other)
-        assert deflate._pick_compressor(1) is other
         for level in range(2, 10):
-            assert deflate._pick_compressor(level) is zlib.compressobj
-        monkeypatch.setattr(deflate, "_isal", None)
-        assert deflate._pick_compressor(1) is zlib.compressobj
+            agree(level=level).compress(text(1000))
+        assert not made
+        agree(server_max_window_bits=10).compress(text(1000))
+        assert made == [(1, zlib.DEFLATED, -10, 1)]
 
 
 class TestInflating:
