@@ -1,0 +1,93 @@
+"""How each ASGI server is started, as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+APPS = Path(__file__).parent / "apps"
+START_TIMEOUT = 30.0  # seconds
+
+# Arguments of `python -m`.
+COMMANDS = {
+    "uvicorn": "uvicorn {app} --port {port}",
+    "uvicorn, not extended": "uvicorn {app} --port {port} --lifespan off",
+    "hypercorn": "hypercorn {app} --bind 127.0.0.1:{port}",
+    "granian": "granian {app} --interface asgi --port {port}",
+    "daphne": "daphne {app} --bind 127.0.0.1 --port {port}",
+    "gunicorn": "gunicorn {app} --worker-class asgi --bind 127.0.0.1:{port}",
+    "h2corn": "h2corn {app} --bind 127.0.0.1:{port}",
+}
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that listens."""
+
+    name: str
+    port: int
+    log: Path
+
+    def url(self, target: str) -> str:
+        """The WebSocket URL of a path with its query."""
+        return f"ws://127.0.0.1:{self.port}{target}"
+
+    def wait_for(self, text: str) -> str:
+        """Wait until ``text`` has been logged; return the log."""
+        deadline = time.monotonic() + 5
+        while text not in (log := self.log.read_text(errors="replace")):
+            assert time.monotonic() < deadline, f"{text!r} was not logged:\n{log}"
+            time.sleep(0.02)
+        return log
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
+@contextmanager
+def run(name: str, app: str) -> Iterator[Running]:
+    """Run the server for the length of the block."""
+    port = _free_port()
+    command = COMMANDS[name].format(app=app, port=port).split()
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *command],
+                cwd=APPS,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), os.getenv("PYTHONPATH")]))},
+                stdout=output,
+                stderr=output,
+            )
+        try:
+            deadline = time.monotonic() + START_TIMEOUT
+            while True:
+                try:
+                    socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                    break
+                except OSError:
+                    started = process.poll() is None and time.monotonic() < deadline
+                    assert started, f"{name} did not start:\n{log.read_text(errors='replace')}"
+                    time.sleep(0.05)
+            yield Running(name, port, log)
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
