@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from asgi_upgrade.extension import UpgradeExtension, get_extension
+from asgi_upgrade.guard import Guard
 from asgi_upgrade.handlers import Handler, ProtocolTable, run_handler
 from asgi_upgrade.headers import is_token
-from asgi_upgrade.servers import attach_to_server, is_outermost
-from asgi_upgrade.starlette import convert_before_router, find_application, guard_websockets, match_handshakes
 from asgi_upgrade.stream_settings import StreamSettings
 from asgi_upgrade.switch import report_no_extension
-from asgi_upgrade.websocket.bridge import CONVERTED, Bridge, HandshakeMiddleware, get_bridge
+from asgi_upgrade.websocket.bridge import CONVERTED, get_bridge
 from asgi_upgrade.websocket.deflate import PerMessageDeflate
 from asgi_upgrade.websocket.handshake import Accept, Reject, negotiate
 from asgi_upgrade.websocket.origin import OriginPolicy
@@ -26,8 +23,6 @@ from asgi_upgrade.websocket.session import WebSocketSession
 from asgi_upgrade.websocket.settings import WebSocketSettings
 
 __all__ = ["UpgradeMiddleware"]
-
-logger = logging.getLogger("asgi_upgrade")
 
 
 class UpgradeMiddleware:
@@ -112,14 +107,9 @@ class UpgradeMiddleware:
         for name, value in (("attach", attach), ("allow_unguarded", allow_unguarded), ("match_routes", match_routes)):
             if not isinstance(value, bool):
                 raise ValueError(f"{name} must be a bool, not {value!r}")
-        self._attach = attach
-        self._allow_unguarded = allow_unguarded
-        self._match_routes = match_routes
-        self._server_known = False  # whether what the server offers has been looked up, and logged
-        self._placed = False  # whether `_place` has run
-        self._application: Starlette | None = None  # the one this belongs to
-        self._delegates = False  # whether a `Converter` serves handshakes in place of this
-        self._warned = False
+        self._guard = Guard(
+            self, self._serve, attach=attach, allow_unguarded=allow_unguarded, match_routes=match_routes
+        )
         self._settings = WebSocketSettings(
             max_message_size=max_message_size,
             max_message_frames=max_message_frames,
@@ -146,25 +136,25 @@ class UpgradeMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, or the lifespan."""
-        if not self._placed:
-            self._place(scope)
+        guard = self._guard
+        if not guard.placed:
+            guard.place(scope)
         kind = scope["type"]
-        if kind == "http" and not self._delegates:
+        if kind == "http" and not guard.delegates:
             await self._serve(scope, receive, send, self.app)
         elif kind == "websocket" and CONVERTED not in scope:
-            await self._guard(scope, receive, send)
+            await guard.run_websocket(scope, receive, send)
+        elif kind == "lifespan":
+            await guard.run_lifespan(scope, receive, send, self.app)
         else:
-            if kind == "lifespan":
-                self._server_known = True
-                attach_to_server(change=self._attach)
             await self.app(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> None:
         """Serve a request with ``app``, which gets a ``websocket`` scope if the request is a handshake we accept."""
         extension = get_extension(scope)
-        if self._protocols and await self._speak(scope, send, extension):
-            return
         bridge = get_bridge(scope) if extension is None else None
+        if bridge is None and self._protocols and await self._speak(scope, send, extension):
+            return
         handshake: Accept | Reject | None = None
         if bridge is not None:
             handshake = Accept(b"", bridge.subprotocols)  # the server has read the rest
@@ -208,61 +198,6 @@ class UpgradeMiddleware:
             handler, scope, send, extension=extension, protocol=str(offered), settings=self._stream_settings
         )
         return True
-
-    # The guard: no handshake may pass by the HTTP middleware around us
-
-    def _place(self, scope: Scope) -> None:
-        """Take our place in the application, as far as it is known how."""
-        self._placed = True
-        self._application = application = find_application(self, scope)
-        if application is None:
-            return
-        self._delegates, unguarded = convert_before_router(application, self, self._serve)
-        if unguarded:
-            logger.warning(
-                "These middlewares stand inside UpgradeMiddleware and will not see WebSocket handshakes: %s. Add "
-                "UpgradeMiddleware first, so that it is innermost.",
-                ", ".join(unguarded),
-            )
-        guard_websockets(application)
-        if self._match_routes:
-            match_handshakes()
-
-    async def _guard(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a WebSocket that the server delivers directly: the HTTP middleware has not seen its handshake."""
-        if not self._server_known:
-            self._server_known = True
-            attach_to_server(change=False)
-        application = self._application
-        mounted = "app_root_path" in scope  # in another application, whose middleware was passed by as well
-        inside = scope.get("app") is application
-        if mounted and not self._allow_unguarded:
-            await self._refuse(scope, receive, send)
-        elif application is not None and application.middleware_stack is not None and inside:
-            await application.middleware_stack(scope, receive, send)
-        elif application is not None:
-            # We wrap it: its own stack is seen to. What wraps us is not known.
-            if not self._allow_unguarded and not is_outermost(self, send):
-                self._warn("middleware around UpgradeMiddleware, if there is any, does not see handshakes")
-            await self.app(scope, receive, send)
-        elif self._allow_unguarded or is_outermost(self, send):
-            await HandshakeMiddleware(self)(scope, receive, send)
-        else:
-            await self._refuse(scope, receive, send)
-
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._warn("WebSockets are refused, because HTTP middleware would not see their handshakes")
-        bridge = Bridge(scope, receive, send)
-        await bridge.run(_response(Reject(503, "WebSockets are not available: their handshakes cannot be checked.")))
-
-    def _warn(self, consequence: str) -> None:
-        if not self._warned:
-            self._warned = True
-            logger.error(
-                "The server delivers WebSockets, not handshakes: %s. Wrap the outermost application in "
-                "asgi_upgrade.HandshakeMiddleware, or set allow_unguarded=True.",
-                consequence,
-            )
 
 
 def _names_upgrade(headers: list[tuple[bytes, bytes]]) -> bool:

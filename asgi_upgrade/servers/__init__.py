@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
 
-__all__ = ["attach_to_server", "is_outermost"]
+__all__ = ["attach_to_server"]
 
 logger = logging.getLogger("asgi_upgrade")
 
@@ -33,12 +32,3 @@ def attach_to_server(*, change: bool) -> bool:
             problem,
         )
     return problem is None
-
-
-def is_outermost(middleware: Any, send: Any) -> bool:
-    """Tell whether the server that gave ``send`` calls ``middleware`` directly. ``False`` where this is not known."""
-    if "uvicorn" not in sys.modules:
-        return False
-    from asgi_upgrade.servers.uvicorn.attach import calls_directly
-
-    return calls_directly(middleware, send)

@@ -85,10 +85,9 @@ class Bridge:
         """Run ``app`` on the ``http`` side."""
         if (await self._server_receive())["type"] != "websocket.connect":
             return
-        scope = dict(self._scope)
-        del scope["subprotocols"]
-        scope["type"] = "http"
-        scope["method"] = "GET"
+        scope = {"http_version": "1.1", **self._scope, "type": "http", "method": "GET"}
+        scope.pop("subprotocols", None)
+        scope.pop(CONVERTED, None)
         scope["scheme"] = "https" if scope.get("scheme") == "wss" else "http"
         extensions = {name: entry for name, entry in (scope.get("extensions") or {}).items() if "websocket" not in name}
         scope["extensions"] = {**extensions, BRIDGE: self}
@@ -156,12 +155,18 @@ class Bridge:
         if message["type"] == "http.response.start" and not self._started:
             self._started = True
             headers = list(message.get("headers", ()))
-            if message["status"] == 101 and self._switched is not None and not self._switched.done():
+            if message["status"] != 101:
+                await self._deny(message["status"], headers)
+                self._withdraw()
+            elif self._switched is not None and not self._switched.done():
                 await self._accept(headers)
             else:
-                status = 500 if message["status"] < 200 else message["status"]
-                await self._deny(status, headers)
-                self._withdraw()
+                # A 101 that nobody announced, or that came too late.
+                await self._deny(500, [(b"content-type", b"text/plain; charset=utf-8")])
+                if self._denying:
+                    self._denying = False
+                    text = b"The connection could not be switched to another protocol.\n"
+                    await self._server_send({"type": "websocket.http.response.body", "body": text, "more_body": False})
         elif message["type"] == "http.response.body" and self._denying:
             more = message.get("more_body", False)
             await self._server_send(

@@ -50,12 +50,22 @@ def attach(*, change: bool) -> str | None:
     return None
 
 
-def calls_directly(middleware: Any, send: Any) -> bool:
-    """Tell whether only uvicorn's own wrappers stand between uvicorn, which gave ``send``, and ``middleware``."""
+def calls_directly(application: Any, send: Any) -> bool | None:
+    """Tell whether nothing but uvicorn's own wrappers stands between uvicorn and ``application``.
+
+    Args:
+        application: What shall be the outermost one.
+        send: What it was called with.
+
+    Returns:
+        ``None`` if ``send`` is not uvicorn's.
+    """
     app = getattr(getattr(getattr(send, "__self__", None), "config", None), "loaded_app", None)
+    if app is None:
+        return None
     while type(app).__module__.startswith("uvicorn."):
         app = getattr(app, "app", None)
-    return app is middleware
+    return app is application
 
 
 def _configs() -> Iterator[Config]:
