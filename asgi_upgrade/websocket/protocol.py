@@ -474,8 +474,11 @@ class WebSocketProtocol(asyncio.Protocol):
         interval = self._settings.ping_interval
         timeout = self._settings.ping_timeout
         assert interval is not None
+        assert self._ping_timer is not None
         now = self._loop.time()
         if self._pinged:
+            # The time that something else held the loop up does not count: what the client sent may be there unread.
+            self._pinged += max(now - self._ping_timer.when(), 0)
             unsent = self._transport.get_write_buffer_size()
             if not self._heard and timeout is not None:
                 if unsent < self._unsent or self._reading_paused:
