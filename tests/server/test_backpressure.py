@@ -71,6 +71,19 @@ def test_a_slow_app_pauses_reading_and_then_gets_everything(server: Server) -> N
         websocket.finish()
 
 
+def test_what_follows_an_unanswered_offer_is_not_read_without_end(server: Server) -> None:
+    """It may be a protocol's first bytes or pipelined requests: they wait, most of them with the client."""
+    follow = b"".join(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % number for number in range(1000))
+    with server.peer() as peer, server.peer() as other:
+        peer.send(peer.request("GET", "/wait", headers={"Connection": "Upgrade", "Upgrade": "h2c"}))
+        server.note(peer.key, "started")
+        peer.socket.settimeout(0.4)
+        with pytest.raises(TimeoutError):
+            peer.socket.sendall(follow * (KERNEL_BUFFERS // len(follow)))
+        peer.reset()
+        other.ask("POST", "/release", headers={"Content-Length": "0"})
+
+
 def test_a_slow_session_does_not_hold_up_another(server: Server) -> None:
     with server.websocket("/flood", receive_buffer=16 * 1024) as slow, server.websocket() as quick:
         server.note(slow.key, "blocked")

@@ -76,6 +76,23 @@ def test_the_app_sees_the_offer_in_the_headers(server: Server) -> None:
         assert ["connection", "Upgrade, HTTP2-Settings"] in headers
 
 
+@pytest.mark.parametrize(
+    ("headers", "version", "offered"),
+    [
+        (JAVA, "HTTP/1.1", ["http.upgrade"]),
+        (JAVA, "HTTP/1.0", []),
+        ({}, "HTTP/1.1", []),
+        (OFFERS["Upgrade without Connection"], "HTTP/1.1", []),
+        (OFFERS["Connection without Upgrade"], "HTTP/1.1", []),
+    ],
+)
+def test_the_extension_is_there_only_where_the_request_can_be_upgraded(
+    server: Server, headers: dict[str, Any], version: str, offered: list[str]
+) -> None:
+    with server.peer() as peer:
+        assert arrived(peer.ask(headers=headers, version=version))["extensions"] == offered
+
+
 def test_a_body_with_content_length_arrives_whole(server: Server, offer: dict[str, Any]) -> None:
     with server.peer() as peer:
         assert_intact(peer.ask("POST", headers={**offer, "Content-Length": len(BODY)}, body=BODY), BODY)

@@ -93,6 +93,17 @@ def test_frames_after_the_chunked_body_of_a_handshake_are_not_lost(server: Serve
         assert websocket.receive_message() == "after the body"
 
 
+def test_the_101_waits_for_the_body_of_the_handshake(server: Server) -> None:
+    """RFC 9110 section 7.8: the new protocol begins behind the whole request, even if its body comes late."""
+    with server.handshaker() as websocket:
+        websocket.send(websocket.handshake(headers={"Content-Length": "5"}))
+        server.note(websocket.key, "first message")
+        assert websocket.receive_until_silence() == b""
+        websocket.send(b"\x81\x85abc" + frame(TEXT, b"after the body"))
+        websocket.receive_101()
+        assert websocket.receive_message() == "after the body"
+
+
 def test_a_handshake_with_content_length_0_as_java_17_sends_it_succeeds(server: Server) -> None:
     with server.websocket(headers={"Content-Length": "0"}) as websocket:
         websocket.send_text("java")

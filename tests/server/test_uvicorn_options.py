@@ -154,6 +154,7 @@ def test_the_access_log_has_one_line_for_a_refusal(server: Server) -> None:
     with server.handshaker() as websocket:
         websocket.refused("/echo?access=refused", {"Sec-WebSocket-Version": "1"})
         assert websocket.ask().status == 200
+    server.settle()
     lines = [line for line in server.log.lines[start:] if "access=refused" in line]
     assert len(lines) == 1
     assert lines[0].endswith('"GET /echo?access=refused HTTP/1.1" 426 Upgrade Required')
@@ -162,6 +163,7 @@ def test_the_access_log_has_one_line_for_a_refusal(server: Server) -> None:
 def test_no_access_log_is_honoured(shared: Callable[..., Server]) -> None:
     server = shared("upgraded:app", "--no-access-log")
     assert_echoes(server)
+    server.settle()
     assert not any('" 101' in line for line in server.log.lines)
 
 

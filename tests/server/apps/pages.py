@@ -41,6 +41,7 @@ async def report(scope: Scope, receive: Receive, send: Send) -> None:
         "http_version": scope["http_version"],
         "scheme": scope["scheme"],
         "headers": [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]],
+        "extensions": sorted(scope.get("extensions", {})),
         "length": len(body),
         "sha256": hashlib.sha256(body).hexdigest(),
     }
@@ -56,6 +57,14 @@ async def slow(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer late, so that what follows in the pipeline has to wait: after the seconds that the query says."""
     note(scope, "started")
     await asyncio.sleep(float(scope["query_string"] or 0.02))
+    await report(scope, receive, send)
+
+
+async def wait(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer after POST /release."""
+    note(scope, "started")
+    await RELEASED.wait()
+    RELEASED.clear()
     await report(scope, receive, send)
 
 
@@ -77,4 +86,11 @@ async def fail(scope: Scope, receive: Receive, send: Send) -> None:
     raise RuntimeError("a page that fails")
 
 
-PAGES = {"/ignore-body": ignore_body, "/slow": slow, "/stream": stream, "/release": release, "/fail": fail}
+PAGES = {
+    "/ignore-body": ignore_body,
+    "/slow": slow,
+    "/stream": stream,
+    "/wait": wait,
+    "/release": release,
+    "/fail": fail,
+}
