@@ -181,7 +181,7 @@ class _Exchange(httpx.AsyncByteStream):
             "client": transport.client,
             "server": (request.url.host, request.url.port),
         }
-        if has_upgrade(headers):
+        if has_upgrade(headers) and request.method != "CONNECT":
             scope["extensions"] = {EXTENSION: {"version": VERSION, "connect": self._connect()}}
         return scope
 

@@ -97,8 +97,8 @@ class Switch:
         """Call the application, with ``http.upgrade`` in the scope."""
         assert self._http is not None
         app = self._http.plain_app
-        if scope["http_version"] != "1.1":
-            # RFC 9110 §7.8: an Upgrade field in an HTTP/1.0 request is ignored.
+        if scope["http_version"] != "1.1" or scope["method"] == "CONNECT":
+            # RFC 9110 §7.8: an Upgrade field in an HTTP/1.0 request is ignored. §9.3.6: CONNECT is no upgrade.
             await app(scope, receive, send)
             return
         self._cycle = send.__self__  # type: ignore[attr-defined]
