@@ -85,7 +85,9 @@ class Bridge:
         """Run ``app`` on the ``http`` side."""
         if (await self._server_receive())["type"] != "websocket.connect":
             return
-        scope = {"http_version": "1.1", **self._scope, "type": "http", "method": "GET"}
+        # Test clients leave things out.
+        defaults = {"asgi": {"version": "3.0"}, "http_version": "1.1"}
+        scope = {**defaults, **self._scope, "type": "http", "method": "GET"}
         scope.pop("subprotocols", None)
         scope.pop(CONVERTED, None)
         scope["scheme"] = "https" if scope.get("scheme") == "wss" else "http"
