@@ -131,8 +131,8 @@ class StreamProtocol(asyncio.Protocol):
 
     @property
     def peer_ended(self) -> bool:
-        """Whether the client has ended its direction, or the connection."""
-        return self._ended or self._lost
+        """Whether the client has ended its direction or the connection; true as well when our side has closed it."""
+        return self._ended or self._lost or self.transport.is_closing()
 
     async def receive(self, max_bytes: int) -> bytes:
         """See `UpgradeStream.receive`."""

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import logging
 import os
 import resource
 import ssl
@@ -32,6 +33,9 @@ from asgi_upgrade import UpgradeAttribute, UpgradeMiddleware, UpgradeResponse, U
 Handler = Callable[[UpgradeStream], Awaitable[None]]
 
 HANDLERS: dict[str, Handler] = {}
+
+logging.basicConfig(format="%(levelname)s %(message)s")
+logging.getLogger("asgi_upgrade").setLevel(logging.INFO)
 
 
 def handler(function: Handler) -> Handler:
@@ -222,6 +226,13 @@ async def say_goodbye(stream: UpgradeStream) -> None:
 
 
 @handler
+async def tick(stream: UpgradeStream) -> None:
+    for _ in range(5):
+        await anyio.sleep(0.2)
+        await stream.send(b"tick")
+
+
+@handler
 async def return_at_once(stream: UpgradeStream) -> None:
     await stream.send(b"x" * 300_000)
 
@@ -261,7 +272,7 @@ async def dress(request: Request, call_next: RequestResponseEndpoint) -> Respons
 
 
 @fastapi.exception_handler(UnknownRoomError)
-async def unknown_room(request: Request, error: UnknownRoomError) -> Response:
+async def unknown_room(request: Request, error: Exception) -> Response:
     return PlainTextResponse("no such room", 410)
 
 
@@ -302,8 +313,8 @@ async def slow_refusal() -> Response:
 @fastapi.get("/wait-for-disconnect")
 async def wait_for_disconnect(request: Request) -> None:
     note(request.scope, "waiting")
-    while not await request.is_disconnected():
-        await asyncio.sleep(0.01)
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
     note(request.scope, "disconnected")
 
 
@@ -395,7 +406,12 @@ class Ponderous(Picky):
         await stream.send(b"ponderous")
 
 
-PROTOCOLS = {"foo/1": first_version, "Foo/2": second_version, "picky": Picky(), "ponderous/X": Ponderous()}
+PROTOCOLS: dict[str, Handler] = {
+    "foo/1": first_version,
+    "Foo/2": second_version,
+    "picky": Picky(),
+    "ponderous/X": Ponderous(),
+}
 
 unattached = FastAPI()
 unattached.include_router(fastapi.router)
