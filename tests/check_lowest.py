@@ -1,0 +1,18 @@
+"""Checks that the lower bounds of pyproject.toml are installed, so that the tests that follow run with them."""
+
+import sys
+from importlib.metadata import requires, version
+
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+
+def is_installed_exactly(requirement: Requirement) -> bool:
+    """Whether the installed version is the lowest that is allowed."""
+    (bound,) = (Version(specifier.version) for specifier in requirement.specifier if specifier.operator == ">=")
+    return Version(version(requirement.name)) == bound
+
+
+requirements = [Requirement(line) for line in requires("asgi-upgrade") or ()]
+if wrong := [f"{each.name} {version(each.name)}, not {each}" for each in requirements if not is_installed_exactly(each)]:
+    sys.exit("not the lowest versions, see tests/lowest.txt: " + "; ".join(wrong))
