@@ -88,12 +88,14 @@ class WebSocketProtocol(asyncio.Protocol):
         "_disconnect",
         "_drainers",
         "_ending",
+        "_eof",
         "_flush_scheduled",
         "_heard",
         "_idle_timer",
         "_last_message",
         "_loop",
         "_lost",
+        "_ping_due",
         "_ping_timer",
         "_pinged",
         "_queue",
@@ -122,6 +124,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._flush_scheduled = False
         self._app_closed = False
         self._lost = False
+        self._eof = False  # the peer has ended its direction
         self._ending: Ending | None = None
         self._disconnect: tuple[int, str] | None = None
         self._closed: asyncio.Future[None] | None = None
@@ -130,6 +133,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._close_timer: asyncio.TimerHandle | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
         self._ping_timer: asyncio.TimerHandle | None = None
+        self._ping_due = 0.0  # when the next look at the client should be taken
         self._pinged = 0.0  # when the ping went out that waits for an answer; 0.0 if none does
         self._heard = False  # whether the client has shown a sign of life since
         self._unsent = 0  # bytes that waited for it then, or when the close began
@@ -142,7 +146,7 @@ class WebSocketProtocol(asyncio.Protocol):
         settings = self._settings
         transport.set_write_buffer_limits(high=settings.write_buffer_size)
         if settings.ping_interval is not None:
-            self._start_timer("_ping_timer", settings.ping_interval, self._keep_alive)
+            self._keep_alive_in(settings.ping_interval)
         if settings.idle_timeout is not None:
             self._last_message = self._loop.time()
             self._start_timer("_idle_timer", settings.idle_timeout, self._check_idle)
@@ -198,6 +202,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._input_ended(ending)  # type: ignore[arg-type]
 
     def eof_received(self) -> bool:
+        self._eof = True
         if self._ending is None:
             self._input_ended(Ending(CloseCode.ABNORMAL_CLOSURE, "", failed=False))
         # A half-closed connection still carries answers to what came before, except over TLS.
@@ -355,13 +360,13 @@ class WebSocketProtocol(asyncio.Protocol):
         self._set_disconnect(ending.code, ending.reason)
         self._start_timer("_close_timer", self._settings.close_timeout, self._cut)
         self._flush()
-        if ending.failed and self._transport.can_write_eof():
-            # Closing a socket that has unread bytes resets it, and the close frame could be lost on the way: so only
-            # our direction ends now, and the rest when the peer has seen it (RFC 6455 §7.1.1).
+        if self._eof or not self._transport.can_write_eof():
+            self._transport.close()
+        else:
+            # Closing a socket that has unread bytes, be it a late pong, resets the connection, and the close frame
+            # could be lost on the way: so our direction ends now, and the rest with the peer's (RFC 6455 §7.1.1).
             self._transport.write_eof()
             self._resume_reading()
-        else:
-            self._transport.close()
 
     def _await_close(self) -> None:
         """Send what is left, then wait for the peer's close frame for a bounded time."""
@@ -474,34 +479,36 @@ class WebSocketProtocol(asyncio.Protocol):
         interval = self._settings.ping_interval
         timeout = self._settings.ping_timeout
         assert interval is not None
-        assert self._ping_timer is not None
         now = self._loop.time()
         if self._pinged:
-            # The time that something else held the loop up does not count: what the client sent may be there unread.
-            self._pinged += max(now - self._ping_timer.when(), 0)
             unsent = self._transport.get_write_buffer_size()
             if not self._heard and timeout is not None:
-                if unsent < self._unsent or self._reading_paused:
-                    # With reading paused, the sign may be waiting behind messages for the application.
+                if unsent < self._unsent or self._reading_paused or now - self._ping_due > timeout / 2:
+                    # With reading paused, the sign may be waiting behind messages for the application. If something
+                    # held the loop up, it may be there unread.
                     self._unsent = unsent
                     self._pinged = now
                 waited = now - self._pinged
                 if waited >= timeout:
                     self._fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
                 else:
-                    self._start_timer("_ping_timer", min(interval, timeout - waited), self._keep_alive)
+                    self._keep_alive_in(min(interval, timeout - waited))
                 return
             waited = now - self._pinged
             self._pinged = 0.0
             if waited < interval:
-                self._start_timer("_ping_timer", interval - waited, self._keep_alive)
+                self._keep_alive_in(interval - waited)
                 return
         self._connection.send_ping(b"")
         self._flush()
         self._pinged = now
         self._heard = False
         self._unsent = self._transport.get_write_buffer_size()
-        self._start_timer("_ping_timer", interval if timeout is None else min(interval, timeout), self._keep_alive)
+        self._keep_alive_in(interval if timeout is None else min(interval, timeout))
+
+    def _keep_alive_in(self, delay: float) -> None:
+        self._ping_due = self._loop.time() + delay
+        self._start_timer("_ping_timer", delay, self._keep_alive)
 
     def _check_idle(self) -> None:
         timeout = self._settings.idle_timeout
