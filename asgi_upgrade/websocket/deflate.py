@@ -291,7 +291,7 @@ class Deflate:
         threshold: Length in bytes from which messages should be compressed.
     """
 
-    __slots__ = ("_agreement", "_begun", "_compressor", "_inflater", "_settings", "threshold")
+    __slots__ = ("_agreement", "_begun", "_compressor", "_drops_inflater", "_inflater", "_settings", "threshold")
 
     def __init__(self, agreement: DeflateAgreement, settings: PerMessageDeflate) -> None:
         self._agreement = agreement
@@ -301,6 +301,7 @@ class Deflate:
         self._inflater: _Inflater | None = None
         # Data of an unfinished message has been inflated.
         self._begun = False
+        self._drops_inflater = agreement.client_no_context_takeover
         if settings.threshold is not None:
             self.threshold = settings.threshold
         else:
@@ -337,55 +338,58 @@ class Deflate:
             DeflateError: The data is invalid.
             InflatedTooLarge: The message is longer than allowed.
         """
-        if not fin or self._begun or not 0 < len(data) <= _INPUT_PIECE:
-            return self._decompress_piece(data, fin, max_size)
-        # What nearly all messages are: short and whole. Appending the tail is faster than a second call.
+        if not 0 < len(data) <= _INPUT_PIECE:
+            return self._decompress_long(data, fin, max_size)
+        # What nearly all pieces are, and whole messages too. Appending the tail is faster than a second call.
         inflater = self._inflater or self._new_inflater()
         try:
-            inflated = inflater.decompress(data + _TAIL, _OUTPUT_PIECE)
+            inflated = inflater.decompress(data + _TAIL if fin else data, _OUTPUT_PIECE)
         except zlib.error:
             raise DeflateError(_INVALID) from None
         if len(inflated) > max_size:
             raise InflatedTooLarge
-        if len(inflated) < _OUTPUT_PIECE and not inflater.eof:
-            return inflated
-        self._inflater = inflater
-        parts = [inflated]
-        rest = self._find_rest(inflater, True)
-        if rest is not None:
-            self._inflate(rest, True, max_size - len(inflated), parts)
-        return self._end_message(parts)
+        if len(inflated) == _OUTPUT_PIECE or inflater.eof:
+            parts = [inflated]
+            rest = self._find_rest(inflater, fin)
+            if rest is not None:
+                self._inflate(rest, fin, max_size - len(inflated), parts)
+            inflated = b"".join(parts)
+        if not fin:
+            self._begun = True
+        elif self._begun or self._drops_inflater:
+            self._end_message()
+        return inflated
 
-    def _decompress_piece(self, data: bytes, fin: bool, max_size: int) -> bytes:
+    def _decompress_long(self, data: bytes, fin: bool, max_size: int) -> bytes:
+        """Inflate a piece that is long, or empty."""
         parts: list[bytes] = []
         start = 0
         if data:
             self._begun = True
             view = memoryview(data)
-            # The tail is appended to the last piece.
+            # The tail is appended to the last part.
             stop = len(data) - _INPUT_PIECE if fin else len(data)
             while start < stop:
                 max_size = self._inflate(view[start : start + _INPUT_PIECE], False, max_size, parts)
                 start += _INPUT_PIECE
-        if not fin:
-            return b"".join(parts)
-        # A message without any data is empty, although its sender should have made it one byte (RFC 7692 §7.2.3.6), and
-        # one that ended with a final block is complete, although that byte should have followed it (§7.2.3.4).
-        if data or (self._begun and self._inflater is not None):
-            self._inflate(data[start:] + _TAIL, True, max_size, parts)
-        return self._end_message(parts)
-
-    def _end_message(self, parts: list[bytes]) -> bytes:
-        self._begun = False
-        if self._agreement.client_no_context_takeover:
-            self._inflater = None
+        if fin:
+            # A message without any data is empty, although its sender should have made it one byte (RFC 7692 §7.2.3.6);
+            # one that ended with a final block is complete, although that byte should have followed it (§7.2.3.4).
+            if data or (self._begun and self._inflater is not None):
+                self._inflate(data[start:] + _TAIL, True, max_size, parts)
+            self._end_message()
         return b"".join(parts)
+
+    def _end_message(self) -> None:
+        self._begun = False
+        if self._drops_inflater:
+            self._inflater = None
 
     def _inflate(self, piece: bytes | memoryview, last: bool, allowed: int, parts: list[bytes]) -> int:
         """Inflate ``piece``, the end of a message with its tail if ``last``; return what is left of ``allowed``."""
         rest: bytes | memoryview | None = piece
         while rest is not None:
-            inflater = self._inflater = self._inflater or self._new_inflater()
+            inflater = self._inflater or self._new_inflater()
             try:
                 inflated = inflater.decompress(rest, _OUTPUT_PIECE)
             except zlib.error:
@@ -417,7 +421,5 @@ class Deflate:
     def _new_inflater(self) -> _Inflater:
         # Node.js compresses with 9 bits where 8 were agreed on.
         bits = max(self._agreement.client_max_window_bits or _MAX_WINDOW_BITS, _MIN_WINDOW_BITS)
-        inflater = zlib.decompressobj(-bits)
-        if not self._agreement.client_no_context_takeover:
-            self._inflater = inflater
+        self._inflater = inflater = zlib.decompressobj(-bits)
         return inflater
