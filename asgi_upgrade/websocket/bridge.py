@@ -24,6 +24,8 @@ CONVERTED = "asgi_upgrade.converted"
 
 # What an HTTP middleware would make of a handshake belongs to the server here.
 _HANDSHAKE_PREFIX = b"sec-websocket-"
+# Bytes of a refusal that are held back until its end.
+_DENIAL_SIZE = 64 * 1024
 
 
 class HandshakeMiddleware:
@@ -70,7 +72,7 @@ class Bridge:
         self._can_deny = "websocket.http.response" in (scope.get("extensions") or {})
         self._request_given = False
         self._started = False
-        self._denying = False
+        self._denial: Denial | None = None
         self._switched: asyncio.Future[bool] | None = None
         self._subprotocol: str | None = None
         self._accepted = False
@@ -95,6 +97,8 @@ class Bridge:
         scope["extensions"] = {**extensions, BRIDGE: self}
         try:
             await app(scope, self._http_receive, self._http_send)
+            if self._denial is not None:
+                await self._denial.end()
         finally:
             self._withdraw()
             self._ended.set()
@@ -165,16 +169,13 @@ class Bridge:
             else:
                 # A 101 that nobody announced, or that came too late.
                 await self._deny(500, [(b"content-type", b"text/plain; charset=utf-8")])
-                if self._denying:
-                    self._denying = False
-                    text = b"The connection could not be switched to another protocol.\n"
-                    await self._server_send({"type": "websocket.http.response.body", "body": text, "more_body": False})
-        elif message["type"] == "http.response.body" and self._denying:
-            more = message.get("more_body", False)
-            await self._server_send(
-                {"type": "websocket.http.response.body", "body": message.get("body", b""), "more_body": more}
-            )
-            self._denying = more
+                if self._denial is not None:
+                    await self._denial.add(b"The connection could not be switched to another protocol.\n")
+                    await self._denial.end()
+        elif message["type"] == "http.response.body" and self._denial is not None:
+            await self._denial.add(message.get("body", b""))
+            if not message.get("more_body", False):
+                await self._denial.end()
 
     async def _accept(self, headers: list[tuple[bytes, bytes]]) -> None:
         assert self._switched is not None
@@ -194,11 +195,44 @@ class Bridge:
 
     async def _deny(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         if self._can_deny:
-            self._denying = True
-            await self._server_send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+            self._denial = Denial(self._server_send, status, headers)
         else:
             await self._server_send({"type": "websocket.close", "code": int(CloseCode.POLICY_VIOLATION)})
 
     def _withdraw(self) -> None:
         if self._switched is not None and not self._switched.done():
             self._switched.set_result(False)
+
+
+class Denial:
+    """A response that refuses a WebSocket.
+
+    It is sent in one go, up to a size: some servers end it when they next get to run, wherever its body has got to.
+    """
+
+    def __init__(self, send: Send, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        self._send = send
+        self._start: Message | None = {"type": "websocket.http.response.start", "status": status, "headers": headers}
+        self._body = b""
+        self._ended = False
+
+    async def add(self, body: bytes) -> None:
+        """Send ``body``, or keep it for a while."""
+        if self._ended:
+            return
+        self._body += body
+        if len(self._body) > _DENIAL_SIZE:
+            await self._flush(more=True)
+
+    async def end(self) -> None:
+        """Send what is left, if that has not been done."""
+        if not self._ended:
+            self._ended = True
+            await self._flush(more=False)
+
+    async def _flush(self, *, more: bool) -> None:
+        body, self._body = self._body, b""
+        if self._start is not None:
+            start, self._start = self._start, None
+            await self._send(start)
+        await self._send({"type": "websocket.http.response.body", "body": body, "more_body": more})
