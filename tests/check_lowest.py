@@ -13,6 +13,10 @@ def is_installed_exactly(requirement: Requirement) -> bool:
     return Version(version(requirement.name)) == bound
 
 
-requirements = [Requirement(line) for line in requires("asgi-upgrade") or ()]
-if wrong := [f"{each.name} {version(each.name)}, not {each}" for each in requirements if not is_installed_exactly(each)]:
+wrong = [
+    f"{requirement.name} {version(requirement.name)}, not {requirement}"
+    for requirement in map(Requirement, requires("asgi-upgrade") or ())
+    if not is_installed_exactly(requirement)
+]
+if wrong:
     sys.exit("not the lowest versions, see tests/lowest.txt: " + "; ".join(wrong))
