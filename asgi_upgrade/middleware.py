@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
 
 from starlette.responses import PlainTextResponse
 from starlette.routing import compile_path
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from asgi_upgrade.extension import UpgradeExtension, get_extension
 from asgi_upgrade.guard import Guard
@@ -166,7 +167,7 @@ class UpgradeMiddleware:
             if isinstance(handshake, Accept):
                 handshake = self._origin.check(scope) or handshake
             if isinstance(handshake, Reject):
-                await _response(handshake)(scope, receive, send)
+                await _reject(handshake, scope, receive, send)
                 return
             carrier = extension or bridge
             assert carrier is not None
@@ -181,7 +182,7 @@ class UpgradeMiddleware:
             )
             await session.run(app)
         elif self._websocket_only is not None and self._websocket_only(scope):
-            await _response(_upgrade_required(scope))(scope, receive, send)
+            await _reject(_upgrade_required(scope), scope, receive, send)
         else:
             await app(scope, receive, send)
 
@@ -206,6 +207,24 @@ def _names_upgrade(headers: list[tuple[bytes, bytes]]) -> bool:
         if name == b"upgrade":
             return True
     return False
+
+
+async def _reject(reject: Reject, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with ``reject``; without ``Upgrade`` and ``Connection`` where the server leaves these to no application."""
+    started = False
+
+    async def watched(message: Message) -> None:
+        nonlocal started
+        await send(message)
+        started = True
+
+    try:
+        await _response(reject)(scope, receive, watched)
+    except ValueError:
+        fields = tuple(field for field in reject.headers if field[0] not in (b"connection", b"upgrade"))
+        if started or fields == reject.headers:
+            raise
+        await _response(dataclasses.replace(reject, headers=fields))(scope, receive, send)
 
 
 def _response(reject: Reject) -> PlainTextResponse:
