@@ -210,7 +210,7 @@ def _names_upgrade(headers: list[tuple[bytes, bytes]]) -> bool:
 
 
 async def _reject(reject: Reject, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer with ``reject``; without ``Upgrade`` and ``Connection`` where the server leaves these to no application."""
+    """Answer with ``reject``, without ``Upgrade`` and ``Connection`` if the server refuses these."""
     started = False
 
     async def watched(message: Message) -> None:
