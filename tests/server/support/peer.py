@@ -99,6 +99,18 @@ class Peer:
             self.socket.sendall(data[start : start + size])
             time.sleep(pause)
 
+    def send_until_blocked(self, data: bytes, seconds: float = 0.4) -> bytes:
+        """Send what the other side takes of `data`; gives the rest once it has taken nothing for `seconds`."""
+        rest = memoryview(data)
+        timeout = self.socket.gettimeout()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
+        self.socket.settimeout(seconds)
+        with suppress(TimeoutError):
+            while rest:
+                rest = rest[self.socket.send(rest) :]
+        self.socket.settimeout(timeout)
+        return bytes(rest)
+
     def ask(self, method: str = "GET", *args: Any, **options: Any) -> Response:
         """Send a request, see `request`, and read its response."""
         self.send(self.request(method, *args, **options))
