@@ -20,6 +20,8 @@ __all__ = ["ClientDisconnected", "WebSocketProtocol"]
 
 # Above this, pieces are handed to the transport one by one instead of being copied into one.
 _JOIN_LIMIT = 128 * 1024
+# Seconds for a client that has sent its close frame to end its direction of TCP too.
+_LINGER = 1.0
 
 
 class ClientDisconnected(OSError):
@@ -358,15 +360,23 @@ class WebSocketProtocol(asyncio.Protocol):
             # The peer's code comes back to it without the reason; a broken rule is told with one (RFC 6455 §5.5.1).
             self._connection.send_close(ending.code, ending.reason if ending.failed else "")
         self._set_disconnect(ending.code, ending.reason)
-        self._start_timer("_close_timer", self._settings.close_timeout, self._cut)
         self._flush()
         if self._eof or not self._transport.can_write_eof():
-            self._transport.close()
+            self._let_go()
+            return
+        # Closing a socket that has unread bytes, be it a late pong, resets the connection, and the close frame could be
+        # lost on the way: so our direction ends now, and the rest with the peer's (RFC 6455 §7.1.1).
+        self._transport.write_eof()
+        self._resume_reading()
+        if ending.failed:
+            self._start_timer("_close_timer", self._settings.close_timeout, self._cut)
         else:
-            # Closing a socket that has unread bytes, be it a late pong, resets the connection, and the close frame
-            # could be lost on the way: so our direction ends now, and the rest with the peer's (RFC 6455 §7.1.1).
-            self._transport.write_eof()
-            self._resume_reading()
+            self._start_timer("_close_timer", min(_LINGER, self._settings.close_timeout), self._let_go)
+
+    def _let_go(self) -> None:
+        """Close the transport, which sends what it still has."""
+        self._start_timer("_close_timer", self._settings.close_timeout, self._cut)
+        self._transport.close()
 
     def _await_close(self) -> None:
         """Send what is left, then wait for the peer's close frame for a bounded time."""

@@ -474,6 +474,19 @@ def test_the_server_waits_for_the_end_of_the_client(on_loop: Callable[[Test], No
     on_loop(test)
 
 
+def test_the_server_does_not_wait_long_for_the_end_of_the_client(on_loop: Callable[[Test], None]) -> None:
+    async def test() -> None:
+        async with connected(socket_buffer=SMALL_BUFFER) as (protocol, client):
+            await protocol.send(binary(bytes(UNREAD)))
+            await client.send(close(1000))
+            assert await protocol.receive() == disconnect(1000)
+            await asyncio.sleep(1.1)
+            assert await client.receive_end() == [Frame(BINARY, bytes(UNREAD)), close_sent(1000)]
+            await asyncio.wait_for(protocol.wait_closed(), 1)
+
+    on_loop(test)
+
+
 def test_a_half_closed_connection_carries_a_large_answer(on_loop: Callable[[Test], None]) -> None:
     async def test() -> None:
         async with connected(socket_buffer=SMALL_BUFFER) as (protocol, client):
