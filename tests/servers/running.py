@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 APPS = Path(__file__).parent / "apps"
 START_TIMEOUT = 30.0  # seconds
+STOP_TIMEOUT = 2.0  # seconds; some wait longer for clients that have gone
 
 # Arguments of `python -m`.
 COMMANDS = {
@@ -38,14 +40,15 @@ class Running:
     name: str
     port: int
     log: Path
+    process: subprocess.Popen[bytes]
 
     def url(self, target: str) -> str:
         """The WebSocket URL of a path with its query."""
         return f"ws://127.0.0.1:{self.port}{target}"
 
-    def wait_for(self, text: str) -> str:
-        """Wait until ``text`` has been logged; return the log."""
-        deadline = time.monotonic() + 5
+    def wait_for(self, text: str, timeout: float = 5) -> str:
+        """Wait up to ``timeout`` seconds until ``text`` has been logged; return the log."""
+        deadline = time.monotonic() + timeout
         while text not in (log := self.log.read_text(errors="replace")):
             assert time.monotonic() < deadline, f"{text!r} was not logged:\n{log}"
             time.sleep(0.02)
@@ -72,6 +75,7 @@ def run(name: str, app: str) -> Iterator[Running]:
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), os.getenv("PYTHONPATH")]))},
                 stdout=output,
                 stderr=output,
+                start_new_session=True,  # so that its workers can be killed with it
             )
         try:
             deadline = time.monotonic() + START_TIMEOUT
@@ -83,11 +87,11 @@ def run(name: str, app: str) -> Iterator[Running]:
                     started = process.poll() is None and time.monotonic() < deadline
                     assert started, f"{name} did not start:\n{log.read_text(errors='replace')}"
                     time.sleep(0.05)
-            yield Running(name, port, log)
+            yield Running(name, port, log, process)
         finally:
             process.terminate()
             try:
-                process.wait(10)
+                process.wait(STOP_TIMEOUT)
             except subprocess.TimeoutExpired:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)
                 process.wait()

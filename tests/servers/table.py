@@ -1,0 +1,71 @@
+"""The table of ``docs/servers.md``, made from the results of ``test_matrix.py``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .known_limits import LIMITS
+from .running import COMMANDS
+
+DOCS = Path(__file__).parents[2] / "docs" / "servers.md"
+_BEGIN = "<!-- Written by: tox -e servers -- --write-table -->\n"
+_END = "<!-- The end of what is written. -->\n"
+_NOTES = "¹²³⁴⁵⁶⁷⁸⁹"
+
+
+@dataclass
+class Results:
+    """What has come out so far.
+
+    Attributes:
+        rows: Each feature's test and its words, in the order of the table.
+        cells: Test and server, and whether the feature works there.
+    """
+
+    rows: dict[str, str] = field(default_factory=dict)
+    cells: dict[tuple[str, str], bool] = field(default_factory=dict)
+
+    def add(self, test: str, server: str, *, works: bool) -> None:
+        """Take a result in. A feature works if it does so in all tests of it."""
+        self.cells[test, server] = works and self.cells.get((test, server), True)
+
+    def render(self) -> str:
+        """The table and its notes, in Markdown."""
+        servers = list(COMMANDS)
+        notes: list[str] = []
+        lines = ["| | " + " | ".join(servers) + " |", "|---|" + ":-:|" * len(servers)]
+        for test, words in self.rows.items():
+            cells = [self._cell(test, server, notes) for server in servers]
+            lines.append(f"| {words} | {' | '.join(cells)} |")
+        lines.append("")
+        for mark, note in zip(_NOTES, notes, strict=False):
+            lines.append(f"{mark} {note[0].upper()}{note[1:]}.  ")
+        return "\n".join(lines) + "\n"
+
+    def _cell(self, test: str, server: str, notes: list[str]) -> str:
+        works = self.cells.get((test, server))
+        if works is None:
+            return ""
+        if works:
+            return "✓"
+        note = LIMITS.get(test, {}).get(server)
+        assert note is not None, f"{test} fails on {server}: repair it, or list it in known_limits.py"
+        if note not in notes:
+            notes.append(note)
+        return "–" + _NOTES[notes.index(note)]
+
+
+def read_table() -> str:
+    """The table in the docs."""
+    return DOCS.read_text(encoding="utf-8").partition(_BEGIN)[2].partition(_END)[0]
+
+
+def write_table(table: str) -> None:
+    """Put the table into the docs."""
+    text = DOCS.read_text(encoding="utf-8")
+    assert _BEGIN in text
+    assert _END in text
+    pattern = re.escape(_BEGIN) + ".*" + re.escape(_END)
+    DOCS.write_text(re.sub(pattern, lambda _: _BEGIN + table + _END, text, flags=re.DOTALL), encoding="utf-8")
