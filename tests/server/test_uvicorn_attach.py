@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.server.conftest import COMBINATIONS, PARSERS
-from tests.server.support.process import APPS, running, uvicorn
+from tests.server.support.process import APPS, RUNNING, running, uvicorn
 
 if TYPE_CHECKING:
     from tests.server.support.process import Server
@@ -72,7 +72,7 @@ def test_an_explicit_http_works_with_attach_turned_off() -> None:
 
 def test_uvicorn_run_takes_the_explicit_protocol_as_well() -> None:
     """`uvicorn.run(app, http=...)`, as the documentation shows it."""
-    with running([str(APPS / "run_explicitly.py")], ready="Uvicorn running on") as server:
+    with running([str(APPS / "run_explicitly.py")], ready=RUNNING) as server:
         assert is_converted(server)
         assert warnings(server) == []
 

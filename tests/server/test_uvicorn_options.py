@@ -179,7 +179,15 @@ def test_limit_concurrency_counts_open_websockets_and_answers_503(parser: str) -
                 websocket.send_text("still served")
                 assert websocket.receive_message() == "still served"
                 websocket.finish()
+        deadline = time.monotonic() + 5
+        while is_busy(server) and time.monotonic() < deadline:
+            time.sleep(0.02)  # it takes a moment to notice that all are gone
         assert_echoes(server)
+
+
+def is_busy(server: Server) -> bool:
+    with server.peer() as peer:
+        return peer.ask().status == 503
 
 
 @pytest.mark.parametrize("parser", PARSERS)

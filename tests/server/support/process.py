@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 APPS = Path(__file__).parent.parent / "apps"
 START_TIMEOUT = 20.0  # seconds; generous, several servers may be starting on one core
+RUNNING = "Uvicorn running on"  # a single process logs this when it listens; others log it earlier
 NOTE_MARK = "NOTE "
 
 
@@ -195,7 +196,8 @@ def running(
         seen = 0
         for _ in range(times):
             seen = log.find(_numbered(log, ready, seen), start=seen, timeout=START_TIMEOUT)
-        _await_listener(server)
+        if ready != RUNNING:
+            _await_listener(server)
         yield server
     finally:
         _stop(process)
@@ -215,7 +217,7 @@ def uvicorn(app: str, *options: str, http: str = "auto", loop: str = "auto", **k
         kwargs["uds"] = options[options.index("--uds") + 1]
     else:
         command += ["--port", "0"]
-    return running([*command, *options], **{"ready": r"Uvicorn running on", **kwargs})
+    return running([*command, *options], **{"ready": RUNNING, **kwargs})
 
 
 def _environment(extra: Mapping[str, str]) -> dict[str, str]:
