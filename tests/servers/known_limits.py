@@ -1,4 +1,4 @@
-"""What servers are known not to do, and why. A test that passes although it is listed here fails: strike it out then."""
+"""What servers are known not to do, and why. A listed test that passes all the same fails: then strike it out."""
 
 from __future__ import annotations
 

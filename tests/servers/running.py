@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+ROOT = Path(__file__).parents[2]
 APPS = Path(__file__).parent / "apps"
 START_TIMEOUT = 30.0  # seconds
 STOP_TIMEOUT = 2.0  # seconds; some wait longer for clients that have gone
@@ -62,17 +63,17 @@ def _free_port() -> int:
 
 
 @contextmanager
-def run(name: str, app: str) -> Iterator[Running]:
-    """Run the server for the length of the block."""
+def run(name: str, app: str, *, command: str | None = None, folder: Path = APPS) -> Iterator[Running]:
+    """Run ``app``, a module of ``folder``, under a server for the length of the block."""
     port = _free_port()
-    command = COMMANDS[name].format(app=app, port=port).split()
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "log"
+    arguments = (command or COMMANDS[name]).format(app=app, port=port).split()
+    with tempfile.TemporaryDirectory() as logs:
+        log = Path(logs) / "log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", *command],
-                cwd=APPS,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), os.getenv("PYTHONPATH")]))},
+                [sys.executable, "-m", *arguments],
+                cwd=folder,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
                 stdout=output,
                 stderr=output,
                 start_new_session=True,  # so that its workers can be killed with it

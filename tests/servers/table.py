@@ -54,7 +54,7 @@ class Results:
         assert note is not None, f"{test} fails on {server}: repair it, or list it in known_limits.py"
         if note not in notes:
             notes.append(note)
-        return "–" + _NOTES[notes.index(note)]
+        return "✗" + _NOTES[notes.index(note)]
 
 
 def read_table() -> str:

@@ -43,7 +43,7 @@ async def room(scope: Scope, receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         if message["type"] == "websocket.disconnect":
-            print("disconnect", name, message["code"], flush=True)  # noqa: T201 - the test reads it
+            print("disconnect", name, message["code"], flush=True)
             return
         text = message.get("text")
         if text in ("close", "close and receive"):
@@ -59,9 +59,9 @@ async def room(scope: Scope, receive: Receive, send: Send) -> None:
 async def undecided(scope: Scope, receive: Receive) -> None:
     """Wait for the client to leave before it is accepted."""
     name = scope["path"].rpartition("/")[2]
-    print("undecided", name, flush=True)  # noqa: T201 - the test reads it
+    print("undecided", name, flush=True)
     kinds = [(await receive())["type"] for _ in range(2)]
-    print("left", name, *kinds, flush=True)  # noqa: T201 - the test reads it
+    print("left", name, *kinds, flush=True)
 
 
 unwrapped = Guard(upgrade(application))

@@ -1,0 +1,1 @@
+"""The examples of ``docs/frameworks.md``, on two servers."""
