@@ -130,23 +130,21 @@ class UpgradeStream(ByteStream):
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
         """AnyIO's ``SocketAttribute``, over TLS ``TLSAttribute``, and `UpgradeAttribute`."""
-        transport = self._protocol.transport
         attributes: dict[Any, Callable[[], Any]] = {
             UpgradeAttribute.scope: lambda: self._scope,
             UpgradeAttribute.protocol: lambda: self._name,
             UpgradeAttribute.half_close: lambda: self._protocol.half_close,
         }
-        raw_socket = transport.get_extra_info("socket")
-        if raw_socket is not None:
-            attributes |= _socket_attributes(transport, raw_socket)
-        ssl_object = transport.get_extra_info("ssl_object")
+        if self._protocol.socket is not None:
+            attributes |= _socket_attributes(self._protocol, self._protocol.socket)
+        ssl_object = self._protocol.transport.get_extra_info("ssl_object")
         if ssl_object is not None:
             attributes |= _tls_attributes(ssl_object)
         return attributes
 
 
-def _socket_attributes(transport: asyncio.Transport, raw_socket: socket.socket) -> dict[Any, Callable[[], Any]]:
-    local, remote = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
+def _socket_attributes(protocol: StreamProtocol, raw_socket: socket.socket) -> dict[Any, Callable[[], Any]]:
+    local, remote = protocol.local_address, protocol.remote_address
     attributes: dict[Any, Callable[[], Any]] = {
         SocketAttribute.family: lambda: raw_socket.family,
         SocketAttribute.local_address: lambda: _address(local),

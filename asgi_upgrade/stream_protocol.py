@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import cast
+from typing import Any, cast
 
 from anyio import BrokenResourceError, BusyResourceError, ClosedResourceError, EndOfStream
 from anyio.lowlevel import checkpoint_if_cancelled
@@ -32,6 +33,9 @@ class StreamProtocol(asyncio.Protocol):
 
     Attributes:
         transport: What the server has given us; there is none before the switch.
+        socket: What the connection is to the operating system, or ``None``.
+        local_address: Its address at our end.
+        remote_address: Its address at the client's end.
         half_close: Whether one direction can end before the other.
         last_activity: When the last byte moved, by the loop's clock.
         shutdown_requested: Set when the server begins to stop.
@@ -39,6 +43,9 @@ class StreamProtocol(asyncio.Protocol):
     """
 
     transport: asyncio.Transport
+    socket: socket.socket | None
+    local_address: Any
+    remote_address: Any
 
     def __init__(self, settings: StreamSettings, loop: asyncio.AbstractEventLoop) -> None:
         self.half_close = False
@@ -71,6 +78,10 @@ class StreamProtocol(asyncio.Protocol):
         self.transport = transport = cast(asyncio.Transport, transport)
         transport.set_write_buffer_limits(high=self._settings.write_buffer_size)
         self.half_close = transport.can_write_eof()
+        # uvloop knows them no longer when the connection has been lost.
+        self.socket = transport.get_extra_info("socket")
+        self.local_address = transport.get_extra_info("sockname")
+        self.remote_address = transport.get_extra_info("peername")
         self.last_activity = self._loop.time()
 
     def data_received(self, data: bytes) -> None:
