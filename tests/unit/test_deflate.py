@@ -605,6 +605,8 @@ class TestInflating:
             ([HELLO + TAIL + HELLO_FINAL[:-1] + HELLO, HELLO_AGAIN], [b"HelloHelloHello", b"Hello"]),
             ([b"\x03\x00", b"\x03\x00\x00", HELLO], [b"", b"", b"Hello"]),
             ([HELLO_FINAL[:-1] * 2000, HELLO], [b"Hello" * 2000, b"Hello"]),
+            # Longer than what is inflated in one go.
+            ([compress(text(30_000)), HELLO], [text(30_000), b"Hello"]),
             # No byte at all.
             ([b"", HELLO, b"", HELLO_AGAIN], [b"", b"Hello", b"", b"Hello"]),
         ],
