@@ -251,6 +251,8 @@ class Connection:
         if opcode == Opcode.CONTINUATION:
             if not self._opcode:
                 raise _Failure(CloseCode.PROTOCOL_ERROR, "continuation frame without a message to continue")
+            if self._frames == self._max_frames:
+                raise _Failure(CloseCode.POLICY_VIOLATION, f"message has more than {self._max_frames} frames")
         elif self._opcode:
             raise _Failure(CloseCode.PROTOCOL_ERROR, "new message before the last one was finished")
 
@@ -281,8 +283,6 @@ class Connection:
 
         if opcode == Opcode.CONTINUATION:
             self._frames += 1
-            if self._frames > self._max_frames:
-                raise _Failure(CloseCode.POLICY_VIOLATION, f"message has more than {self._max_frames} frames")
         else:
             self._opcode = opcode
             self._compressed = compressed

@@ -332,8 +332,8 @@ def test_text_must_be_utf8(text: bytes) -> None:
         (frame(TEXT, b"\xed\xa0" + b"x" * 10)[:8], NOT_UTF8),
         (frame(TEXT, b"\xe2\x82", fin=False) + frame(CONTINUATION, b"x" * 9)[:7], NOT_UTF8),
         (frame(TEXT, b"x" * 200, fin=False) + frame(CONTINUATION, b"\x80" * 9)[:7], NOT_UTF8),
-        # The header has: one frame more than allowed.
-        (frame(BINARY, b"", fin=False) + frame(CONTINUATION, b"", fin=False) * 7 + header(0x80, 9) + MASK, TOO_MANY),
+        # One frame more than allowed.
+        (frame(BINARY, b"", fin=False) + frame(CONTINUATION, b"", fin=False) * 7 + header(0x80, 9), TOO_MANY),
     ],
 )
 def test_the_connection_fails_as_soon_as_the_bytes_that_tell_are_there(prefix: bytes, ending: Ending) -> None:
