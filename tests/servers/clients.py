@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, SettingsAcknowledged, StreamReset
+from h2.events import ConnectionTerminated, DataReceived, RemoteSettingsChanged, ResponseReceived, StreamReset
+from h2.settings import SettingCodes
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
@@ -56,7 +57,7 @@ class Answer:
     """
 
     status: int | None
-    headers: dict[str, str]
+    headers: dict[bytes, bytes]
 
 
 class HTTP2:
@@ -64,15 +65,13 @@ class HTTP2:
 
     def __init__(self, server: Running) -> None:
         # What it sends must not be checked: one test sends what HTTP/2 forbids.
-        config = H2Configuration(
-            header_encoding="utf-8", validate_outbound_headers=False, normalize_outbound_headers=False
-        )
+        config = H2Configuration(validate_outbound_headers=False, normalize_outbound_headers=False)
         self._connection = H2Connection(config)
         self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT)
         self._authority = f"127.0.0.1:{server.port}"
         self._answer: Answer | None = None
         self._data = StreamReader()
-        self._settled = False
+        self._settled = self._has_websockets = False
         self._connection.initiate_connection()
         self._flush()
 
@@ -84,8 +83,9 @@ class HTTP2:
         """Send a GET, or open a WebSocket (RFC 8441 §4), and wait for the answer's fields."""
         fields = [(":method", "GET"), (":scheme", "http"), (":authority", self._authority), (":path", target)]
         if connect_websocket:
-            while not self._settled:  # the server says first whether it speaks RFC 8441
+            while not self._settled:
                 self._read()
+            assert self._has_websockets  # the server has to say so first (RFC 8441 §3)
             fields[:1] = [(":method", "CONNECT"), (":protocol", "websocket")]
             fields.append(("sec-websocket-version", "13"))
         fields += (headers or {}).items()
@@ -122,11 +122,12 @@ class HTTP2:
             self._refuse()
             return
         for event in self._connection.receive_data(data):
-            if isinstance(event, SettingsAcknowledged):
+            if isinstance(event, RemoteSettingsChanged):
                 self._settled = True
+                self._has_websockets = SettingCodes.ENABLE_CONNECT_PROTOCOL in event.changed_settings
             elif isinstance(event, ResponseReceived):
                 headers = dict(event.headers or ())
-                self._answer = Answer(int(headers.pop(":status")), headers)
+                self._answer = Answer(int(headers.pop(b":status")), headers)
             elif isinstance(event, DataReceived):
                 self._data.feed_data(event.data or b"")
                 self._connection.acknowledge_received_data(event.flow_controlled_length or 0, 1)

@@ -184,14 +184,14 @@ def test_http2_the_guard_refuses(http2_server: Running) -> None:
     with closing(HTTP2(http2_server)) as client:
         answer = client.request("/rooms/blue?token=bad", connect_websocket=True)
         assert answer.status == 401
-        assert answer.headers["x-guard"] == "refused"
+        assert answer.headers[b"x-guard"] == b"refused"
 
 
 def test_http2_the_guard_dresses_the_response(http2_server: Running) -> None:
     """over HTTP/2: its headers reach the response"""
     with closing(HTTP2(http2_server)) as client:
         answer = client.request(f"/rooms/blue?{GOOD}", connect_websocket=True)
-        assert answer.headers["x-guard"] == "passed 1"
+        assert answer.headers[b"x-guard"] == b"passed 1"
 
 
 def test_http2_a_foreign_origin_is_refused(http2_server: Running) -> None:
