@@ -20,6 +20,7 @@ __all__ = ["EXTENSION", "NOT_IN_101", "VERSION", "Connect", "UpgradeExtension", 
 
 EXTENSION = "http.upgrade"
 VERSION = "1.0"
+_MAJOR = "1."
 
 # What describes a body, or this hop, says nothing about the protocol that comes next (RFC 9110 §15.2.2, §8).
 NOT_IN_101 = frozenset(
@@ -64,6 +65,10 @@ class UpgradeExtension(TypedDict):
 
 
 def get_extension(scope: Mapping[str, Any]) -> UpgradeExtension | None:
-    """Return the extension's entry in ``scope``, or ``None`` where the server cannot switch this request."""
+    """Return the extension's entry in ``scope``, or ``None`` where the server cannot switch this request.
+
+    An entry of another major version is none that we understand.
+    """
     extensions = scope.get("extensions")
-    return extensions.get(EXTENSION) if extensions else None
+    entry: UpgradeExtension | None = extensions.get(EXTENSION) if extensions else None
+    return entry if entry is not None and entry["version"].startswith(_MAJOR) else None

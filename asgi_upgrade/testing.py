@@ -29,7 +29,7 @@ from asgi_upgrade.extension import EXTENSION, VERSION, Connect
 from asgi_upgrade.headers import check_response_headers
 from asgi_upgrade.network_stream import NetworkStream
 from asgi_upgrade.offer import has_upgrade
-from asgi_upgrade.servers.switching import fields_of_101
+from asgi_upgrade.servers.switching import check_essential, fields_of_101
 from asgi_upgrade.stream import UpgradeStream
 from asgi_upgrade.stream_protocol import StreamProtocol
 from asgi_upgrade.stream_settings import StreamSettings
@@ -110,6 +110,7 @@ class _Exchange(httpx.AsyncByteStream):
         self._protocol: Any = None
         self._essential: list[tuple[bytes, bytes]] = []
         self._switched: asyncio.Future[bool] | None = None
+        self._switching = False  # a 101 has arrived
         self._upgraded: asyncio.Transport | None = None  # the server's end of the connection
         self._stream: NetworkStream | None = None  # the client's
         self._ended = asyncio.Event()  # the application has returned
@@ -187,13 +188,14 @@ class _Exchange(httpx.AsyncByteStream):
 
     def _connect(self) -> Connect:
         def connect(protocol: asyncio.BaseProtocol, headers: list[tuple[bytes, bytes]]) -> asyncio.Future[bool]:
-            self._withdraw()
-            self._protocol = protocol
-            self._essential = check_response_headers(headers)
-            self._switched = asyncio.get_running_loop().create_future()
-            if self._response.done() or self._left.is_set():
-                self._switched.set_result(False)
-            return self._switched
+            essential = check_essential(headers)
+            switched: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+            if self._switching or self._response.done() or self._left.is_set():
+                switched.set_result(False)
+            else:
+                self._withdraw()
+                self._protocol, self._essential, self._switched = protocol, essential, switched
+            return switched
 
         return connect
 
@@ -210,13 +212,15 @@ class _Exchange(httpx.AsyncByteStream):
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
-        if self._upgraded is not None or self._left.is_set():
-            return
+        if self._switching or self._left.is_set():
+            return  # what comes behind a 101 is discarded
         if message["type"] == "http.response.start":
             if self._response.done():
                 raise RuntimeError("The response has been started before.")
             if message["status"] == 101:
-                if not await self._switch(message):
+                fields = fields_of_101(self._essential, message.get("headers", ()))
+                self._switching = True
+                if not await self._switch(fields):
                     await self._refuse()
                 return
             self._withdraw()
@@ -236,7 +240,7 @@ class _Exchange(httpx.AsyncByteStream):
             self._left.set()
             self._send_body.close()
 
-    async def _switch(self, message: Message) -> bool:
+    async def _switch(self, fields: list[tuple[bytes, bytes]]) -> bool:
         """Answer with the 101 and give the connection away. ``False`` if there is nothing to give it to."""
         switched = self._switched
         if switched is None:
@@ -245,7 +249,6 @@ class _Exchange(httpx.AsyncByteStream):
             await self.receive()
         if switched.done() or self._left.is_set():
             return self._left.is_set()
-        fields = fields_of_101(self._essential, message.get("headers", ()))
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
         client = StreamProtocol(StreamSettings(), loop)

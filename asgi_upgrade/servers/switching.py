@@ -7,7 +7,19 @@ from collections.abc import Iterable
 from asgi_upgrade.extension import NOT_IN_101
 from asgi_upgrade.headers import check_response_headers
 
-__all__ = ["fields_of_101"]
+__all__ = ["check_essential", "fields_of_101"]
+
+
+def check_essential(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return the fields given to ``connect``, names in lower case.
+
+    Raises:
+        ValueError: One of them would break the response, or ``upgrade`` is missing.
+    """
+    checked = check_response_headers(headers)
+    if not any(name == b"upgrade" for name, _ in checked):
+        raise ValueError("the headers must name the protocol to switch to, in upgrade (RFC 9110 section 7.8)")
+    return checked
 
 
 def fields_of_101(

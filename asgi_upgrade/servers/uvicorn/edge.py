@@ -13,9 +13,8 @@ from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.utils import get_client_addr, get_path_with_query_string
 
 from asgi_upgrade.extension import EXTENSION, VERSION, Connect
-from asgi_upgrade.headers import check_response_headers
 from asgi_upgrade.offer import has_upgrade
-from asgi_upgrade.servers.switching import fields_of_101
+from asgi_upgrade.servers.switching import check_essential, fields_of_101
 
 __all__ = ["HOLD_LIMIT", "Switch", "UpgradingProtocol", "has_body", "request_head"]
 
@@ -113,13 +112,14 @@ class Switch:
         """The extension's ``connect``: a function, because those survive a deep copy of the scope."""
 
         def connect(protocol: asyncio.BaseProtocol, headers: list[tuple[bytes, bytes]]) -> asyncio.Future[bool]:
-            self._withdraw()
-            self._protocol = protocol
-            self._essential = check_response_headers(headers)
-            self._switched = asyncio.get_running_loop().create_future()
+            essential = check_essential(headers)
+            switched: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
             if self._started or self._cycle.disconnected:
-                self._switched.set_result(False)
-            return self._switched
+                switched.set_result(False)
+            else:
+                self._withdraw()
+                self._protocol, self._essential, self._switched = protocol, essential, switched
+            return switched
 
         return connect
 
@@ -147,12 +147,13 @@ class Switch:
         if self._discard:
             return
         if message["type"] == "http.response.start" and not self._started:
-            self._started = True
             if message["status"] == 101:
-                self._discard = True
-                if not await self._switch(message):
+                fields = fields_of_101(self._essential, message.get("headers", ()))
+                self._started = self._discard = True
+                if not await self._switch(fields):
                     await self._refuse()
                 return
+            self._started = True
             self._withdraw()
         await self._cycle.send(message)
 
@@ -185,7 +186,7 @@ class Switch:
         if self._switched is not None and not self._switched.done():
             self._switched.set_result(False)
 
-    async def _switch(self, message: Message) -> bool:
+    async def _switch(self, fields: list[tuple[bytes, bytes]]) -> bool:
         """Answer with the 101 and give the connection away. ``False`` if there is nothing to give it to."""
         cycle, http, switched = self._cycle, self._http, self._switched
         if switched is None or http is None:
@@ -211,7 +212,7 @@ class Switch:
                 scope["http_version"],
                 101,
             )
-        self._transport.write(self._render(message.get("headers", ())))
+        self._transport.write(self._render(fields))
         cycle.response_started = cycle.response_complete = True
         http.server_state.total_requests += 1
         early = http.release()
@@ -241,10 +242,9 @@ class Switch:
         if not self._receivers:
             cycle.message_event = None
 
-    def _render(self, headers: Any) -> bytes:
+    def _render(self, fields: list[tuple[bytes, bytes]]) -> bytes:
         lines = [b"HTTP/1.1 101 Switching Protocols"]
-        for name, value in (*self._cycle.default_headers, *fields_of_101(self._essential, headers)):
-            lines.append(name + b": " + value)
+        lines += [name + b": " + value for name, value in (*self._cycle.default_headers, *fields)]
         return b"\r\n".join(lines) + b"\r\n\r\n"
 
     async def _refuse(self) -> None:
