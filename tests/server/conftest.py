@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
 # Old versions of uvicorn, which the project supports too, do not know zttp.
 PARSERS = [name for name in ("h11", "httptools", "zttp") if name in HTTP_PROTOCOLS]
 LOOPS = ["asyncio", "uvloop"]
-COMBINATIONS = [(parser, loop) for parser in PARSERS for loop in LOOPS]
+# Every parser and every loop; `tox` asks for every pair of them on one Python.
+COMBINATIONS = [
+    (parser, loop)
+    for parser in PARSERS
+    for loop in LOOPS
+    if os.environ.get("EVERY_COMBINATION") or (loop == "uvloop") == (parser == "httptools")
+]
 
 
 @pytest.fixture(scope="session")
