@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Host, Mount, Router, WebSocketRoute
 from starlette.types import ASGIApp
 
-from asgi_upgrade.starlette.stack import Converter, Gate, Serve, chain, convert_before_router, guard_stack
+from asgi_upgrade.starlette.stack import Converter, Gate, Serve, chain, convert_before_router, guard_stack, put_behind
 
 __all__ = ["guard_routes"]
 
@@ -74,8 +74,7 @@ def _guard_chain(first: ASGIApp, last: Any, serve: Serve) -> tuple[ASGIApp, list
     if _is_same(first, last) or isinstance(first, Gate):
         return first, []
     for outer, inner in itertools.pairwise(chain(first)):
-        if _is_same(inner, last):
-            outer.app = Converter(inner, serve, nested=True)
+        if _is_same(inner, last) and put_behind(outer, Converter(inner, serve, nested=True)):
             return Gate(first), []
     return first, [type(first).__name__]
 

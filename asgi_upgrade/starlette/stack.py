@@ -20,6 +20,7 @@ __all__ = [
     "convert_before_router",
     "find_application",
     "guard_stack",
+    "put_behind",
 ]
 
 Serve = Callable[[Scope, Receive, Send, ASGIApp], Awaitable[None]]
@@ -118,12 +119,13 @@ def convert_before_router(
             if outer is middleware:
                 return False
             if not isinstance(outer, Converter):
-                outer.app = Converter(inner, serve, nested=nested)
+                if not put_behind(outer, Converter(inner, serve, nested=nested)):
+                    break
             elif outer.nested:
                 # Placed by the application around this one, before this one's own middleware was called.
                 outer.serve, outer.nested = serve, nested
             return True
-    # Some middleware does not keep the next one in `app`. The router looks this attribute up for each connection.
+    # Some middleware hides the next one, or holds on to it. The router looks this attribute up for each connection.
     router = application.router
     if not isinstance(router.middleware_stack, Converter):
         router.middleware_stack = Converter(router.middleware_stack, serve, nested=nested)
@@ -138,6 +140,15 @@ def guard_stack(application: Starlette, deliver: Serve | None = None) -> None:
         application.middleware_stack = Gate(stack, deliver)
     elif stack.deliver is None:
         stack.deliver = deliver
+
+
+def put_behind(middleware: Any, app: ASGIApp) -> bool:
+    """Have ``middleware`` call ``app`` from now on. ``False`` if its attribute ``app`` cannot be set."""
+    try:
+        middleware.app = app
+    except AttributeError:
+        return False
+    return True
 
 
 def chain(node: Any) -> Iterator[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,12 +10,13 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount, Router, WebSocketRoute
 
 from tests.guard.apps.applications import UpgradeMiddleware, base, echo, plain, starlette, sub_routes, upgrade
-from tests.guard.apps.guards import BaseGuard, OpaqueGuard, PureGuard
+from tests.guard.apps.guards import BaseGuard, FrozenGuard, OpaqueGuard, PureGuard
 from tests.guard.support.deployments import Call
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+frozen = [Middleware(FrozenGuard, name="frozen")]
 opaque = [Middleware(OpaqueGuard, name="opaque")]
 
 
@@ -40,11 +42,12 @@ def test_middleware_inside_around_an_application_that_we_do_not_know(caplog: pyt
         Mount("/sub", routes=sub_routes, middleware=opaque),
         Mount("/sub", Router(sub_routes, middleware=opaque)),
         WebSocketRoute("/sub", echo, middleware=opaque),
+        WebSocketRoute("/sub", echo, middleware=frozen),
     ],
-    ids=["mount", "router", "route"],
+    ids=["mount", "router", "route", "frozen"],
 )
-def test_middleware_of_a_route_that_hides_what_it_is_for(
+def test_middleware_of_a_route_that_hides_what_it_is_for_or_holds_on_to_it(
     caplog: pytest.LogCaptureFixture, route: Mount | WebSocketRoute
 ) -> None:
     start(starlette(base, upgrade, routes=[route]), caplog)
-    assert "will not see WebSocket handshakes: OpaqueGuard." in warning(caplog)
+    assert re.search(r"will not see WebSocket handshakes: (Opaque|Frozen)Guard\.", warning(caplog))

@@ -18,7 +18,7 @@ from starlette.websockets import WebSocket
 
 from asgi_upgrade import HandshakeMiddleware
 from asgi_upgrade import UpgradeMiddleware as _UpgradeMiddleware
-from tests.guard.apps.guards import BaseGuard, OpaqueGuard, PureGuard, dispatch
+from tests.guard.apps.guards import BaseGuard, FrozenGuard, OpaqueGuard, PureGuard, dispatch
 from tests.guard.apps.notes import note
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ upgrade = Middleware(UpgradeMiddleware)
 base = Middleware(BaseGuard, name="base")
 pure = Middleware(PureGuard, name="pure")
 opaque = Middleware(OpaqueGuard, name="opaque")
+frozen = Middleware(FrozenGuard, name="frozen")
 inner = [Middleware(BaseGuard, name="inner base"), Middleware(PureGuard, name="inner pure")]
 
 
@@ -175,6 +176,8 @@ CASES: dict[str, Case] = {
     # Some middleware does not keep the next one in `app`.
     "opaque inside": Case(lambda: starlette(base, upgrade, opaque, pure), ("base", "opaque", "pure")),
     "opaque around": Case(lambda: starlette(base, opaque, upgrade, pure), ("base", "opaque", "pure")),
+    "frozen inside": Case(lambda: starlette(upgrade, base, frozen), ("base", "frozen")),
+    "frozen inside, wrapped": Case(lambda: UpgradeMiddleware(starlette(base, frozen)), ("base", "frozen")),
     # `UpgradeMiddleware` around the application.
     "starlette wrapped": Case(lambda: UpgradeMiddleware(starlette(base, pure)), BOTH),
     "fastapi wrapped": Case(lambda: UpgradeMiddleware(fastapi("base", "pure")), BOTH[::-1]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import MutableHeaders
@@ -79,3 +80,14 @@ class OpaqueGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._guard(scope, receive, send)
+
+
+@dataclass(frozen=True)
+class FrozenGuard:
+    """A `PureGuard` whose attributes cannot be set."""
+
+    app: ASGIApp
+    name: str
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await PureGuard(self.app, self.name)(scope, receive, send)
