@@ -19,6 +19,11 @@ def attach_to_server(*, change: bool) -> bool:
     Returns:
         Whether new connections will have the extension. If not, one line that says why has been logged.
     """
+    if "hypercorn.asyncio.lifespan" in sys.modules:
+        from asgi_upgrade.servers.hypercorn import attach as attach_to_hypercorn
+
+        if attach_to_hypercorn(change=change):
+            return True
     if "uvicorn" not in sys.modules:
         logger.info("The server does not offer http.upgrade: its own WebSockets are used.")
         return False

@@ -1,13 +1,15 @@
-"""What every server that offers ``http.upgrade`` writes into its 101."""
+"""What every server that offers ``http.upgrade`` does alike: the fields of its 101, and the bytes that came early."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
+from typing import Any
 
 from asgi_upgrade.extension import NOT_IN_101
 from asgi_upgrade.headers import check_response_headers
 
-__all__ = ["check_essential", "fields_of_101"]
+__all__ = ["check_essential", "fields_of_101", "replay"]
 
 
 def check_essential(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
@@ -45,3 +47,21 @@ def fields_of_101(
             if field[0] not in kept and not field[0].startswith(b"sec-websocket-")
         ),
     ]
+
+
+def replay(protocol: Any, data: bytes) -> None:
+    """Give ``protocol`` bytes that arrived before it owned the connection.
+
+    Args:
+        protocol: A streaming or a buffered protocol.
+        data: Not empty.
+    """
+    if not isinstance(protocol, asyncio.BufferedProtocol):
+        protocol.data_received(data)
+        return
+    while data:
+        buffer = memoryview(protocol.get_buffer(len(data))).cast("B")
+        size = min(len(buffer), len(data))
+        buffer[:size] = data[:size]
+        protocol.buffer_updated(size)
+        data = data[size:]

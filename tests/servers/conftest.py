@@ -86,7 +86,7 @@ def server(request: pytest.FixtureRequest, app: str, started: Callable[[str, str
     return started(request.param, app)
 
 
-@pytest.fixture(params=["hypercorn", "h2corn"])
+@pytest.fixture(params=["hypercorn", "hypercorn, not extended", "h2corn"])
 def http2_server(request: pytest.FixtureRequest, app: str, started: Callable[[str, str], Running]) -> Running:
     """Those that speak HTTP/2 and have WebSockets there (RFC 8441), with every application."""
     return started(request.param, app)

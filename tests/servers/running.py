@@ -27,6 +27,7 @@ COMMANDS = {
     "uvicorn": "uvicorn {app} --port {port}",
     "uvicorn, not extended": "uvicorn {app} --port {port} --lifespan off",
     "hypercorn": "hypercorn {app} --bind 127.0.0.1:{port}",
+    "hypercorn, not extended": "hypercorn {app} --bind 127.0.0.1:{port}",
     "granian": "granian {app} --interface asgi --port {port}",
     "daphne": "daphne {app} --bind 127.0.0.1 --port {port}",
     "gunicorn": "gunicorn {app} --worker-class asgi --bind 127.0.0.1:{port}",
@@ -73,7 +74,7 @@ def run(name: str, app: str, *, command: str | None = None, folder: Path = APPS)
             process = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
                 cwd=folder,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                env={**os.environ, "PYTHONPATH": str(ROOT), "ATTACH": "no" if "not extended" in name else "yes"},
                 stdout=output,
                 stderr=output,
                 start_new_session=True,  # so that its workers can be killed with it

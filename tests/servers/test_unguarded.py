@@ -13,6 +13,6 @@ if TYPE_CHECKING:
 
 
 def test_a_websocket_that_passes_the_guard_by_is_refused(started: Callable[[str, str], Running]) -> None:
-    server = started("hypercorn", "asgi_rooms:unwrapped")
+    server = started("hypercorn, not extended", "asgi_rooms:unwrapped")
     assert refusal(server).status_code == 503
     assert "asgi_upgrade.HandshakeMiddleware" in server.wait_for("allow_unguarded=True")

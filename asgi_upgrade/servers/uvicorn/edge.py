@@ -14,7 +14,7 @@ from uvicorn.protocols.utils import get_client_addr, get_path_with_query_string
 
 from asgi_upgrade.extension import EXTENSION, VERSION, Connect
 from asgi_upgrade.offer import has_upgrade
-from asgi_upgrade.servers.switching import check_essential, fields_of_101
+from asgi_upgrade.servers.switching import check_essential, fields_of_101, replay
 
 __all__ = ["HOLD_LIMIT", "Switch", "UpgradingProtocol", "has_body", "request_head"]
 
@@ -224,7 +224,7 @@ class Switch:
         http.flow.resume_reading()
         self._forget_http()
         if early:
-            _replay(self._protocol, early)
+            replay(self._protocol, early)
         if http.half_closed and not self._protocol.eof_received():
             self._transport.close()
         if http.stopping:
@@ -253,18 +253,6 @@ class Switch:
         headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(text)).encode())]
         await self._cycle.send({"type": "http.response.start", "status": 500, "headers": headers})
         await self._cycle.send({"type": "http.response.body", "body": text, "more_body": False})
-
-
-def _replay(protocol: Any, data: bytes) -> None:
-    if not isinstance(protocol, asyncio.BufferedProtocol):
-        protocol.data_received(data)
-        return
-    while data:
-        buffer = memoryview(protocol.get_buffer(len(data))).cast("B")
-        size = min(len(buffer), len(data))
-        buffer[:size] = data[:size]
-        protocol.buffer_updated(size)
-        data = data[size:]
 
 
 def has_body(headers: list[tuple[bytes, bytes]]) -> bool:

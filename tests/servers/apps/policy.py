@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from asgi_upgrade import UpgradeMiddleware
@@ -17,6 +18,7 @@ def upgrade(app: ASGIApp, **options: Any) -> UpgradeMiddleware:
         allowed_origins=["https://friend.example"],
         subprotocols=["chat.v2", "chat.v1"],
         websocket_only=["/only"],
+        attach=os.environ["ATTACH"] == "yes",
         **options,
     )
 

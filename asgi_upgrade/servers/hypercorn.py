@@ -1,0 +1,255 @@
+"""The extension ``http.upgrade`` for hypercorn over asyncio.
+
+hypercorn looks its class for HTTP/1.1 connections up for each connection, so replacing it during the lifespan's startup
+is enough. Ours differs only for requests that offer an upgrade: they are served as HTTP, WebSocket handshakes included,
+through a `Switch`. h11 stops behind such a request until it is answered, and with it hypercorn's loop that reads the
+socket: all that has arrived by then is in two buffers, and can be handed over with the transport.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import Any, cast
+from weakref import WeakSet
+
+import h11
+import hypercorn.protocol
+from hypercorn.asyncio.lifespan import Lifespan
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.config import Config
+from hypercorn.protocol.events import Request
+from hypercorn.protocol.h11 import STREAM_ID, H11WSConnection
+from hypercorn.protocol.h11 import H11Protocol as PlainH11Protocol
+from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
+from starlette.types import Message, Receive, Send
+
+from asgi_upgrade.extension import EXTENSION, VERSION, Connect
+from asgi_upgrade.offer import has_upgrade
+from asgi_upgrade.servers.switching import check_essential, fields_of_101, replay
+
+__all__ = ["H11Protocol", "attach"]
+
+_attached: WeakSet[Config] = WeakSet()
+
+
+def attach(*, change: bool) -> bool:
+    """Extend the hypercorn whose lifespan runs in the current task.
+
+    Args:
+        change: ``False`` only looks whether it is.
+
+    Returns:
+        Whether there is one, and new connections will have the extension.
+    """
+    task = asyncio.current_task()
+    frame = getattr(task.get_coro(), "cr_frame", None) if task is not None else None
+    lifespan = frame.f_locals.get("self") if frame is not None else None
+    if not isinstance(lifespan, Lifespan):
+        return False
+    if change:
+        hypercorn.protocol.H11Protocol = H11Protocol  # type: ignore[attr-defined]
+        _attached.add(lifespan.config)
+    return lifespan.config in _attached
+
+
+class H11Protocol(PlainH11Protocol):
+    """An HTTP/1.1 connection of hypercorn that can be given away."""
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        server = getattr(self.send, "__self__", None)
+        if not (
+            self.config in _attached
+            and isinstance(server, TCPServer)
+            and request.http_version == b"1.1"  # RFC 9110 §7.8: an Upgrade field in HTTP/1.0 is ignored
+            and request.method != b"CONNECT"
+            and has_upgrade(list(request.headers))
+        ):
+            await super()._create_stream(request)
+            return
+        switch = Switch(self, server)
+        self.stream = switch.stream = HTTPStream(
+            switch,
+            self.config,
+            self.context,
+            self.task_group,
+            self.ssl,
+            self.client,
+            self.server,
+            self.stream_send,
+            STREAM_ID,
+        )
+        raw = self.config.h11_pass_raw_headers
+        await self.stream.handle(
+            Request(
+                stream_id=STREAM_ID,
+                headers=request.headers.raw_items() if raw else list(request.headers),
+                http_version=request.http_version.decode(),
+                method=request.method.decode("ascii").upper(),
+                raw_path=request.target,
+                state=self.connection_state,
+            )
+        )
+        self.keep_alive_requests += 1
+        await self.context.mark_request()
+
+
+class Switch:
+    """What hypercorn calls in place of the application for one request that offers an upgrade."""
+
+    stream: HTTPStream  # set before it is called
+
+    def __init__(self, http: H11Protocol, server: TCPServer) -> None:
+        self._http = http
+        self._reader = server.reader
+        self._writer = server.writer
+        self._protocol: Any = None
+        self._essential: list[tuple[bytes, bytes]] = []
+        self._switched: asyncio.Future[bool] | None = None
+        self._started = False
+        self._discard = False  # nothing that is sent from now on reaches the wire
+        self._reading: Any = None  # hypercorn's own protocol, from the switch on
+        self._request_given = False  # the application has received all of it
+        self._gone = (
+            asyncio.Event()
+        )  # the client has ended its direction, from the switch on: the application has returned
+        self._shutdown: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any, sync_spawn: Any, call_soon: Any) -> None:
+        """Call the application, with ``http.upgrade`` in the scope."""
+        self._receive: Receive = receive
+        self._send: Send = send
+        scope["extensions"][EXTENSION] = {"version": VERSION, "connect": self._connect()}
+        self._notice_end()
+        try:
+            await self._http.app(scope, self.receive, self.send, sync_spawn, call_soon)  # type: ignore[arg-type]
+        finally:
+            self._end()
+
+    def _connect(self) -> Connect:
+        def connect(protocol: asyncio.BaseProtocol, headers: list[tuple[bytes, bytes]]) -> asyncio.Future[bool]:
+            essential = check_essential(headers)
+            switched: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+            if self._started or self._writer.is_closing():
+                switched.set_result(False)
+            else:
+                self._withdraw()
+                self._protocol, self._essential, self._switched = protocol, essential, switched
+            return switched
+
+        return connect
+
+    async def receive(self) -> Message:
+        if not self._request_given:
+            message = await self._receive()
+            self._request_given = message["type"] == "http.request" and not message.get("more_body", False)
+            return message
+        await self._gone.wait()
+        return {"type": "http.disconnect"}
+
+    def _notice_end(self) -> None:
+        """Learn of the client's end, although nobody reads from the socket until the request is answered."""
+        reader, gone = self._reader, self._gone
+        feed_eof, set_exception = reader.feed_eof, reader.set_exception
+
+        def feed_eof_and_tell() -> None:
+            feed_eof()
+            gone.set()
+
+        def set_exception_and_tell(exc: Exception) -> None:
+            set_exception(exc)
+            gone.set()
+
+        reader.feed_eof = feed_eof_and_tell  # type: ignore[method-assign]
+        reader.set_exception = set_exception_and_tell  # type: ignore[method-assign]
+        if reader.at_eof():
+            gone.set()
+
+    async def send(self, message: Message) -> None:
+        if self._discard:
+            return
+        if message["type"] == "http.response.start" and not self._started:
+            if message["status"] == 101:
+                fields = fields_of_101(self._essential, message.get("headers", ()))
+                self._started = self._discard = True
+                if not await self._switch(fields):
+                    await self._refuse()
+                return
+            self._started = True
+            self._withdraw()
+        await self._send(message)
+
+    async def _switch(self, fields: list[tuple[bytes, bytes]]) -> bool:
+        """Answer with the 101 and give the connection away. ``False`` if there is nothing to give it to."""
+        switched, http, writer = self._switched, self._http, self._writer
+        if switched is None:
+            return False
+        transport = cast(asyncio.Transport, writer.transport)
+        with suppress(ConnectionError):
+            await writer.drain()
+        # RFC 9110 §7.8: the new protocol begins behind the request, and its body is part of it.
+        while not self._request_given and (await self.receive())["type"] != "http.disconnect":
+            pass
+        if switched.done():
+            return False
+        if transport.is_closing() or not self._request_given:
+            self._withdraw()
+            return True
+
+        response = h11.InformationalResponse(
+            status_code=101, headers=[*self._http.config.response_headers("h11"), *fields], reason="Switching Protocols"
+        )
+        transport.write(http.connection.send(response))
+        self.stream.state = ASGIHTTPState.CLOSED
+        self._reading = transport.get_protocol()
+        unread = self._reader._buffer  # type: ignore[attr-defined]  # nothing public tells what is in it
+        early = http.connection.trailing_data[0] + bytes(unread)
+        unread.clear()
+        transport.resume_reading()
+        transport.set_protocol(self._protocol)
+        self._protocol.connection_made(transport)
+        if early:
+            replay(self._protocol, early)
+        if self._reader.at_eof() and not self._protocol.eof_received():
+            transport.close()
+        if self._gone.is_set():
+            self._gone = asyncio.Event()
+        self._shutdown = asyncio.create_task(self._watch_shutdown())
+        switched.set_result(True)
+        seconds = time.time() - self.stream.start_time
+        await http.config.log.access(self.stream.scope, {"status": 101, "headers": fields}, seconds)
+        return True
+
+    async def _refuse(self) -> None:
+        """A 101 that nobody announced, or that came too late, cannot go out."""
+        text = b"The connection could not be switched to another protocol.\n"
+        headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(text)).encode())]
+        await self._send({"type": "http.response.start", "status": 500, "headers": headers})
+        await self._send({"type": "http.response.body", "body": text, "more_body": False})
+
+    async def _watch_shutdown(self) -> None:
+        await self._http.context.terminated.wait()
+        shutdown = getattr(self._protocol, "shutdown", None)
+        if shutdown is not None:
+            shutdown()
+        else:
+            self._writer.transport.close()
+
+    def _end(self) -> None:
+        """The application has returned, and with it whatever it did with the connection has ended."""
+        self._withdraw()
+        self._gone.set()
+        del self._reader.feed_eof, self._reader.set_exception
+        if self._shutdown is not None:
+            self._shutdown.cancel()
+        if self._reading is not None:
+            # hypercorn waits for its own protocol to learn of the end, and then closes the connection once more.
+            self._writer.transport.close()
+            self._reading.connection_lost(None)
+            self._http.connection = H11WSConnection(self._http.connection)  # type: ignore[arg-type]
+            self._http.connection.buffer.clear()
+
+    def _withdraw(self) -> None:
+        if self._switched is not None and not self._switched.done():
+            self._switched.set_result(False)

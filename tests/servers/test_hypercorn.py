@@ -1,0 +1,165 @@
+"""The extension ``http.upgrade`` on hypercorn: what holds under uvicorn holds here."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import signal
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect as websocket_connect
+
+from tests.server.support.certificates import issue
+from tests.server.support.peer import Peer, chunked
+from tests.server.support.upgrades import TCP, finish, upgrade
+
+from .running import run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.server.support.certificates import Certificate
+
+    from .running import Running
+
+COMMAND = "hypercorn {app} --bind 127.0.0.1:{port} --worker-class "
+APP = "switching:app"
+
+
+def connect(server: Running) -> Peer:
+    return Peer(socket.create_connection(("127.0.0.1", server.port), timeout=10), f"127.0.0.1:{server.port}")
+
+
+@pytest.fixture(scope="module", params=["asyncio", "uvloop"])
+def server(request: pytest.FixtureRequest) -> Iterator[Running]:
+    with run("hypercorn", APP, command=COMMAND + request.param) as running:
+        yield running
+        log = running.log.read_text()
+        assert "Traceback" not in log, log
+
+
+@pytest.fixture
+def peer(server: Running) -> Iterator[Peer]:
+    with connect(server) as peer:
+        yield peer
+
+
+def test_both_directions_keep_their_order(peer: Peer) -> None:
+    response = upgrade(peer, "/echo")
+    assert response.header("x-switch") == "echo"
+    assert response.header("upgrade") == "tcp"
+    data = secrets.token_bytes(2 * 1024 * 1024)
+    sender = threading.Thread(target=peer.send, args=[data], daemon=True)
+    sender.start()
+    assert peer.receive_exactly(len(data)) == data
+    sender.join(5)
+
+
+@pytest.mark.parametrize("size", [5, 200_000])
+def test_bytes_behind_the_request_come_first(peer: Peer, size: int) -> None:
+    data = secrets.token_bytes(size)
+    sender = threading.Thread(
+        target=peer.send, args=[peer.request("GET", "/echo", headers=TCP) + data + b"second"], daemon=True
+    )
+    sender.start()
+    assert peer.receive_response().status == 101
+    assert peer.receive_exactly(size + 6) == data + b"second"
+    sender.join(5)
+
+
+def test_a_request_in_small_segments(peer: Peer) -> None:
+    peer.send_in_pieces(peer.request("GET", "/echo", headers=TCP) + b"first", 3, 0)
+    assert peer.receive_response().status == 101
+    assert peer.receive_exactly(5) == b"first"
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [({"Content-Length": "4"}, b"body"), ({"Transfer-Encoding": "chunked"}, chunked(b"bo", b"dy"))],
+    ids=["length", "chunked"],
+)
+def test_the_body_is_not_part_of_the_new_protocol(peer: Peer, headers: dict[str, str], body: bytes) -> None:
+    upgrade(peer, "/echo", headers, method="POST", body=body, early=b"first")
+    assert peer.receive_exactly(5) == b"first"
+
+
+def test_after_the_clients_end_the_answer_still_goes_out(peer: Peer) -> None:
+    upgrade(peer, "/answer")
+    peer.send(b"input")
+    finish(peer)
+    assert peer.receive_end() == b"5 bytes"
+
+
+@pytest.mark.parametrize("delay", [0, 0.3])
+def test_the_clients_end_may_come_with_the_request(peer: Peer, delay: float) -> None:
+    peer.send(peer.request("GET", f"/answer?delay={delay}", headers=TCP) + b"input")
+    finish(peer)
+    assert peer.receive_response().status == 101
+    assert peer.receive_end() == b"5 bytes"
+
+
+def test_the_end_of_the_handler_is_the_end_of_the_connection(peer: Peer) -> None:
+    upgrade(peer, "/leave")
+    assert peer.receive_end() == b"good-bye"
+
+
+def test_a_client_that_vanishes_ends_the_handler(server: Running) -> None:
+    with connect(server) as peer:
+        upgrade(peer, "/stay")
+        peer.reset()
+    server.wait_for("the handler has ended")
+
+
+def test_an_offer_that_nobody_takes_leaves_the_connection_as_it_was(peer: Peer) -> None:
+    offer = peer.request("POST", "/plain", headers={**TCP, "Content-Length": "4"}, body=b"body")
+    peer.send(offer + offer + peer.request("GET", "/answer", headers=TCP) + b"input")
+    for _ in range(2):
+        response = peer.receive_response()
+        assert (response.status, json.loads(response.body)) == (200, {"body": "body"})
+    assert peer.receive_response().status == 101
+    finish(peer)
+    assert peer.receive_end() == b"5 bytes"
+
+
+def test_an_offer_in_http_1_0_is_ignored(peer: Peer) -> None:
+    assert peer.ask("GET", "/echo", headers=TCP, version="HTTP/1.0").status == 426
+
+
+def test_the_access_log_has_a_line_for_the_switch() -> None:
+    with run("hypercorn", APP, command=COMMAND + "asyncio --access-logfile -") as server:
+        with connect(server) as peer:
+            upgrade(peer, "/echo")
+        server.wait_for('"GET /echo 1.1" 101')
+
+
+def test_a_shutdown_closes_websockets_with_1012() -> None:
+    with run("hypercorn", APP, command=COMMAND + "asyncio") as server:
+        with websocket_connect(server.url("/chat"), proxy=None, close_timeout=1) as websocket:
+            server.process.send_signal(signal.SIGTERM)
+            with pytest.raises(ConnectionClosed) as caught:
+                websocket.recv(timeout=5)
+        assert caught.value.rcvd is not None
+        assert caught.value.rcvd.code == 1012
+        assert server.process.wait(10) == 0
+        assert "Traceback" not in server.log.read_text()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return issue(tmp_path_factory.mktemp("certificate"))
+
+
+def test_over_tls(certificate: Certificate) -> None:
+    options = f"asyncio --certfile {certificate.certfile} --keyfile {certificate.keyfile}"
+    with run("hypercorn", APP, command=COMMAND + options) as server:
+        plain = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+        context = certificate.client
+        with Peer(context.wrap_socket(plain, server_hostname="127.0.0.1"), "127.0.0.1") as peer:
+            upgrade(peer, "/echo", early=b"first")
+            assert peer.receive_exactly(5) == b"first"
+            peer.send(b"second")
+            assert peer.receive_exactly(6) == b"second"
