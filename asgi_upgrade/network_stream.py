@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,11 +24,13 @@ class NetworkStream(httpcore.AsyncNetworkStream):
     Args:
         stream: The connection, perhaps with TLS on top.
         protocol: What is below all of it.
+        sock: The client's end.
     """
 
-    def __init__(self, stream: ByteStream, protocol: StreamProtocol) -> None:
+    def __init__(self, stream: ByteStream, protocol: StreamProtocol, sock: socket.socket) -> None:
         self._stream = stream
         self._protocol = protocol
+        self._socket = sock
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
         """Return up to ``max_bytes`` bytes, or ``b""`` at the end."""
@@ -61,12 +64,13 @@ class NetworkStream(httpcore.AsyncNetworkStream):
                 standard_compatible=False,
                 server_side=False,
             )
-        return NetworkStream(stream, self._protocol)
+        return NetworkStream(stream, self._protocol, self._socket)
 
     def get_extra_info(self, info: str) -> Any:
         """Return ``"socket"``, ``"ssl_object"``, ``"client_addr"``, ``"server_addr"`` or ``None``."""
+        if info == "socket":
+            return self._socket  # uvloop's own has no `shutdown`, which is how one direction is ended
         attribute: Any = {
-            "socket": SocketAttribute.raw_socket,
             "ssl_object": TLSAttribute.ssl_object,
             "client_addr": SocketAttribute.local_address,
             "server_addr": SocketAttribute.remote_address,

@@ -253,7 +253,7 @@ class _Exchange(httpx.AsyncByteStream):
         ours, theirs = socket.socketpair()
         client = StreamProtocol(StreamSettings(), loop)
         await loop.connect_accepted_socket(lambda: client, theirs)
-        self._stream = NetworkStream(UpgradeStream(client, {}, ""), client)
+        self._stream = NetworkStream(UpgradeStream(client, {}, ""), client, theirs)
         self._upgraded, _ = await loop.connect_accepted_socket(lambda: self._protocol, ours)
         self._start(101, fields)
         if not switched.done():
