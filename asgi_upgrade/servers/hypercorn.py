@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
+from inspect import signature
 from typing import Any, cast
 from weakref import WeakSet
 
@@ -48,6 +49,8 @@ def attach(*, change: bool) -> bool:
     lifespan = frame.f_locals.get("self") if frame is not None else None
     if not isinstance(lifespan, Lifespan):
         return False
+    if "connection_state" not in signature(PlainH11Protocol.__init__).parameters:
+        return False  # hypercorn before 0.17 is built differently
     if change:
         hypercorn.protocol.H11Protocol = H11Protocol  # type: ignore[attr-defined]
         _attached.add(lifespan.config)

@@ -22,7 +22,8 @@ FRAMEWORKS = sorted(path.stem for path in EXAMPLES.glob("with_*.py"))
 SERVERS = {
     # Without a WebSocket library of its own: what works is ours.
     "uvicorn": "uvicorn {app} --port {port} --ws none",
-    "hypercorn": "hypercorn {app} --bind 127.0.0.1:{port}",
+    # Performs the handshake itself: what works goes through `HandshakeMiddleware`.
+    "h2corn": "h2corn {app} --bind 127.0.0.1:{port}",
 }
 
 
