@@ -425,7 +425,9 @@ class WebSocketProtocol(asyncio.Protocol):
         elif size <= _JOIN_LIMIT:
             self._transport.write(b"".join(outgoing))
         else:
-            self._transport.writelines(outgoing)
+            # Not `writelines`: asyncio's of Python 3.12 and 3.13 did not always pause the protocol.
+            for piece in outgoing:
+                self._transport.write(piece)
 
     async def _drain(self) -> None:
         drainer = self._loop.create_future()

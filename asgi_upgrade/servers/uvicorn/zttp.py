@@ -27,12 +27,19 @@ class ZttpProtocol(UpgradingProtocol, zttp_impl.ZttpProtocol):
 
     _held = b""  # what arrived behind a request that has not been answered
     _tail = b""  # the last three bytes fed, which may be the start of an empty line
+    _body = 0  # how much is missing of a body of known length, where no head can end
+    _chunked = False  # the body is chunked
+    _last_chunk = False  # what may be its last chunk has begun, so that it ends with the next empty line
     _head: bytes | None = None  # an offer that h11 shall read
 
     def _should_upgrade(self) -> bool:
         # uvicorn asks this about each request, right before it looks up the application to call.
         offer = has_upgrade(self.headers)
         self.app = Switch(self) if offer else self.plain_app
+        # uvicorn has asked zttp to read the head, which refuses a length that is not a number.
+        self._body = next((int(value) for name, value in self.headers if name == b"content-length"), 0)
+        self._last_chunk = False
+        self._chunked = any(name == b"transfer-encoding" for name, _ in self.headers)
         return offer and has_body(self.headers)
 
     def handle_websocket_upgrade(self, event: zttp.Request) -> None:
@@ -46,14 +53,39 @@ class ZttpProtocol(UpgradingProtocol, zttp_impl.ZttpProtocol):
             self.flow.pause_reading()
 
     def _feed_held(self) -> None:
-        while self._held and not self._is_answering() and not self.transport.is_closing():
-            end = (self._tail + self._held).find(_HEAD_END)
-            end = len(self._held) if end < 0 else end + len(_HEAD_END) - len(self._tail)
-            piece = self._held[:end]
-            self._held = self._held[end:]
-            self._tail = (self._tail + piece)[-3:]
-            super().data_received(piece)
-            self._lend()
+        if not self._held or self._is_answering():
+            return
+        data = self._tail + self._held
+        position = len(self._tail)
+        while position < len(data) and not self._is_answering() and not self.transport.is_closing():
+            if self._body:
+                end = min(position + self._body, len(data))
+                self._body -= end - position
+            else:
+                end = self._find_end(data, position)
+            super().data_received(data[position:end])
+            position = end
+            if self._head is not None:
+                break
+        self._held = data[position:]
+        self._tail = data[max(position - 3, 0) : position]
+        self._lend()
+
+    def _find_end(self, data: bytes, position: int) -> int:
+        """Where the head, or the chunked body, may end that is being read at ``position``."""
+        # Three bytes back, because an empty line may have begun in what was fed already.
+        start = max(position - 3, 0)
+        if self._chunked and not self._last_chunk and self.cycle is not None and self.cycle.more_body:
+            # RFC 9112 §7.1: the last chunk's line begins with 0. Empty lines before it are not worth a cut.
+            start = data.find(b"\n0", max(position - 1, 0))
+            if start < 0:
+                return len(data)
+            self._last_chunk = True
+        end = data.find(_HEAD_END, start)
+        if end < 0:
+            return len(data)
+        self._last_chunk = False
+        return end + len(_HEAD_END)
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
@@ -63,6 +95,7 @@ class ZttpProtocol(UpgradingProtocol, zttp_impl.ZttpProtocol):
             data = self._head + self._held
             self._head = None
             self._held = b""
+            self._body = 0
             borrow(self, data)
 
     def on_response_complete(self) -> None:
