@@ -17,7 +17,7 @@ from asgi_upgrade.offer import OfferedProtocol, UpgradeOffer
 from asgi_upgrade.stream import UpgradeStream
 from asgi_upgrade.stream_protocol import StreamProtocol
 from asgi_upgrade.stream_settings import StreamSettings
-from asgi_upgrade.switch import report_held_back, request_line, send_101
+from asgi_upgrade.switch import end_101, report_held_back, request_line, send_101
 
 __all__ = ["Handler", "ProtocolTable", "is_protocol", "run_handler"]
 
@@ -149,6 +149,7 @@ async def run_handler(
     if limits.exceeded:
         logger.info("%s: %s, the %s connection is closed.", request_line(scope), limits.exceeded, protocol)
     await stream.aclose()
+    await end_101(send)
 
 
 class _Limits:

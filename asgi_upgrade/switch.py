@@ -8,13 +8,14 @@ from urllib.parse import quote
 
 from starlette.types import Message, Scope, Send
 
-__all__ = ["report_held_back", "report_no_extension", "request_line", "send_101"]
+__all__ = ["end_101", "report_held_back", "report_no_extension", "request_line", "send_101"]
 
 logger = logging.getLogger("asgi_upgrade")
 
 # Compressing middleware holds the start of a response back until the first body message that is not empty, and
 # BaseHTTPMiddleware drops empty ones: this byte gets the 101 out of all of them, and the server discards it.
 _PUSH: Message = {"type": "http.response.body", "body": b"\0", "more_body": True}
+_END: Message = {"type": "http.response.body", "body": b"", "more_body": False}
 _IDENTITY = (b"content-encoding", b"identity")
 
 _reported: set[str] = set()
@@ -29,6 +30,15 @@ async def send_101(send: Send, headers: Iterable[tuple[bytes, bytes]]) -> None:
     """
     await send({"type": "http.response.start", "status": 101, "headers": [*headers, _IDENTITY]})
     await send(_PUSH)
+
+
+async def end_101(send: Send) -> None:
+    """Say that the connection has ended: tracing middleware takes a response without an end for a failure.
+
+    Args:
+        send: What the 101 was sent with.
+    """
+    await send(_END)
 
 
 def report_held_back(scope: Scope, seconds: float) -> None:

@@ -19,7 +19,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from asgi_upgrade.extension import EXTENSION, UpgradeExtension
 from asgi_upgrade.headers import check_response_headers
-from asgi_upgrade.switch import report_held_back, send_101
+from asgi_upgrade.switch import end_101, report_held_back, send_101
 from asgi_upgrade.websocket.bridge import BRIDGE, CONVERTED, Bridge
 from asgi_upgrade.websocket.connection import Connection
 from asgi_upgrade.websocket.deflate import Deflate, DeflateAgreement
@@ -150,6 +150,8 @@ class WebSocketSession:
         elif not (self._answered or self._disconnected or self._opened):
             logger.error("%s: the application returned without accepting the WebSocket.", self._scope["path"])
             await self._respond(500, "The application did not answer the WebSocket handshake.")
+        if self._opened:
+            await end_101(self._http_send)
 
     def _app_receive(self) -> Awaitable[Message]:
         return self._receive()

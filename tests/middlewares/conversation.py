@@ -1,0 +1,51 @@
+"""What every test does: open a WebSocket, exchange messages, close, and look whether anything was logged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.server.support.peer import Response
+    from tests.server.support.process import Server
+    from tests.server.support.websocket import WebSocket
+
+TEXTS = ("hello", "a longer message " * 5000)
+BROWSER = {"Accept-Encoding": "gzip, deflate, br, zstd"}
+
+
+def exchange(websocket: WebSocket) -> None:
+    """Have a short and a long message echoed, and close in good order."""
+    for text in TEXTS:
+        websocket.send_text(text)
+        assert websocket.receive_text() == text
+    websocket.finish()
+
+
+def converse(server: Server, target: str = "/rooms/blue", headers: Mapping[str, Any] | None = None) -> Response:
+    """Open a WebSocket, exchange messages, close; gives the 101."""
+    with server.handshaker() as websocket:
+        websocket.socket.settimeout(1.5)  # less than open_timeout
+        response = websocket.open(target, {**BROWSER, **(headers or {})})
+        for name in ("content-encoding", "content-length", "content-type", "etag", "transfer-encoding"):
+            assert response.header(name) is None
+        exchange(websocket)
+    return response
+
+
+def refuse(server: Server, target: str = "/rooms/blue", headers: Mapping[str, Any] | None = None) -> Response:
+    """Fail to open a WebSocket; gives the response that refuses it."""
+    with server.handshaker() as websocket:
+        return websocket.refused(target, headers)
+
+
+def get(server: Server, target: str, headers: Mapping[str, Any] | None = None) -> Response:
+    """A page."""
+    with server.peer() as peer:
+        return peer.ask("GET", target, headers=headers)
+
+
+def complaints(server: Server) -> list[str]:
+    """What the server has logged besides its usual lines."""
+    return [line for line in server.log.lines if not line.startswith("INFO: ")]

@@ -1,0 +1,71 @@
+"""prometheus-fastapi-instrumentator, starlette-prometheus, starlette-exporter count a WebSocket like a page."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from tests.middlewares.apps.common import PATHS
+from tests.middlewares.conversation import complaints, converse, get, refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.server.support.process import Server
+
+
+class Exporter(NamedTuple):
+    """An exporter's counter of responses, and what it calls its labels."""
+
+    app: str
+    counter: str
+    path: str
+    status: str
+
+
+EXPORTERS = [
+    Exporter("metrics_instrumentator:app", "http_requests_total", "handler", "status"),
+    Exporter("metrics_starlette_prometheus:app", "starlette_responses_total", "path_template", "status_code"),
+    Exporter("metrics_starlette_exporter:app", "starlette_requests_total", "path", "status_code"),
+]
+# starlette-prometheus looks at the outermost routes only, and cannot read those that FastAPI includes.
+NOT_READ = {("metrics_starlette_prometheus:app", path) for path in PATHS if path.startswith("/api")}
+
+
+def counted(server: Server, exporter: Exporter, status: int) -> dict[str, float]:
+    """How many responses with that status each path has had."""
+    pattern = rf'{exporter.counter}{{(?=.*{exporter.status}="{status}").*\b{exporter.path}="([^"]*)".*}} (.*)'
+    return {path: float(value) for path, value in re.findall(pattern, get(server, "/metrics").body.decode())}
+
+
+@pytest.mark.parametrize("exporter", EXPORTERS, ids=lambda exporter: exporter.app)
+@pytest.mark.parametrize(("path", "template"), PATHS.items())
+def test_a_websocket_is_counted_with_the_template_of_its_route_and_101(
+    start: Callable[..., Server], exporter: Exporter, path: str, template: str
+) -> None:
+    if (exporter.app, path) in NOT_READ:
+        return
+    server = start(exporter.app)
+    before, pages_before = counted(server, exporter, 101), counted(server, exporter, 200)
+    converse(server, path)
+    (grown,) = [(name, value) for name, value in counted(server, exporter, 101).items() if before.get(name) != value]
+    assert grown == (
+        template if exporter is not EXPORTERS[1] else template.removesuffix("/rooms/{room}") or template,
+        1,
+    )
+
+    # A page in the same place is called the same.
+    assert get(server, path.replace("rooms", "pages")).status == 200
+    pages = {name for name, value in counted(server, exporter, 200).items() if pages_before.get(name) != value}
+    assert grown[0].replace("rooms", "pages") in pages
+    assert complaints(server) == []
+
+
+# starlette-exporter counts only what the router has taken.
+@pytest.mark.parametrize("exporter", EXPORTERS[:2], ids=lambda exporter: exporter.app)
+def test_a_refused_handshake_is_counted_with_its_own_status(start: Callable[..., Server], exporter: Exporter) -> None:
+    server = start(exporter.app)
+    assert refuse(server, "/rooms/red", {"Sec-WebSocket-Version": "12"}).status == 426
+    assert counted(server, exporter, 426) == {"/rooms/{room}": 1}

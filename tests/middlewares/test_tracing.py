@@ -1,0 +1,96 @@
+"""OpenTelemetry and Sentry: a WebSocket is named like a page in its place, and an error in it told like a page's."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.middlewares.apps.common import PATHS
+from tests.middlewares.conversation import converse, get
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.server.support.process import Server
+
+
+def ask(server: Server, path: str) -> list[dict[str, Any]]:
+    told: list[dict[str, Any]] = json.loads(get(server, path).body)
+    return told
+
+
+def fail(server: Server) -> None:
+    with server.websocket("/fail/blue") as websocket:
+        websocket.send_text("go on")
+        assert websocket.receive_close()[0] == 1011
+
+
+def fail_page(server: Server) -> None:
+    with server.peer() as peer, pytest.raises(AssertionError, match="the connection ended"):
+        peer.ask("GET", "/fail-page/blue")
+
+
+def last_span(server: Server) -> dict[str, Any]:
+    """The last one of a request that did not ask for spans."""
+    spans = [span for span in ask(server, "/spans") if span["kind"] == "SERVER" and span["name"] != "GET /spans"]
+    span: dict[str, Any] = spans[-1]
+    return span
+
+
+@pytest.fixture(params=["instrumented", "native"])
+def traced(request: pytest.FixtureRequest, start: Callable[..., Server]) -> Server:
+    """opentelemetry-instrumentation-fastapi, and FastAPI's own telemetry."""
+    environment = {"TRACE_NATIVELY": "1"} if request.param == "native" else {}
+    return start(f"tracing:{request.param}", **environment)
+
+
+@pytest.mark.parametrize(("path", "template"), PATHS.items())
+def test_the_span_is_named_after_the_route(traced: Server, path: str, template: str) -> None:
+    converse(traced, path)
+    span = last_span(traced)
+    attributes = span["attributes"]
+    assert attributes.get("http.status_code", attributes.get("http.response.status_code")) == 101
+    assert span["status"] == "UNSET", "not a failure"
+    if not path.startswith("/sub"):  # they name the mount, for a page as well
+        assert span["name"] == f"GET {template}"
+        assert attributes["http.route"] == template
+    assert get(traced, path.replace("rooms", "pages")).status == 200
+    assert last_span(traced)["name"] == span["name"].replace("rooms", "pages")
+
+
+def test_an_error_is_recorded_like_that_of_a_page(traced: Server) -> None:
+    fail(traced)
+    span = last_span(traced)
+    assert (span["name"], span["status"]) == ("GET /fail/{room}", "ERROR")
+    fail_page(traced)
+    assert last_span(traced)["events"] == span["events"]
+
+
+@pytest.mark.parametrize(("path", "template"), PATHS.items())
+def test_sentry_names_the_transaction_after_the_route(start: Callable[..., Server], path: str, template: str) -> None:
+    server = start("sentry:app")
+
+    def last_transaction() -> str:
+        events = [event["transaction"] for event in ask(server, "/events") if event["transaction"] != "/events"]
+        name: str = events[-1]
+        return name
+
+    converse(server, path)
+    name = last_transaction()
+    if not path.startswith("/sub"):  # it names the route of the mounted application, for a page as well
+        assert name == template
+    assert get(server, path.replace("rooms", "pages")).status == 200
+    assert last_transaction() == name.replace("rooms", "pages")
+
+
+def test_sentry_captures_an_error_in_the_endpoint_once(start: Callable[..., Server]) -> None:
+    server = start("sentry:app")
+    fail(server)
+    fail_page(server)
+    errors = [event for event in ask(server, "/events") if event["exceptions"]]
+    assert errors == [
+        {"transaction": "/fail/{room}", "exceptions": ["LookupError"], "method": "GET"},
+        {"transaction": "/fail-page/{room}", "exceptions": ["LookupError"], "method": "GET"},
+    ]
