@@ -45,6 +45,7 @@ COMPRESSION = ["12.*", "13.*"]
 # kosoku allows each case 20 seconds, and a compression case moves up to 250 MiB in lock-step.
 COMPRESSION_PARALLELISM = 2
 TOO_SLOW = "did not finish within"
+REPETITIONS = 3
 
 
 class Case(NamedTuple):
@@ -103,9 +104,11 @@ class Runner:
 
     def _repeat_slow(self) -> None:
         """Run alone what took too long, because another load on the machine may have been in its way."""
-        slow = [case.id for case in self.cases.values() if TOO_SLOW in case.explanation]
-        if slow:
-            print("Too slow, repeated one by one:", *slow)
+        for _ in range(REPETITIONS):
+            slow = [case.id for case in self.cases.values() if TOO_SLOW in case.explanation]
+            if not slow:
+                return
+            print("Too slow, repeated one by one:", *slow, flush=True)
             self.run(slow, (), 1)
 
 
