@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -324,6 +325,36 @@ async def test_shutdown_is_told_and_then_enforced(caplog: pytest.LogCaptureFixtu
             assert await stream.read(100) == b""
             assert 0.15 < anyio.current_time() - start < 3
     assert "still open 0.2 seconds after the server began to stop" in caplog.text
+
+
+async def test_a_handler_may_serve_and_take_leave_when_the_server_stops() -> None:
+    async def polite(stream: UpgradeStream) -> None:
+        async with anyio.create_task_group() as tasks:
+
+            async def stop() -> None:
+                await stream.wait_shutdown()
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(stop)
+            await echo(stream)
+            tasks.cancel_scope.cancel()
+        if stream.shutting_down:
+            await stream.send(b"come back soon")
+
+    for stopping in (True, False):
+        transport = UpgradeTransport(make_app(handler=polite))
+        async with (
+            httpx.AsyncClient(transport=transport, base_url="http://test") as client,
+            client.stream("GET", "/", headers=OFFER) as response,
+        ):
+            stream = response.extensions["network_stream"]
+            await stream.write(b"hello")
+            assert await stream.read(100) == b"hello"
+            if stopping:
+                transport.shutdown()
+            else:
+                stream.get_extra_info("socket").shutdown(socket.SHUT_WR)
+            assert await stream.read(100) == (b"come back soon" if stopping else b"")
 
 
 async def test_a_cancelled_application_cuts_the_connection() -> None:
