@@ -127,6 +127,7 @@ def test_bytes_and_their_end_travel_through_the_tunnel(tunnel: Server) -> None:
         ("elsewhere", TOKEN, "404: no such target"),
         ("nobody", TOKEN, "502: the target does not answer"),
     ],
+    ids=["a wrong token", "another target", "a target that is away"],  # a random token is no name for a test
 )
 def test_what_cannot_be_had_is_refused_as_http(tunnel: Server, target: str, token: str, reason: str) -> None:
     with forwarded(tunnel, target, token) as (client, connection):
