@@ -164,7 +164,7 @@ async def carry_input(stream: UpgradeStream, sink: ByteSendStream) -> None:
     async for data in stream:
         try:
             await sink.send(data)
-        except anyio.BrokenResourceError:
+        except (anyio.BrokenResourceError, OSError):
             break  # the command does not read any more
     await sink.aclose()
 
