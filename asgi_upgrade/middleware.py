@@ -62,7 +62,7 @@ class UpgradeMiddleware:
             ``protocols`` has ended. Default: 10.
         answer_timeout: Seconds the application may go on answering what arrived before the end. Default: 1.
         ping_interval: Seconds between pings, or ``None``. Default: 20.
-        ping_timeout: Seconds a pong may take, or ``None``. Default: 20.
+        ping_timeout: Seconds a client may stay silent after a ping, or ``None``. Default: 20.
         idle_timeout: Seconds without a message, or for ``protocols`` without a byte, after which a connection is
             closed, or ``None``. Default: ``None``.
         total_timeout: Seconds after which a handler of ``protocols`` is cancelled, or ``None``. Default: ``None``.

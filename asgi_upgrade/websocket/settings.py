@@ -20,11 +20,13 @@ class WebSocketSettings:
         max_queue_size: The same in bytes.
         write_buffer_size: Bytes that wait for a slow client before ``send`` blocks.
         open_timeout: From the request to the switch; the client gets 503 when the application takes longer.
-        close_timeout: How long the client may take to answer a close frame before the connection is cut.
+        close_timeout: How long the client may take to answer a close frame before the connection is cut, not counting
+            the time in which it takes what was sent before.
         answer_timeout: How long the application may still answer messages that arrived before the client's close
             frame, or before the frame that broke a rule.
         ping_interval: Time between pings; ``None`` sends none.
-        ping_timeout: How long a pong may take before the connection ends with 1011; ``None`` waits for ever.
+        ping_timeout: How long the client may stay silent after a ping before the connection ends with 1011: no pong, no
+            other bytes, nothing taken of what waits for it. ``None`` waits for ever.
         idle_timeout: Time without a message in either direction after which the connection ends with 1001;
             ``None`` never ends it.
         deflate: How to compress (RFC 7692); ``None`` never compresses.
