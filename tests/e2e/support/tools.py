@@ -15,6 +15,7 @@ PACKAGES = {
     "chromedriver": "chromium-driver",
     "chromium": "chromium",
     "curl": "curl",
+    "docker": "docker.io",
     "haproxy": "haproxy",
     "java": "default-jdk-headless",
     "javac": "default-jdk-headless",
