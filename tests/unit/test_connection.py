@@ -698,29 +698,33 @@ def seconds_for(data: bytes, size: int) -> float:
 
 
 def check_linear(short: bytes, long: bytes, segment: int) -> None:
-    """`long` is eight times as much as `short`, and takes about eight times as long."""
+    """What takes linear time takes, for each byte of `long`, a small multiple of what it takes for one of `short`.
+
+    Not the same: memory of many megabytes comes from the system page by page, and is not in any cache.
+    """
+    times = len(long) / len(short)
     measured = []
     for _ in range(3):
         measured.append((seconds_for(short, segment), seconds_for(long, segment)))
-        if measured[-1][1] < 20 * measured[-1][0] + 0.05:
+        if measured[-1][1] < times * 12 * measured[-1][0] + 0.05:
             return
-    raise AssertionError(f"seconds for an eighth and for the whole: {measured}")
+    raise AssertionError(f"seconds for {len(short)} and for {len(long)} bytes: {measured}")
 
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
 def test_time_grows_linearly_with_the_size_of_a_message(opcode: int) -> None:
     # The mask changes nothing, to spare the time that masking takes here.
-    short, long = (header(0x80 | opcode, size) + bytes(4 + size) for size in (8 * MEBIBYTE, 64 * MEBIBYTE))
+    short, long = (header(0x80 | opcode, size) + bytes(4 + size) for size in (MEBIBYTE // 2, 64 * MEBIBYTE))
     for segment in (len(long), 262_144, 1448):
         check_linear(short, long, segment)
-    check_linear(frame(opcode, bytes(32 * 1024)), frame(opcode, bytes(256 * 1024)), 1)
+    check_linear(frame(opcode, bytes(8 * 1024)), frame(opcode, bytes(512 * 1024)), 1)
 
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
 def test_time_grows_linearly_with_the_number_of_frames(opcode: int) -> None:
     short, long = (
         frame(opcode, b"x" * 50, fin=False) + frame(CONTINUATION, b"x" * 50, fin=False) * count + frame(CONTINUATION)
-        for count in (4000, 32000)
+        for count in (500, 32000)
     )
     for segment in (len(long), 100):
         check_linear(short, long, segment)
