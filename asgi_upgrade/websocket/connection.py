@@ -9,8 +9,9 @@ from __future__ import annotations
 import codecs
 import io
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
+from asgi_upgrade.websocket.buffers import BUFFER_SIZE, give_buffer, take_buffer
 from asgi_upgrade.websocket.deflate import Deflate, DeflateError, InflatedTooLarge
 from asgi_upgrade.websocket.frames import (
     FIN,
@@ -54,7 +55,7 @@ class _Failure(Exception):
         self.reason = reason
 
 
-# A binary frame that lacks at least this much is read into one buffer of its size, without copies in between.
+# A binary frame that lacks at least this much is read into buffers of our own, without copies in between.
 BULK_SIZE = 64 * 1024
 
 _TEXT = FIN | Opcode.TEXT
@@ -85,6 +86,7 @@ class Connection:
     """
 
     __slots__ = (
+        "_buffer",
         "_bulk",
         "_bytes",
         "_compressed",
@@ -123,8 +125,9 @@ class Connection:
         self._frames = 0
         self._size = 0
         self._decoder: codecs.IncrementalDecoder | None = None
-        # Where the payload of a long binary frame is put together.
-        self._bulk: bytearray | None = None
+        # The part of a long binary frame that is read next, and the end of it that has not arrived.
+        self._buffer: memoryview | None = None
+        self._bulk: memoryview | None = None
         # Where a text message is put together, and its last pieces if they are short.
         self._text: io.StringIO | None = None
         self._short: list[str] = []
@@ -149,12 +152,12 @@ class Connection:
                 data = self._pending + data
                 self._pending = b""
             end = len(data)
-            view = self.bulk_buffer()
-            if view is not None:
-                position = min(len(view), end)
-                view[:position] = data[:position]
-                events = self.bulk_received(position)
-            elif self._remaining:
+            while self._bulk is not None and position < end:
+                taken = min(len(self._bulk), end - position)
+                self._bulk[:taken] = memoryview(data)[position : position + taken]
+                position += taken
+                events += self.bulk_received(taken)
+            if self._remaining and position < end:
                 position = self._read_payload(data, 0, end, events)
             while end - position >= 2:
                 # What nearly all frames are: a whole short message. The general way is `_read_frame`.
@@ -194,26 +197,40 @@ class Connection:
             self._fail(CloseCode.MESSAGE_TOO_BIG, f"message is longer than {self._max_size} bytes", events)
         return events
 
-    def bulk_buffer(self) -> memoryview | None:
-        """Where the rest of a long binary frame may be written directly; ``None`` if there is no such frame."""
-        return None if self._bulk is None else memoryview(self._bulk)[-self._remaining :]
+    @property
+    def bulk(self) -> memoryview | None:
+        """Where what comes next of a long binary frame may be written directly; ``None`` if there is no such frame."""
+        return self._bulk
 
     def bulk_received(self, size: int) -> list[Event]:
-        """Take note of ``size`` bytes that were written to `bulk_buffer`; return what they complete."""
+        """Take note of ``size`` bytes that were written to `bulk`; return what they complete."""
         events: list[Event] = []
+        if self._bulk is None or self._buffer is None:
+            return events
         self._remaining -= size
-        if not self._remaining and self._bulk is not None:
-            payload = apply_mask(self._bulk, self._mask)
-            self._bulk = None
-            self._add_to_message(payload, self._final, events)
+        if size < len(self._bulk):
+            self._bulk = self._bulk[size:]
+            return events
+        payload = apply_mask(self._buffer, self._mask)
+        give_buffer(cast(bytearray, self._buffer.obj))
+        if self._remaining:
+            self._start_bulk()
+        else:
+            self._buffer = self._bulk = None
+        self._add_to_message(payload, self._final and not self._remaining, events)
         return events
+
+    def _start_bulk(self) -> memoryview:
+        size = min(self._remaining, BUFFER_SIZE)
+        self._buffer = self._bulk = memoryview(take_buffer(size))[:size]
+        return self._bulk
 
     def _fail(self, code: int, reason: str, events: list[Event]) -> None:
         self._end(Ending(int(code), reason, failed=True), events)
 
     def _end(self, ending: Ending, events: list[Event]) -> None:
         self.ended = True
-        self._bulk = self._text = self._bytes = self._decoder = None
+        self._buffer = self._bulk = self._text = self._bytes = self._decoder = None
         self._pending = b""
         events.append(ending)
 
@@ -297,10 +314,14 @@ class Connection:
         """Take what has arrived of the current data frame's payload; return where it stops."""
         stop = min(position + self._remaining, end)
         taken = stop - position
-        if self._remaining - taken >= BULK_SIZE and self._opcode == Opcode.BINARY and not self._compressed:
-            self._bulk = bytearray(self._remaining)
-            self._bulk[:taken] = memoryview(data)[position:stop]
-            self._remaining -= taken
+        if (
+            self._remaining - taken >= BULK_SIZE
+            and taken < BUFFER_SIZE
+            and self._opcode == Opcode.BINARY
+            and not self._compressed
+        ):
+            self._start_bulk()[:taken] = memoryview(data)[position:stop]
+            self.bulk_received(taken)
             return stop
         if taken or not self._remaining:
             self._remaining -= taken

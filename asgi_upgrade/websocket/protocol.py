@@ -20,6 +20,8 @@ __all__ = ["ClientDisconnected", "WebSocketProtocol"]
 
 # Above this, pieces are handed to the transport one by one instead of being copied into one.
 _JOIN_LIMIT = 128 * 1024
+# Bytes that are read at once where a long frame may start: the less they are, the less is copied.
+_START_SIZE = 4096
 # Seconds for a client that has sent its close frame to end its direction of TCP too.
 _LINGER = 1.0
 
@@ -39,19 +41,23 @@ class ClientDisconnected(OSError):
 
 
 class _BulkReader(asyncio.BufferedProtocol):
-    """Stands in for a `WebSocketProtocol` while the rest of a long frame arrives: no copy of it is made on the way."""
+    """Stands in for a `WebSocketProtocol` while long frames arrive: no copy of them is made on the way."""
 
     def __init__(self, protocol: WebSocketProtocol, connection: Connection) -> None:
         self._protocol = protocol
         self._connection = connection
+        self._start = bytearray(_START_SIZE)
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        buffer = self._connection.bulk_buffer()
-        # A connection that has ended reads on, but keeps nothing.
-        return memoryview(bytearray(4096)) if buffer is None else buffer
+    def get_buffer(self, sizehint: int) -> memoryview | bytearray:
+        return self._connection.bulk or self._start
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._protocol.bulk_received(nbytes)
+        if self._connection.bulk is not None:
+            self._protocol.bulk_received(nbytes)
+        else:
+            self._protocol.data_received(bytes(self._start[:nbytes]))
+            if self._connection.bulk is None:
+                self._protocol.read_short_frames()
 
     def eof_received(self) -> bool:
         return self._protocol.eof_received()
@@ -102,6 +108,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_pinged",
         "_queue",
         "_queue_size",
+        "_reading_bulk",
         "_reading_paused",
         "_receivers",
         "_settings",
@@ -121,6 +128,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._queue_size = 0
         self._receivers: list[asyncio.Future[None]] = []
         self._drainers: list[asyncio.Future[None]] = []
+        self._reading_bulk = False  # a `_BulkReader` stands in for us
         self._reading_paused = False
         self._write_paused = False
         self._flush_scheduled = False
@@ -163,20 +171,23 @@ class WebSocketProtocol(asyncio.Protocol):
             if self._write_paused:
                 # Pongs for a client that does not read: without this, its pings would pile up here as pongs.
                 self._pause_reading()
+        if connection.bulk is not None and not self._reading_bulk:
+            self._reading_bulk = True
+            self._transport.set_protocol(_BulkReader(self, connection))
         if events:
             self._take_events(events)
-        elif connection.bulk_buffer() is not None:
-            self._transport.set_protocol(_BulkReader(self, connection))
 
     def bulk_received(self, size: int) -> None:
-        """Bytes were written to the connection's `bulk_buffer`."""
+        """Bytes were written to the connection's `Connection.bulk`."""
         self._heard = True
-        connection = self._connection
-        events = connection.bulk_received(size)
-        if connection.bulk_buffer() is None:
-            self._transport.set_protocol(self)
-            if events:
-                self._take_events(events)
+        events = self._connection.bulk_received(size)
+        if events:
+            self._take_events(events)
+
+    def read_short_frames(self) -> None:
+        """What arrives is no long frame any more."""
+        self._reading_bulk = False
+        self._transport.set_protocol(self)
 
     def _take_events(self, events: list[Event]) -> None:
         connection = self._connection

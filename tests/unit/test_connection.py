@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asgi_upgrade.headers import parse_extensions
+from asgi_upgrade.websocket.buffers import BUFFER_SIZE
 from asgi_upgrade.websocket.connection import BULK_SIZE, Connection, Ending
 from asgi_upgrade.websocket.deflate import Deflate, PerMessageDeflate
 from tests.unit.wire import (
@@ -629,7 +630,7 @@ def feed_in_place(connection: Connection, data: bytes, size: int) -> Events:
     """Give `data` in segments of `size`, directly into the connection's buffer where it has one."""
     events: Events = []
     while data:
-        buffer = connection.bulk_buffer()
+        buffer = connection.bulk
         if buffer is None:
             events += connection.receive_data(data[:size])
             data = data[size:]
@@ -641,8 +642,8 @@ def feed_in_place(connection: Connection, data: bytes, size: int) -> Events:
     return events
 
 
-@pytest.mark.parametrize("segment", [1 << 20, 65536, 30_000, 9_001])
-@pytest.mark.parametrize("length", [BULK_SIZE, BULK_SIZE + 1, BULK_SIZE + 3, 5 * BULK_SIZE])
+@pytest.mark.parametrize("segment", [3 << 20, 1 << 20, 65536, 30_000, 9_001])
+@pytest.mark.parametrize("length", [BULK_SIZE, BULK_SIZE + 1, BULK_SIZE + 3, 5 * BULK_SIZE, 2 * BUFFER_SIZE + 5])
 def test_long_binary_frames_are_read_in_place(length: int, segment: int) -> None:
     payload = random.Random(length).randbytes(length)
     wire = (
@@ -676,7 +677,7 @@ def test_only_a_long_binary_frame_is_read_in_place() -> None:
     ):
         connection = make(deflate=True, max_size=4 * BULK_SIZE)
         connection.receive_data(first[: 14 + rest])
-        assert connection.bulk_buffer() is None
+        assert connection.bulk is None
 
 
 # Time and memory
