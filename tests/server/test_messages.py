@@ -29,6 +29,22 @@ def test_bytes_are_echoed(server: Server, size: int) -> None:
         assert websocket.receive_message() == data
 
 
+def test_long_and_short_messages_take_turns(server: Server) -> None:
+    sizes = [1024 * 1024, 1024 * 1024, 3, 200_000, 0, 70_000, 1024 * 1024, 5000, 65536 + 4096]
+    messages = [bytes([number]) * size for number, size in enumerate(sizes)]
+    with server.websocket() as websocket:
+        for message in messages:
+            websocket.send_bytes(message)
+            assert websocket.receive_message() == message
+        # Now several are under way at once, cut where the segments happen to end.
+        for message in messages:
+            websocket.send(frame(BINARY, message[:70_000], fin=False) + frame(PING, b"p"))
+            websocket.send(frame(CONTINUATION, message[70_000:]) + frame(TEXT, b"next"))
+            assert websocket.receive_frame() == Frame(PONG, b"p")
+            assert websocket.receive_message() == message
+            assert websocket.receive_message() == "next"
+
+
 def test_a_message_in_fragments_reaches_the_app_whole_with_a_ping_answered_between(server: Server) -> None:
     euro = "€".encode()
     with server.websocket() as websocket:
