@@ -139,7 +139,7 @@ async def run_handler(
         try:
             await handler(stream)
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this connection only
-            _report(error, scope, protocol, peer_ended=stream_protocol.peer_ended)
+            _report(error, scope, protocol, stream_protocol)
         except BaseException:
             if not limits.exceeded:
                 stream_protocol.cut()
@@ -184,7 +184,7 @@ class _Limits:
     def _check_idle(self) -> None:
         timeout = self._settings.idle_timeout
         assert timeout is not None
-        idle = self._loop.time() - self._protocol.last_activity
+        idle = self._protocol.idle_time()
         if idle >= timeout:
             self._exceed(f"no byte for {timeout:g} seconds")
         else:
@@ -200,18 +200,16 @@ class _Limits:
         self.scope.cancel()
 
 
-def _report(error: Exception, scope: Scope, protocol: str, *, peer_ended: bool) -> None:
-    if peer_ended and _is_end(error):
+def _report(error: Exception, scope: Scope, protocol: str, stream_protocol: StreamProtocol) -> None:
+    if _is_end(error, stream_protocol):
         logger.debug("%s: the client ended the %s connection.", request_line(scope), protocol, exc_info=error)
     else:
         logger.error("%s: the handler of %s raised an exception.", request_line(scope), protocol, exc_info=error)
 
 
-def _is_end(error: BaseException) -> bool:
-    """Tell whether an exception is only what the end of the client's input, or its loss, looks like to a handler."""
+def _is_end(error: BaseException, stream_protocol: StreamProtocol) -> bool:
+    """Tell whether a handler was only surprised that the client has ended its input, or has gone."""
     inner = getattr(error, "exceptions", None)  # those of an exception group, which Python 3.10 does not know
     if inner is not None:
-        return all(_is_end(each) for each in inner)
-    return isinstance(
-        error, (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError, asyncio.IncompleteReadError)
-    )
+        return all(_is_end(each, stream_protocol) for each in inner)
+    return stream_protocol.explains(error)

@@ -94,8 +94,8 @@ class UpgradeStream(ByteStream):
     async def aclose(self) -> None:
         """Close the connection, behind all that was sent.
 
-        What the client still sends is discarded. It has ``close_timeout`` seconds to end its side; then, or when this
-        is cancelled, the connection is cut.
+        What the client still sends is discarded. It has ``close_timeout`` seconds to end its side, or to take more of
+        what was sent; then, or when this is cancelled, the connection is cut.
         """
         protocol = self._protocol
         try:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
+from weakref import WeakSet
 
-from anyio import BrokenResourceError, BusyResourceError, ClosedResourceError, EndOfStream
+from anyio import BrokenResourceError, BusyResourceError, ClosedResourceError, EndOfStream, IncompleteRead
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from asgi_upgrade.stream_settings import StreamSettings
 
 __all__ = ["StreamProtocol"]
 
-
 # How many operations in a row may find what they need without letting other tasks run.
 _CREDIT = 16
+# To close with RST instead of FIN.
+_RESET = struct.pack("ii", 1, 0)
+
+# The exceptions with which streams have told their handlers that the client has ended its input, or has gone.
+_told: WeakSet[BaseException] = WeakSet()
 
 
 class StreamProtocol(asyncio.Protocol):
@@ -37,7 +43,6 @@ class StreamProtocol(asyncio.Protocol):
         local_address: Its address at our end.
         remote_address: Its address at the client's end.
         half_close: Whether one direction can end before the other.
-        last_activity: When the last byte moved, by the loop's clock.
         shutdown_requested: Set when the server begins to stop.
         on_shutdown: Called then.
     """
@@ -49,7 +54,6 @@ class StreamProtocol(asyncio.Protocol):
 
     def __init__(self, settings: StreamSettings, loop: asyncio.AbstractEventLoop) -> None:
         self.half_close = False
-        self.last_activity = 0.0
         self.shutdown_requested = asyncio.Event()
         self.on_shutdown: Callable[[], None] | None = None
         self._settings = settings
@@ -64,13 +68,16 @@ class StreamProtocol(asyncio.Protocol):
         self._closed = False  # by our side
         self._lost = False
         self._error: Exception | None = None
+        self._last_activity = 0.0  # when a byte was last seen to move, by the loop's clock
+        self._waiting = 0  # bytes that waited to be sent when `idle_time` looked last
         self._receiver: asyncio.Future[None] | None = None  # there is one while a task receives
         self._sender: asyncio.Future[None] | None = None
         self._credit = _CREDIT
         self._resumed = False  # `receive` has waited, and `send` was not called since
         self._gone = asyncio.Event()
         self._close_timer: asyncio.TimerHandle | None = None
-        self._delegate: tuple[asyncio.StreamReaderProtocol, asyncio.StreamWriter] | None = None
+        self._delegate: tuple[asyncio.StreamReaderProtocol, asyncio.StreamWriter] | None = None  # until it is lost
+        self._delegated = False
 
     # What the transport tells
 
@@ -82,10 +89,10 @@ class StreamProtocol(asyncio.Protocol):
         self.socket = transport.get_extra_info("socket")
         self.local_address = transport.get_extra_info("sockname")
         self.remote_address = transport.get_extra_info("peername")
-        self.last_activity = self._loop.time()
+        self._last_activity = self._loop.time()
 
     def data_received(self, data: bytes) -> None:
-        self.last_activity = self._loop.time()
+        self._last_activity = self._loop.time()
         if self._closed:
             return  # see `close`
         if self._delegate is not None:
@@ -125,7 +132,6 @@ class StreamProtocol(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._write_paused = False
-        self.last_activity = self._loop.time()
         if self._delegate is not None:
             self._delegate[0].resume_writing()
         if self._sender is not None:
@@ -140,10 +146,33 @@ class StreamProtocol(asyncio.Protocol):
 
     # What the stream does
 
-    @property
-    def peer_ended(self) -> bool:
-        """Whether the client has ended its direction or the connection; true as well when our side has closed it."""
-        return self._ended or self._lost or self.transport.is_closing()
+    def idle_time(self) -> float:
+        """For how many seconds no byte has moved.
+
+        A slow client may still take what was sent long ago: that is seen by what waits to be sent.
+        """
+        waiting = self.transport.get_write_buffer_size()
+        if waiting != self._waiting:
+            self._waiting = waiting
+            self.touch()
+        return self._loop.time() - self._last_activity
+
+    def touch(self) -> None:
+        """Note that a byte moves."""
+        self._last_activity = self._loop.time()
+
+    def explains(self, error: BaseException) -> bool:
+        """Tell whether ``error`` is what the end of the client's input, or its loss, looks like to a handler.
+
+        While the client has only ended its input, which is nothing unusual, the handler may meet the end of something
+        else: so it must be an exception of ours then, or one that has ours as its cause.
+        """
+        gone = self._lost or self.transport.is_closing()
+        if isinstance(error, (EndOfStream, IncompleteRead, BrokenResourceError)):
+            return gone or error in _told or error.__cause__ in _told
+        if isinstance(error, (asyncio.IncompleteReadError, ConnectionError)):
+            return self._delegated and (gone or self._ended)
+        return False
 
     async def receive(self, max_bytes: int) -> bytes:
         """See `UpgradeStream.receive`."""
@@ -192,7 +221,7 @@ class StreamProtocol(asyncio.Protocol):
             if self._closed or self._end_sent:
                 raise ClosedResourceError
             if self._lost or self.transport.is_closing():
-                raise BrokenResourceError from self._error
+                raise _tell(BrokenResourceError()) from self._error
             if not self._write_paused:
                 break
             self._sender = sender = self._loop.create_future()
@@ -200,7 +229,7 @@ class StreamProtocol(asyncio.Protocol):
                 await sender
             finally:
                 self._sender = None
-        self.last_activity = self._loop.time()
+        self._last_activity = self._loop.time()
         self.transport.write(data)
 
     async def _checkpoint(self) -> None:
@@ -216,9 +245,9 @@ class StreamProtocol(asyncio.Protocol):
         if self._closed:
             raise ClosedResourceError
         if self._ended or (self._lost and self._error is None):
-            raise EndOfStream
+            raise _tell(EndOfStream())
         if self._lost:
-            raise BrokenResourceError from self._error
+            raise _tell(BrokenResourceError()) from self._error
 
     def _split(self, chunk: bytes, max_bytes: int) -> bytes:
         """Return the part of the first chunk that is next, and put back what follows that."""
@@ -250,8 +279,8 @@ class StreamProtocol(asyncio.Protocol):
         """Begin to close: what is in the buffer is still sent.
 
         Closing a socket that has unread bytes resets it, and the last bytes sent could be lost on their way: so only
-        our direction ends now, what arrives is discarded, and the rest ends when the client has seen the end or
-        `StreamSettings.close_timeout` has passed.
+        our direction ends now, what arrives is discarded, and the rest ends when the client has seen the end. It has
+        `StreamSettings.close_timeout` for that, again and again as long as it takes what is still to be sent.
         """
         if self._closed:
             return
@@ -260,7 +289,10 @@ class StreamProtocol(asyncio.Protocol):
         self._wake_both()
         if self._lost:
             return
-        self._close_timer = self._loop.call_later(self._settings.close_timeout, self.transport.abort)
+        if self.transport.get_protocol() is not self:
+            self.transport.close()  # it belongs to something like `loop.start_tls`
+            return
+        self._cut_later()
         if self._ended or not self.half_close or self.transport.is_closing():
             self.transport.close()
         else:
@@ -268,17 +300,33 @@ class StreamProtocol(asyncio.Protocol):
             if self._reading_paused:
                 self._resume_reading()
 
+    def _cut_later(self) -> None:
+        waiting = self.transport.get_write_buffer_size()
+        self._close_timer = self._loop.call_later(self._settings.close_timeout, self._cut_if_stuck, waiting)
+
+    def _cut_if_stuck(self, waiting: int) -> None:
+        if self.transport.get_write_buffer_size() < waiting and not self.shutdown_requested.is_set():
+            self._cut_later()
+        else:
+            self._abort()
+
+    def _abort(self) -> None:
+        if self.socket is not None and self.transport.get_write_buffer_size():
+            # Something is missing: the client must not take this for the end.
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
+
     def cut(self) -> None:
         """Close at once: what has not been sent is lost."""
         self._closed = True
         self._chunks.clear()
         self._wake_both()
         if not self._lost:
-            self.transport.abort()
+            self._abort()
 
     async def wait_closed(self) -> None:
-        """Wait until the connection is gone; `StreamSettings.close_timeout` bounds it after `close`."""
-        if self.transport.get_protocol() is self:  # else `StreamWriter.start_tls` has taken the transport from us
+        """Wait until the connection is gone, after `close`."""
+        if self.transport.get_protocol() is self:
             await self._gone.wait()
 
     def delegate(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -300,6 +348,7 @@ class StreamProtocol(asyncio.Protocol):
         writer = _Writer(self.transport, protocol, reader, loop)
         writer.stream_protocol = self
         self._delegate = protocol, writer
+        self._delegated = True
         self._receiver, self._sender = loop.create_future(), loop.create_future()  # busy for ever
         if self._reading_paused:
             self._resume_reading()  # the reader pauses it when that is needed
@@ -332,8 +381,13 @@ class _Writer(asyncio.StreamWriter):
     stream_protocol: StreamProtocol
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.stream_protocol.last_activity = self.stream_protocol._loop.time()
+        self.stream_protocol.touch()
         super().write(data)
+
+
+def _tell(error: Exception) -> Exception:
+    _told.add(error)
+    return error
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:

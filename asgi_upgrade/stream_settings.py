@@ -15,8 +15,8 @@ class StreamSettings:
         read_buffer_size: Bytes that wait for the handler before reading from the socket pauses.
         write_buffer_size: Bytes that wait for a slow client before ``send`` blocks.
         open_timeout: How long the 101 may take from the application to the server, through the middleware between.
-        close_timeout: How long the client may take to end its side after the handler has ended, before the connection
-            is cut.
+        close_timeout: How long the client may take to end its side after the handler has ended, or to take more of what
+            is still to be sent, before the connection is cut.
         idle_timeout: Time without a byte in either direction after which the handler is cancelled; ``None`` waits for
             ever.
         total_timeout: Time from the switch after which the handler is cancelled; ``None`` waits for ever.

@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from anyio.streams.buffered import BufferedByteStream
 from fastapi import BackgroundTasks, FastAPI
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -252,20 +253,53 @@ async def _read_a_line(stream: UpgradeStream) -> None:
     await reader.readuntil(b"\n")
 
 
-@pytest.mark.parametrize("handler", [_receive_for_ever, _receive_in_a_task_group, _read_a_line])
-async def test_the_end_of_the_clients_input_is_no_error(handler: Any, caplog: pytest.LogCaptureFixture) -> None:
+async def _receive_a_line(stream: UpgradeStream) -> None:
+    await BufferedByteStream(stream).receive_until(b"\n", 100)
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("handler", [_receive_for_ever, _receive_in_a_task_group, _read_a_line, _receive_a_line])
+async def test_the_end_of_the_clients_input_is_no_error(
+    handler: Any, half: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.DEBUG, "asgi_upgrade"):
         async with upgraded(make_app(handler=handler)) as (_, stream):
             await stream.write(b"half a li")
+            if half:
+                stream.get_extra_info("socket").shutdown(socket.SHUT_WR)
+                assert await stream.read(100) == b""
     levels = [record.levelname for record in caplog.records if record.name == "asgi_upgrade"]
     assert levels == ["DEBUG"]
 
 
-async def test_an_end_of_stream_of_something_else_is_an_error(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("error", [anyio.EndOfStream, anyio.BrokenResourceError, ConnectionResetError, OSError])
+@pytest.mark.parametrize("ended", [False, True])
+async def test_the_end_of_something_else_is_an_error(
+    ended: bool, error: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also if the client has ended its input, which is nothing unusual."""
+
     async def read_elsewhere(stream: UpgradeStream) -> None:
-        raise anyio.EndOfStream
+        if ended:
+            async for _ in stream:
+                pass
+        raise error
 
     async with upgraded(make_app(handler=read_elsewhere)) as (_, stream):
+        stream.get_extra_info("socket").shutdown(socket.SHUT_WR)
+        assert await stream.read(100) == b""
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
+async def test_an_error_that_the_clients_end_led_to_is_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    async def misunderstand(stream: UpgradeStream) -> None:
+        try:
+            await stream.receive()
+        except anyio.EndOfStream as end:
+            raise RuntimeError("nothing came") from end
+
+    async with upgraded(make_app(handler=misunderstand)) as (_, stream):
+        stream.get_extra_info("socket").shutdown(socket.SHUT_WR)
         assert await stream.read(100) == b""
     assert [record.levelname for record in caplog.records] == ["ERROR"]
 
@@ -299,6 +333,32 @@ async def test_a_limit_cancels_the_handler(
             assert await stream.read(100) == b""
     assert cleaned_up.is_set()
     assert f"GET / HTTP/1.1: {reason}, the example/1 connection is closed." in caplog.text
+
+
+async def _pour(stream: UpgradeStream) -> None:
+    await stream.send(bytes(8_000_000))
+    await stream.send(b"the end")
+
+
+async def test_a_client_that_takes_its_time_is_not_idle() -> None:
+    async with upgraded(make_app(handler=_pour, idle_timeout=0.5)) as (_, stream):
+        for _ in range(4):
+            await anyio.sleep(0.2)  # all in all longer than the timeout
+            left = 2_000_000
+            while left:
+                left -= len(await stream.read(left))
+        assert await stream.read(100) == b"the end"
+
+
+async def test_a_client_that_takes_nothing_is_idle(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "asgi_upgrade"):
+        async with upgraded(make_app(handler=_pour, idle_timeout=0.2, close_timeout=0.2)) as (_, stream):
+            await anyio.sleep(1)
+            received = 0
+            while data := await stream.read(1_000_000):
+                received += len(data)
+            assert received < 8_000_000
+    assert "no byte for 0.2 seconds" in caplog.text
 
 
 async def test_shutdown_is_told_and_then_enforced(caplog: pytest.LogCaptureFixture) -> None:

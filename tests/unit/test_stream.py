@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
@@ -51,6 +51,14 @@ async def send_for_ever(end: ByteStream | Remote) -> None:
     while True:
         await end.send(bytes(1_000_000))
         await checkpoint()
+
+
+async def receive_slowly(remote: Remote) -> None:
+    """Up to a reset."""
+    with suppress(ConnectionResetError):
+        while True:
+            await remote.receive(100_000)
+            await anyio.sleep(0.05)
 
 
 # What holds for any AnyIO stream
@@ -514,6 +522,36 @@ async def test_aclose_cuts_a_remote_that_does_not_end() -> None:
             await send_for_ever(remote)
 
 
+async def test_aclose_is_patient_with_a_remote_that_takes_its_time() -> None:
+    async with upgrade_connection(close_timeout=0.5) as (stream, remote):
+        await stream.send(bytes(16_000_000))
+        async with running(stream.aclose):
+            for _ in range(4):
+                await anyio.sleep(0.2)  # all in all longer than the timeout
+                assert await remote.receive(4_000_000) == bytes(4_000_000)
+            assert await remote.receive_end() == b""
+
+
+async def test_aclose_is_not_patient_while_the_server_stops() -> None:
+    async with upgrade_connection(close_timeout=0.2) as (stream, remote):
+        await stream.send(bytes(16_000_000))
+        stream._protocol.shutdown()
+        start = anyio.current_time()
+
+        async with running(lambda: receive_slowly(remote)):
+            await stream.aclose()
+            assert anyio.current_time() - start < 2
+
+
+async def test_aclose_cuts_a_remote_that_takes_nothing() -> None:
+    """With RST, for the end of the connection would look as if this were all."""
+    async with upgrade_connection(close_timeout=0.2) as (stream, remote):
+        await stream.send(bytes(16_000_000))
+        await stream.aclose()
+        with pytest.raises(ConnectionResetError):
+            await remote.receive_end()
+
+
 async def test_a_cancelled_aclose_cuts() -> None:
     async with upgrade_connection(close_timeout=30.0) as (stream, remote):
         with anyio.move_on_after(0.1) as patience:
@@ -527,11 +565,13 @@ async def test_a_cancelled_aclose_cuts() -> None:
 
 
 async def test_aclose_forcefully_does_not_wait() -> None:
-    async with upgrade_connection(close_timeout=30.0) as (stream, _):
-        await stream.send(bytes(4_000_000))
+    async with upgrade_connection(close_timeout=30.0) as (stream, remote):
+        await stream.send(bytes(16_000_000))
         start = anyio.current_time()
         await anyio.aclose_forcefully(stream)
         assert anyio.current_time() - start < 1
+        with pytest.raises(ConnectionResetError):
+            await remote.receive_end()
         with pytest.raises(anyio.ClosedResourceError):
             await stream.receive()
 
@@ -607,6 +647,37 @@ async def test_asyncios_reader_resumes_what_our_buffer_had_paused() -> None:
         assert await reader.readexactly(sent) == bytes(sent)
         await remote.send(b"more")
         assert await reader.readexactly(4) == b"more"
+
+
+async def test_asyncios_streams_may_turn_to_tls() -> None:
+    """The connection belongs to TLS then, and not to us, who are still asked to close it."""
+    authority = trustme.CA()
+    server_context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("example.com").configure_cert(server_context)
+    client_context = ssl.create_default_context()
+    authority.configure_trust(client_context)
+    loop = asyncio.get_running_loop()
+    async with upgrade_connection(close_timeout=30.0) as (stream, remote):
+        reader, writer = stream.asyncio_streams()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        async with anyio.create_task_group() as tasks:
+
+            async def serve() -> None:
+                tls = await loop.start_tls(writer.transport, protocol, server_context, server_side=True)
+                assert tls is not None
+                tls.write((await reader.readexactly(5)).upper())
+                await anyio.sleep(0.05)
+                with anyio.fail_after(5):
+                    await stream.aclose()
+
+            tasks.start_soon(serve)
+            client_reader, client_writer = await asyncio.open_connection(
+                sock=remote.release(), ssl=client_context, server_hostname="example.com"
+            )
+            client_writer.write(b"hello")
+            assert await client_reader.read(100) == b"HELLO"
+            assert await client_reader.read(100) == b""
+            client_writer.close()
 
 
 async def test_the_stream_is_busy_once_asyncios_have_it() -> None:
