@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tests.server.support.process import Server
     from tests.server.support.websocket import WebSocket
 
+INVALID = "Invalid HTTP request received."
 TEXTS = ("hello", "a longer message " * 5000)
 BROWSER = {"Accept-Encoding": "gzip, deflate, br, zstd"}
 
@@ -46,6 +47,12 @@ def get(server: Server, target: str, headers: Mapping[str, Any] | None = None) -
         return peer.ask("GET", target, headers=headers)
 
 
-def complaints(server: Server) -> list[str]:
-    """What the server has logged besides its usual lines."""
-    return [line for line in server.log.lines if not line.startswith("INFO: ")]
+def complaints(server: Server, start: int = 0) -> list[str]:
+    """What the server has logged since line `start`, besides its usual lines."""
+    # Once what no application sees is in the log, all that came before is there.
+    position = len(server.log.lines)
+    with server.peer() as peer:
+        peer.send(b"nonsense\r\n\r\n")
+        peer.receive_end()
+    server.log.search(INVALID, start=position)
+    return [line for line in server.log.lines[start:] if not line.startswith("INFO: ") and INVALID not in line]

@@ -8,16 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.middlewares.apps.common import PAGE
-from tests.middlewares.conversation import converse, get
+from tests.middlewares.conversation import complaints, converse, get
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.server.support.process import Server
-
-
-def log_since(server: Server, start: int) -> list[str]:
-    return [line for line in server.log.lines[start:] if not line.startswith("INFO: ")]
 
 
 def test_it_fails_within_open_timeout_with_the_reason_in_the_log(start: Callable[..., Server]) -> None:
@@ -30,7 +26,7 @@ def test_it_fails_within_open_timeout_with_the_reason_in_the_log(start: Callable
         assert 0.9 < time.monotonic() - started < 3
         page = websocket.ask("GET", "/page")
         assert (page.status, page.body.decode()) == (200, PAGE), "the connection is as good as before"
-    (line,) = log_since(server, first)
+    (line,) = complaints(server, first)
     assert "the 101 did not reach the server in 1 seconds. A middleware that reads the whole body of a response" in line
 
 
@@ -47,7 +43,7 @@ def test_it_fails_the_same_way_where_the_server_delivers_websockets(
         assert response.body == b"The connection could not be switched to another protocol.\n"
         assert 0.9 < time.monotonic() - started < 3
         assert websocket.receive_end() == b""
-    (line,) = log_since(server, first)
+    (line,) = complaints(server, first)
     assert "the 101 did not reach the server in 1 seconds" in line
     assert get(server, "/page").status == 200
 

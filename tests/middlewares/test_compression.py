@@ -27,6 +27,7 @@ def test_the_101_gets_out_at_once_with_base_http_middleware_inside(
     response = converse(server, headers=headers)
     assert time.monotonic() - started < 1.5
     assert response.header("x-base") == "seen"
+    assert response.header("x-encoding") == "identity", "no compressor lives as long as the connection"
     assert complaints(server) == []
 
 

@@ -45,7 +45,7 @@ def counted(server: Server, exporter: Exporter, status: int) -> dict[str, float]
     return {path: float(value) for path, value in re.findall(pattern, get(server, "/metrics").body.decode())}
 
 
-@pytest.mark.parametrize(("exporter", "path"), COUNTED, ids=str)
+@pytest.mark.parametrize(("exporter", "path"), COUNTED, ids=lambda value: getattr(value, "app", value))
 def test_a_websocket_is_counted_with_the_template_of_its_route_and_101(
     start: Callable[..., Server], exporter: Exporter, path: str
 ) -> None:

@@ -18,7 +18,7 @@ from starlette.websockets import WebSocket
 
 from asgi_upgrade import HandshakeMiddleware
 from asgi_upgrade import UpgradeMiddleware as _UpgradeMiddleware
-from tests.guard.apps.guards import BaseGuard, FrozenGuard, OpaqueGuard, PureGuard, dispatch
+from tests.guard.apps.guards import BaseGuard, CopyingGuard, FrozenGuard, OpaqueGuard, PureGuard, dispatch
 from tests.guard.apps.notes import note
 
 if TYPE_CHECKING:
@@ -191,6 +191,10 @@ CASES: dict[str, Case] = {
     ),
     "guard around, with HandshakeMiddleware": Case(
         lambda: wrapping(starlette(base, upgrade), HandshakeMiddleware, outside), ("outside", "base")
+    ),
+    "guard around that copies the scope, with HandshakeMiddleware": Case(
+        lambda: wrapping(starlette(base, upgrade), HandshakeMiddleware, partial(CopyingGuard, name="outside")),
+        ("outside", "base"),
     ),
     "guard around, unguarded allowed": Case(
         lambda: outside(starlette(base, Middleware(UpgradeMiddleware, allow_unguarded=True))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -80,6 +81,13 @@ class OpaqueGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._guard(scope, receive, send)
+
+
+class CopyingGuard(PureGuard):
+    """Gives everything inside a deep copy of the scope, as some middlewares for proxies do."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().__call__(scope if scope["type"] == "lifespan" else deepcopy(scope), receive, send)
 
 
 @dataclass(frozen=True)
