@@ -86,7 +86,9 @@ class Runner:
             for case in selection:
                 command += [option, case]
         # It also fails if a case does; what counts is the report.
-        subprocess.run([*command, self._url], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        run = subprocess.run([*command, self._url], capture_output=True, text=True, check=False)
+        if not (report / "index.json").exists():
+            raise SystemExit(f"kosoku wrote no report:\n{run.stdout}{run.stderr}")
         [agent] = json.loads((report / "index.json").read_bytes()).values()
         for number, entry in agent.items():
             details = json.loads((report / entry["reportfile"]).read_bytes())
