@@ -164,8 +164,9 @@ async def carry_input(stream: UpgradeStream, sink: ByteSendStream) -> None:
     async for data in stream:
         try:
             await sink.send(data)
-        except (anyio.BrokenResourceError, OSError):
-            break  # the command does not read any more
+        except (anyio.BrokenResourceError, OSError, RuntimeError):
+            # The command does not read any more: older versions of AnyIO let asyncio and uvloop say so.
+            break
     await sink.aclose()
 
 

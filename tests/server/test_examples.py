@@ -181,6 +181,18 @@ def test_a_command_that_does_not_read_its_input(engine: Server) -> None:
     assert execute(engine, "sh", "-c", "echo done", given=b"x" * 1000) == (b"done\n", b"", 0)
 
 
+def test_a_command_that_has_closed_its_input_before_any_came(engine: Server) -> None:
+    target = prepare(engine, "sh", "-c", "exec <&-; echo closed; sleep 0.3; echo done")
+    with engine.peer() as peer:
+        upgrade(peer, target + "/start", {"X-Exec-Token": TOKEN}, method="POST")
+        assert peer.receive_exactly(15).endswith(b"closed\n")
+        for _ in range(4):
+            peer.send(b"what nobody reads")
+            time.sleep(0.02)
+        assert peer.receive_end().endswith(b"done\n")
+    assert inspect(engine, target)["ExitCode"] == 0
+
+
 def test_a_command_that_is_not_there(engine: Server) -> None:
     assert execute(engine, "no-such-command") == (b"", b"no-such-command: No such file or directory\n", 127)
 

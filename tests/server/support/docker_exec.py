@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 import sys
 import threading
+from typing import TYPE_CHECKING, BinaryIO
 
 import docker  # type: ignore[import-untyped]
-from docker.utils.socket import frames_iter  # type: ignore[import-untyped]
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def main(host: str, container: str, command: list[str]) -> int:
@@ -27,11 +31,22 @@ def main(host: str, container: str, command: list[str]) -> int:
     sender = threading.Thread(target=send)
     sender.start()
     outputs = {1: sys.stdout.buffer, 2: sys.stderr.buffer}
-    for kind, data in frames_iter(connection, tty=False):
+    for kind, data in read_frames(connection._response.raw._fp.fp):
         outputs[kind].write(data)
     sender.join(10)
     exit_code: int = client.exec_inspect(identifier)["ExitCode"]
     return exit_code
+
+
+def read_frames(reader: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """The pieces of output up to the end.
+
+    docker-py has a function for that, but it reads from the bare socket, and misses what its HTTP library has read
+    already: output that arrived together with the 101.
+    """
+    while head := reader.read(8):
+        kind, length = struct.unpack(">BxxxL", head)
+        yield kind, reader.read(length)
 
 
 if __name__ == "__main__":
