@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from starlette.background import BackgroundTask
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from asgi_upgrade.extension import get_extension
 from asgi_upgrade.handlers import Handler, is_protocol, run_handler
 from asgi_upgrade.headers import check_response_headers
 from asgi_upgrade.offer import UpgradeOffer
+from asgi_upgrade.refusal import refuse, upgrade_fields
 from asgi_upgrade.stream_settings import StreamSettings
 from asgi_upgrade.switch import report_no_extension
 
@@ -105,11 +106,11 @@ class UpgradeResponse(Response):
         offered = offer.find(self.protocol) if offer is not None else None
         extension = get_extension(scope)
         if offered is None:
-            await (self.fallback or self._upgrade_required(scope))(scope, receive, send)
+            await (self.fallback or self._require_upgrade)(scope, receive, send)
         elif extension is None:
             report_no_extension(scope, str(offered))
             text = f"This server cannot switch the connection to {self.protocol}.\n"
-            await PlainTextResponse(text, 501)(scope, receive, send)
+            await refuse(scope, receive, send, status=501, text=text)
         else:
             await run_handler(
                 self.handler,
@@ -123,9 +124,7 @@ class UpgradeResponse(Response):
         if self.background is not None:
             await self.background()
 
-    def _upgrade_required(self, scope: Scope) -> Response:
+    async def _require_upgrade(self, scope: Scope, receive: Receive, send: Send) -> None:
         # RFC 9110 §15.5.22. HTTP/2 and later have no Upgrade (RFC 9113 §8.6), and HTTP/1.0 ignores it (RFC 9110 §7.8).
         text = f"This resource speaks {self.protocol}: ask for it with Upgrade: {self.protocol} in HTTP/1.1.\n"
-        http1 = scope["http_version"] in ("1.0", "1.1")
-        headers = {"Upgrade": self.protocol, "Connection": "Upgrade"} if http1 else {}
-        return PlainTextResponse(text, 426, headers)
+        await refuse(scope, receive, send, status=426, text=text, headers=upgrade_fields(scope, self.protocol))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Container
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from asgi_upgrade import UpgradeResponse, UpgradeStream, switch
+from asgi_upgrade import UpgradeMiddleware, UpgradeResponse, UpgradeStream, switch
 from asgi_upgrade.testing import UpgradeTransport
 
 pytestmark = pytest.mark.anyio
@@ -57,17 +57,20 @@ async def upgraded(app: Any, headers: dict[str, str] = OFFER) -> AsyncIterator[t
         yield response, response.extensions["network_stream"]
 
 
-async def call(response: Response, scope: dict[str, Any]) -> list[Any]:
-    """The messages with which `response` answers, without a server."""
+async def call(app: Any, scope: dict[str, Any], forbidden: Container[bytes] = ()) -> list[Any]:
+    """The messages with which `app` answers, without a server, or on one that refuses the `forbidden` fields."""
     messages = []
 
     async def send(message: Any) -> None:
+        for name, _ in message.get("headers", ()):
+            if name in forbidden:
+                raise ValueError(f"{name!r} is the server's own business")
         messages.append(message)
 
     async def receive() -> Any:
         return {"type": "http.request"}
 
-    await response(scope, receive, send)
+    await app(scope, receive, send)
     return messages
 
 
@@ -118,6 +121,19 @@ async def test_http_2_and_3_have_no_upgrade_field() -> None:
         assert start["status"] == 426
         assert {name for name, _ in start["headers"]} == {b"content-length", b"content-type"}
         assert b"HTTP/1.1" in body["body"]
+
+
+@pytest.mark.parametrize(
+    "app",
+    [UpgradeResponse(echo, "example/1"), UpgradeMiddleware(echo, websocket_only=["/{path:path}"])],  # type: ignore[arg-type]
+)
+async def test_a_server_that_keeps_the_fields_of_a_426_to_itself_sends_it_without(app: Any) -> None:
+    start, body = await call(app, make_scope("1.1", None), {b"upgrade", b"connection"})
+    assert start["status"] == 426
+    assert {name for name, _ in start["headers"]} == {b"content-length", b"content-type"}
+    assert b"This" in body["body"]
+    with pytest.raises(ValueError, match="content-type"):  # that is another matter
+        await call(app, make_scope("1.1", None), {b"content-type"})
 
 
 async def test_without_the_extension_it_is_501_and_the_log_says_why_once(

@@ -1,0 +1,63 @@
+"""How a request is refused as plain HTTP, also by servers that keep some fields of a response to themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from starlette.responses import PlainTextResponse
+from starlette.types import Message, Receive, Scope, Send
+
+__all__ = ["refuse", "upgrade_fields"]
+
+Fields = Iterable[tuple[bytes, bytes]]
+
+
+def upgrade_fields(scope: Scope, upgrade: str) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the fields by which a 426 names the protocols to ask for (RFC 9110 §15.5.22).
+
+    HTTP/2 and later forbid them (RFC 9113 §8.2.2): there, they are none.
+
+    Args:
+        scope: The request.
+        upgrade: The protocols.
+    """
+    if scope["http_version"] not in ("1.0", "1.1"):
+        return ()
+    return (b"upgrade", upgrade.encode()), (b"connection", b"Upgrade")
+
+
+async def refuse(scope: Scope, receive: Receive, send: Send, *, status: int, text: str, headers: Fields = ()) -> None:
+    """Answer with a plain text, and without ``Upgrade`` and ``Connection`` if the server refuses these.
+
+    Args:
+        scope: The request.
+        receive: Its ``receive``.
+        send: Its ``send``.
+        status: The status.
+        text: The body.
+        headers: Fields of the response besides those that describe the body. Default: none.
+
+    Raises:
+        ValueError: The server refuses the response for another reason.
+    """
+    headers = list(headers)
+    started = False
+
+    async def watched(message: Message) -> None:
+        nonlocal started
+        await send(message)
+        started = True
+
+    try:
+        await _response(status, text, headers)(scope, receive, watched)
+    except ValueError:
+        fewer = [field for field in headers if field[0] not in (b"connection", b"upgrade")]
+        if started or fewer == headers:
+            raise
+        await _response(status, text, fewer)(scope, receive, send)
+
+
+def _response(status: int, text: str, headers: Fields) -> PlainTextResponse:
+    response = PlainTextResponse(text, status)
+    response.raw_headers.extend(headers)
+    return response
