@@ -8,6 +8,8 @@ The entry is there only where the request is HTTP/1.1 and has ``Connection: upgr
 The application calls ``connect(protocol, headers)`` and then sends ``http.response.start`` with status 101. If that
 message reaches the server, the server writes the 101, gives the transport to ``protocol`` and the connection is no
 longer HTTP. Any other status leaves the connection as it was. ``docs/extension.md`` has the whole specification.
+
+An extended CONNECT of HTTP/2 (RFC 8441 §4) has such an entry too, with the key ``protocol``. It is about its stream.
 """
 
 from __future__ import annotations
@@ -16,10 +18,12 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Protocol, TypedDict
 
-__all__ = ["EXTENSION", "NOT_IN_101", "VERSION", "Connect", "UpgradeExtension", "get_extension"]
+__all__ = ["EXTENSION", "HTTP2_VERSION", "NOT_IN_101", "VERSION", "Connect", "UpgradeExtension", "get_extension"]
 
 EXTENSION = "http.upgrade"
 VERSION = "1.0"
+# Of an entry that has `protocol`.
+HTTP2_VERSION = "1.1"
 _MAJOR = "1."
 
 # What describes a body, or this hop, says nothing about the protocol that comes next (RFC 9110 §15.2.2, §8).
@@ -57,11 +61,15 @@ class Connect(Protocol):
         ...  # pragma: no cover
 
 
-class UpgradeExtension(TypedDict):
-    """The value of ``scope["extensions"]["http.upgrade"]``."""
-
+class _Required(TypedDict):
     version: str
     connect: Connect
+
+
+class UpgradeExtension(_Required, total=False):
+    """The value of ``scope["extensions"]["http.upgrade"]``."""
+
+    protocol: str  # what an extended CONNECT names; HTTP/1.1 has `Upgrade` for that
 
 
 def get_extension(scope: Mapping[str, Any]) -> UpgradeExtension | None:

@@ -1,4 +1,8 @@
-"""The server's side of the WebSocket opening handshake (RFC 6455 section 4.2): a request in, a value out, no I/O."""
+"""The server's side of the WebSocket opening handshake (RFC 6455 section 4.2): a request in, a value out, no I/O.
+
+In HTTP/2 it is an extended CONNECT, which the server delivers as a GET whose ``http.upgrade`` names the protocol. It
+has the same fields but those that only HTTP/1.1 needs: Upgrade, Connection and Sec-WebSocket-Key (RFC 8441 section 5).
+"""
 
 import hashlib
 import re
@@ -7,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from asgi_upgrade.extension import get_extension
 from asgi_upgrade.headers import (
     ExtensionOffer,
     HeaderError,
@@ -74,7 +79,7 @@ class Accept:
     """A handshake that can be completed.
 
     Attributes:
-        key: the value for ``Sec-WebSocket-Accept``.
+        key: the value for ``Sec-WebSocket-Accept``, empty in HTTP/2.
         subprotocols: the subprotocols that the client offers, in its order of preference, each once.
         extensions: the extensions that the client offers, in its order of preference.
     """
@@ -147,8 +152,10 @@ def negotiate(scope: Mapping[str, Any]) -> Accept | Reject | None:
         `Accept` if the handshake can be completed; `Reject` with status 400, 405 or 426 if the request is a handshake
         with a fault; ``None`` if the request does not ask for WebSocket.
     """
-    if scope.get("type") != "http" or scope.get("http_version") != "1.1":
+    if scope.get("type") != "http":
         return None
+    if scope.get("http_version") != "1.1":
+        return _negotiate_http2(scope)
     fields = collect(scope.get("headers", ()), _FIELDS)
     if b"upgrade" not in fields:
         return None
@@ -166,6 +173,20 @@ def negotiate(scope: Mapping[str, Any]) -> Accept | Reject | None:
     return _read_handshake(scope, fields)
 
 
+def _negotiate_http2(scope: Mapping[str, Any]) -> Accept | Reject | None:
+    """Read an extended CONNECT; an Upgrade field means nothing in HTTP/2 (RFC 9113 section 8.6)."""
+    extension = get_extension(scope)
+    if extension is None or extension.get("protocol") != "websocket":
+        return None
+    fields = collect(scope.get("headers", ()), _FIELDS)
+    fault = _check_host(fields)
+    if fault is not None:
+        return fault
+    if not _has_version_13(fields):
+        return Reject(400, "Sec-WebSocket-Version must be 13", ((b"sec-websocket-version", b"13"),))
+    return _read_lists(b"", fields)
+
+
 def _claims(upgrade: Iterable[bytes], fields: Mapping[bytes, list[bytes]]) -> bool:
     """Tell whether a request that makes no proper offer plainly means to be a WebSocket handshake all the same."""
     if b"sec-websocket-key" not in fields and b"sec-websocket-version" not in fields:
@@ -176,16 +197,11 @@ def _claims(upgrade: Iterable[bytes], fields: Mapping[bytes, list[bytes]]) -> bo
 def _read_handshake(scope: Mapping[str, Any], fields: Mapping[bytes, list[bytes]]) -> Accept | Reject:
     if scope.get("method") != "GET":
         return Reject(405, "A WebSocket handshake needs the method GET", ((b"allow", b"GET"),))
-    hosts = fields.get(b"host", ())
-    # RFC 9112 section 3.2: 400 for a request without Host, with more than one, or with a malformed one.
-    if len(hosts) != 1:
-        return Reject(400, "A WebSocket handshake needs the header field Host, once")
-    try:
-        parse_host(hosts[0].strip(b" \t"))
-    except HeaderError as error:
-        return Reject(400, f"Malformed Host: {error}")
+    fault = _check_host(fields)
+    if fault is not None:
+        return fault
     # The version goes before the key: other versions may use other fields, and the client has to learn what we speak.
-    if [value.strip(b" \t") for value in fields.get(b"sec-websocket-version", ())] != [b"13"]:
+    if not _has_version_13(fields):
         return Reject(
             426,
             "Sec-WebSocket-Version must be 13",
@@ -197,6 +213,26 @@ def _read_handshake(scope: Mapping[str, Any], fields: Mapping[bytes, list[bytes]
     key = keys[0].strip(b" \t")
     if not _is_key(key):
         return Reject(400, "Sec-WebSocket-Key must be 16 bytes in base64")
+    return _read_lists(accept_key(key), fields)
+
+
+def _check_host(fields: Mapping[bytes, list[bytes]]) -> Reject | None:
+    hosts = fields.get(b"host", ())
+    # RFC 9112 section 3.2: 400 for a request without Host, with more than one, or with a malformed one.
+    if len(hosts) != 1:
+        return Reject(400, "A WebSocket handshake needs the header field Host, once")
+    try:
+        parse_host(hosts[0].strip(b" \t"))
+    except HeaderError as error:
+        return Reject(400, f"Malformed Host: {error}")
+    return None
+
+
+def _has_version_13(fields: Mapping[bytes, list[bytes]]) -> bool:
+    return [value.strip(b" \t") for value in fields.get(b"sec-websocket-version", ())] == [b"13"]
+
+
+def _read_lists(key: bytes, fields: Mapping[bytes, list[bytes]]) -> Accept | Reject:
     try:
         subprotocols = parse_tokens(fields.get(b"sec-websocket-protocol", ()))
     except HeaderError as error:
@@ -206,4 +242,4 @@ def _read_handshake(scope: Mapping[str, Any], fields: Mapping[bytes, list[bytes]
         extensions = parse_extensions(fields.get(b"sec-websocket-extensions", ()))
     except HeaderError as error:
         return Reject(400, f"Malformed Sec-WebSocket-Extensions: {error}")
-    return Accept(accept_key(key), tuple(dict.fromkeys(subprotocols)), tuple(extensions))
+    return Accept(key, tuple(dict.fromkeys(subprotocols)), tuple(extensions))

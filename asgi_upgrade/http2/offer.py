@@ -1,0 +1,74 @@
+"""Recognises the offer to continue with HTTP/2 (RFC 7540 section 3.2). Pure."""
+
+import re
+from base64 import urlsafe_b64decode
+from binascii import Error
+from collections.abc import Mapping
+from struct import iter_unpack
+from typing import Any
+
+from asgi_upgrade.headers import HeaderError, get_all, parse_tokens
+from asgi_upgrade.offer import UpgradeOffer
+
+__all__ = ["read_offer"]
+
+# RFC 7540 section 3.2.1: base64url (RFC 4648 section 5), the padding left out. Some clients send it all the same.
+_match_base64url = re.compile(rb"([A-Za-z0-9_\-]*)={0,2}").fullmatch
+
+# RFC 9113 section 6.5.2: the settings that not every value is valid for.
+_VALID = {0x2: range(2), 0x4: range(2**31), 0x5: range(2**14, 2**24), 0x8: range(2)}
+
+
+def read_offer(scope: Mapping[str, Any]) -> bytes | None:
+    """Return the client's settings if its request may become the first stream of an HTTP/2 connection.
+
+    That is an HTTP/1.1 request that offers ``h2c``, with no ``websocket`` in front of it, and has exactly one
+    ``HTTP2-Settings``, which ``Connection`` lists and which is valid (section 3.2.1). Over TLS ``h2c`` means nothing.
+    Never raises, whatever the headers contain.
+
+    Args:
+        scope: an ASGI connection scope of any type.
+
+    Returns:
+        The payload of a SETTINGS frame, which may be empty; ``None`` if the request stays HTTP/1.1.
+    """
+    if scope.get("scheme", "http") != "http":
+        return None
+    offer = UpgradeOffer.from_scope(scope)
+    if offer is None:
+        return None
+    for protocol in offer.protocols:
+        if protocol.matches("h2c"):
+            break
+        if protocol.matches("websocket"):
+            return None
+    else:
+        return None
+    headers = scope["headers"]
+    values = get_all(headers, b"http2-settings")
+    if len(values) != 1:
+        return None
+    try:
+        listed = parse_tokens(get_all(headers, b"connection"))
+    except HeaderError:  # pragma: no cover - then there was no offer
+        return None
+    if "http2-settings" not in [token.lower() for token in listed]:
+        return None
+    return _decode(values[0].strip(b" \t"))
+
+
+def _decode(value: bytes) -> bytes | None:
+    match = _match_base64url(value)
+    if match is None:
+        return None
+    digits = match[1]
+    try:
+        payload = urlsafe_b64decode(digits + b"=" * (-len(digits) % 4))
+    except Error:
+        return None
+    if len(payload) % 6:
+        return None
+    for identifier, setting in iter_unpack(">HL", payload):
+        if identifier in _VALID and setting not in _VALID[identifier]:
+            return None
+    return payload

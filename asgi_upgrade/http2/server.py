@@ -1,0 +1,39 @@
+"""What an HTTP/2 connection needs from the server that it runs in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from starlette.types import Scope
+
+__all__ = ["ServerSide"]
+
+_logger = logging.getLogger("asgi_upgrade")
+
+
+def _no_headers() -> Sequence[tuple[bytes, bytes]]:
+    return ()
+
+
+def _ignore(scope: Scope, status: int) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class ServerSide:
+    """What a server does for each request, so that requests on a stream get the same.
+
+    Attributes:
+        default_headers: Gives the fields that go in front of those of a response, such as ``date``. Default: none.
+        on_response: Called with the scope and the status when a response begins. Default: nothing.
+        tasks: The tasks that the server waits for when it stops; one for each request is added while it is served.
+        logger: Where exceptions of the application are logged.
+    """
+
+    default_headers: Callable[[], Sequence[tuple[bytes, bytes]]] = _no_headers
+    on_response: Callable[[Scope, int], None] = _ignore
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    logger: logging.Logger = _logger

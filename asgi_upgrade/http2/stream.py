@@ -1,0 +1,313 @@
+"""One request on a stream, and its response."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import h2.errors
+from starlette.types import ASGIApp, Message, Scope
+
+from asgi_upgrade.headers import check_response_headers
+from asgi_upgrade.http2.scope import CONNECTION_SPECIFIC
+
+if TYPE_CHECKING:
+    from asgi_upgrade.http2.connection import HTTP2Protocol
+
+__all__ = ["Stream"]
+
+ErrorCodes = h2.errors.ErrorCodes
+
+_ERROR_HEADERS = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"21")]
+
+
+class Stream:
+    """Serves one request, as uvicorn does for HTTP/1.1.
+
+    Args:
+        connection: What it belongs to.
+        stream_id: Its number.
+        scope: The request.
+
+    Attributes:
+        task: The task that runs the application, if the connection has started it.
+        outgoing: What waits to be sent.
+        ending: Whether the stream ends behind that.
+        queued: Whether the connection will come back to it.
+        gone: Nobody takes anything any more: the client has reset the stream, or has gone.
+        progressed: When the client has last taken a part of what waits, by the loop's clock.
+    """
+
+    __slots__ = (
+        "_body",
+        "_body_ended",
+        "_body_given",
+        "_body_sent",
+        "_complete",
+        "_continue",
+        "_length",
+        "_no_content",
+        "_sender",
+        "_started",
+        "_trailers",
+        "_wakeup",
+        "connection",
+        "ending",
+        "gone",
+        "id",
+        "outgoing",
+        "progressed",
+        "queued",
+        "scope",
+        "task",
+    )
+
+    def __init__(self, connection: HTTP2Protocol, stream_id: int, scope: Scope) -> None:
+        self.connection = connection
+        self.id = stream_id
+        self.scope = scope
+        self.task: asyncio.Task[None] | None = None
+        self.outgoing: deque[memoryview] = deque()
+        self.ending = False
+        self.queued = False
+        self.gone = False
+        self.progressed = 0.0
+        self._body: list[bytes] = []  # what the application has not taken yet
+        self._body_ended = False  # all of it has arrived
+        self._body_given = False  # and was taken
+        self._continue = False  # the client waits for 100 before it sends the body
+        self._started = False  # the response has
+        self._complete = False  # all of the response was given to us
+        self._body_sent = False  # its body was, trailers may follow
+        self._no_content = False  # a response to HEAD, 204 or 304
+        self._length: int | None = None  # what is missing of the declared length
+        self._trailers: list[tuple[bytes, bytes]] | None = None  # a list if the response ends with some
+        self._sender: asyncio.Future[None] | None = None
+        self._wakeup: asyncio.Event | None = None
+
+    # What the connection tells
+
+    def start(self, app: ASGIApp) -> None:
+        """Run the application in a task."""
+        self._continue = any(
+            name == b"expect" and value.lower() == b"100-continue" for name, value in self.scope["headers"]
+        )
+        self.task = task = self.connection.loop.create_task(self.run(app))
+        tasks = self.connection.server.tasks
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    def feed(self, data: bytes) -> None:
+        """A part of the body."""
+        if self._complete or self.gone:
+            self.connection.acknowledge(self, len(data))
+            return
+        self._body.append(data)
+        self._wake()
+
+    def feed_eof(self) -> None:
+        """The body has ended."""
+        self._body_ended = True
+        self._wake()
+
+    def end_request(self, *, given: bool) -> None:
+        """The request came whole, before the stream; ``given``: and the application has received it."""
+        self._body_ended = True
+        self._body_given = given
+
+    def sent(self, size: int, *, last: bool) -> None:  # noqa: ARG002
+        """``size`` bytes of `outgoing` are on their way; ``last`` tells that the stream has ended with them."""
+        self.progressed = self.connection.loop.time()
+        if last:
+            self.ending = False
+        if not (self.outgoing or self.ending) and self._sender is not None and not self._sender.done():
+            self._sender.set_result(None)
+
+    def disconnect(self) -> None:
+        """The client has reset the stream, or has gone."""
+        self.gone = True
+        self.outgoing.clear()
+        self.ending = False
+        if self._sender is not None and not self._sender.done():
+            self._sender.set_result(None)
+        self._wake()
+
+    def shutdown(self) -> None:
+        """The server begins to stop: nothing to do, a response is finished."""
+
+    # What the application does
+
+    async def run(self, app: ASGIApp) -> None:
+        """Run the application to its end, and make an end of the stream."""
+        logger = self.connection.server.logger
+        try:
+            result: Any = await app(self.scope, self.receive, self.send)  # type: ignore[func-returns-value]
+            problem = None if result is None else f"ASGI callable should return None, but returned '{result}'."
+            if problem is None and not self.gone and not self._complete:
+                what = "completing" if self._started else "starting"
+                problem = f"ASGI callable returned without {what} response."
+            if problem is not None:
+                logger.error(problem)
+                await self._fail()
+            await self._end()
+        except asyncio.CancelledError:
+            self.connection.reset(self, ErrorCodes.INTERNAL_ERROR)
+            raise
+        except BaseException as error:
+            logger.error("Exception in ASGI application\n", exc_info=error)
+            await self._fail()
+            await self._end()
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            self.finish()
+
+    def finish(self) -> None:
+        """The application has returned."""
+        if self._body:
+            self.connection.acknowledge(self, sum(map(len, self._body)))
+            self._body.clear()
+        self._complete = True
+        if not self._body_ended and not self.gone:
+            # RFC 9113 section 8.1: the response is whole, the rest of the request is not needed.
+            self.connection.reset(self, ErrorCodes.NO_ERROR)
+        self.connection.forget(self)
+
+    async def receive(self) -> Message:
+        """ASGI ``receive``."""
+        if self._continue and not self._started and not self.gone:
+            self._continue = False
+            self.connection.send_headers(self, [(b":status", b"100")])
+        while not self.gone and not self._complete:
+            if self._body or (self._body_ended and not self._body_given):
+                return self._take_body()
+            if self._wakeup is None:
+                self._wakeup = asyncio.Event()
+            else:
+                self._wakeup.clear()
+            await self._wakeup.wait()
+        return {"type": "http.disconnect"}
+
+    def _take_body(self) -> Message:
+        chunks = self._body
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        self._body_given = self._body_ended
+        if body:
+            self.connection.acknowledge(self, len(body))
+        return {"type": "http.request", "body": body, "more_body": not self._body_ended}
+
+    async def send(self, message: Message) -> None:
+        """ASGI ``send``.
+
+        Raises:
+            RuntimeError: The message does not fit the state, or the response's length is not the declared one.
+            ValueError: A field is malformed.
+        """
+        if self.gone:
+            return
+        kind = message["type"]
+        if not self._started:
+            if kind != "http.response.start":
+                raise RuntimeError(f"Expected ASGI message 'http.response.start', but got '{kind}'.")
+            self._send_start(message)
+        elif self._complete:
+            raise RuntimeError(f"Unexpected ASGI message '{kind}' sent, after response already completed.")
+        elif self._body_sent:
+            await self._send_trailers(message)
+        elif kind != "http.response.body":
+            raise RuntimeError(f"Expected ASGI message 'http.response.body', but got '{kind}'.")
+        else:
+            await self._send_body(message.get("body", b""), more=message.get("more_body", False))
+
+    def _send_start(self, message: Message) -> None:
+        status = message["status"]
+        if not 200 <= status <= 999:
+            # RFC 9113 section 8.6: there is no 101.
+            raise RuntimeError(f"A response cannot have status {status}.")
+        fields = check_response_headers(message.get("headers", ()))
+        headers = [(b":status", b"%d" % status), *self.connection.server.default_headers()]
+        for field in fields:
+            name = field[0]
+            if name not in CONNECTION_SPECIFIC:
+                headers.append(field)
+                if name == b"content-length":
+                    self._length = int(field[1])
+        self._started = True
+        self._no_content = self.scope["method"] == "HEAD" or status in (204, 304)
+        if self._no_content:
+            self._length = None
+        if message.get("trailers", False) and not self._no_content:
+            self._trailers = []
+        self.connection.send_headers(self, headers)
+        self.connection.server.on_response(self.scope, status)
+
+    async def _send_body(self, body: bytes, *, more: bool) -> None:
+        if self._length is not None:
+            self._length -= len(body)
+            if self._length < 0:
+                raise RuntimeError("Response content longer than Content-Length")
+            if self._length and not more:
+                raise RuntimeError("Response content shorter than Content-Length")
+        if self._no_content:
+            body = b""
+        await self._drain()  # another task sends, or was cancelled doing that
+        if self.gone:
+            return
+        if body:
+            self.progressed = self.connection.loop.time()
+            self.outgoing.append(memoryview(body))
+        if not more:
+            self._body_sent = True
+            if self._trailers is None:
+                self._complete = self.ending = True
+                self._wake()
+        if body or self.ending:
+            self.connection.send_soon(self)
+            await self._drain()
+
+    async def _send_trailers(self, message: Message) -> None:
+        if message["type"] != "http.response.trailers":
+            raise RuntimeError(f"Expected ASGI message 'http.response.trailers', but got '{message['type']}'.")
+        assert self._trailers is not None
+        fields = check_response_headers(message.get("headers", ()))
+        self._trailers += [field for field in fields if field[0] not in CONNECTION_SPECIFIC]
+        if message.get("more_trailers", False):
+            return
+        await self._drain()
+        if self.gone:
+            return
+        self._complete = True
+        self._wake()
+        if self._trailers:
+            self.connection.send_headers(self, self._trailers, end_stream=True)
+        else:
+            self.ending = True
+            self.connection.send_soon(self)
+
+    async def _drain(self) -> None:
+        """Wait until everything is on its way, or the client has gone."""
+        while (self.outgoing or self.ending) and not self.gone:
+            if self._sender is None or self._sender.done():
+                self._sender = self.connection.loop.create_future()
+            await asyncio.shield(self._sender)  # others may wait for it too
+
+    async def _end(self) -> None:
+        """Wait for what the application has not waited for."""
+        await self._drain()
+
+    async def _fail(self) -> None:
+        """Answer 500, or end the stream in a way that shows that the response is not whole."""
+        if self.gone:
+            return
+        if self._started:
+            self.connection.reset(self, ErrorCodes.INTERNAL_ERROR)
+            self.disconnect()
+        else:
+            await self.send({"type": "http.response.start", "status": 500, "headers": _ERROR_HEADERS})
+            await self.send({"type": "http.response.body", "body": b"Internal Server Error"})
+
+    def _wake(self) -> None:
+        if self._wakeup is not None:
+            self._wakeup.set()
