@@ -14,7 +14,8 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from asgi_upgrade.servers import attach_to_server
+from asgi_upgrade.edge_settings import EdgeSettings
+from asgi_upgrade.servers import attach_to_server, report_unavailable
 from asgi_upgrade.servers.caller import is_called_by_server
 from asgi_upgrade.starlette.matching import match_handshakes
 from asgi_upgrade.starlette.nested import guard_routes
@@ -35,6 +36,7 @@ class Guard:
         attach: Whether to extend the server.
         allow_unguarded: Whether to let in what would be refused.
         match_routes: Whether WebSocket routes shall match handshakes that are still HTTP requests.
+        edge: What the server's connections shall do by themselves.
 
     Attributes:
         placed: Whether `place` has been called.
@@ -42,7 +44,14 @@ class Guard:
     """
 
     def __init__(
-        self, middleware: ASGIApp, serve: Serve, *, attach: bool, allow_unguarded: bool, match_routes: bool
+        self,
+        middleware: ASGIApp,
+        serve: Serve,
+        *,
+        attach: bool,
+        allow_unguarded: bool,
+        match_routes: bool,
+        edge: EdgeSettings,
     ) -> None:
         self.placed = False
         self.delegates = False
@@ -51,6 +60,7 @@ class Guard:
         self._attach = attach
         self._allow_unguarded = allow_unguarded
         self._match_routes = match_routes
+        self._edge = edge
         self._application: Starlette | None = None  # the one that `middleware` belongs to
         self._outermost: Any = middleware  # what the server has to call itself, for nothing to be passed by
         self._routes_guarded = False
@@ -64,6 +74,8 @@ class Guard:
             scope: The first scope that the middleware is called with.
         """
         self.placed = True
+        if scope["type"] != "lifespan":
+            report_unavailable(self._edge)
         middleware = self._middleware
         application, inside = find_application(middleware, scope)
         if application is None:
@@ -85,7 +97,7 @@ class Guard:
     async def run_lifespan(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> None:
         """Extend the server, and see to the routes that there are once ``app`` has started."""
         self._server_known = True
-        attach_to_server(change=self._attach)
+        attach_to_server(change=self._attach, settings=self._edge)
 
         async def send_after_startup(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":

@@ -5,35 +5,52 @@ from __future__ import annotations
 import logging
 import sys
 
-__all__ = ["attach_to_server"]
+from asgi_upgrade.edge_settings import EdgeSettings
+
+__all__ = ["attach_to_server", "report_unavailable"]
 
 logger = logging.getLogger("asgi_upgrade")
 
 
-def attach_to_server(*, change: bool) -> bool:
+def attach_to_server(*, change: bool, settings: EdgeSettings | None = None) -> bool:
     """Extend the server whose lifespan runs in the current task, so that it offers ``http.upgrade``.
 
     Args:
         change: ``False`` only looks whether it does.
+        settings: What new connections of this server shall do by themselves, also where ``change`` is ``False``.
 
     Returns:
-        Whether new connections will have the extension. If not, one line that says why has been logged.
+        Whether new connections will have the extension. If not, or if they cannot do what ``settings`` ask for, one
+        line that says why has been logged.
     """
     if "hypercorn.asyncio.lifespan" in sys.modules:
         from asgi_upgrade.servers.hypercorn import attach as attach_to_hypercorn
 
         if attach_to_hypercorn(change=change):
+            report_unavailable(settings)
             return True
     if "uvicorn" not in sys.modules:
+        report_unavailable(settings)
         logger.info("The server does not offer http.upgrade: its own WebSockets are used.")
         return False
     from asgi_upgrade.servers.uvicorn.attach import attach
 
-    problem = attach(change=change)
+    problem = attach(change=change, settings=settings)
     if problem is not None:
+        report_unavailable(settings)
         logger.warning(
             "uvicorn does not offer http.upgrade (%s): its own WebSockets are used, and no other protocol can be "
             "switched to. Start it with http='asgi_upgrade.servers.uvicorn:AutoProtocol'.",
             problem,
         )
     return problem is None
+
+
+def report_unavailable(settings: EdgeSettings | None) -> None:
+    """Log that the server cannot do what ``settings`` ask for, if they ask for anything."""
+    if settings:
+        logger.warning(
+            "%s cannot be offered: that takes uvicorn, with its lifespan on.%s",
+            " and ".join(name for name, asked in (("h2c", settings.h2c), ("TLS", settings.tls)) if asked),
+            " Requests in the clear are refused all the same, as tls_required says." if settings.tls_required else "",
+        )

@@ -15,7 +15,8 @@ from typing import Any
 from uvicorn.config import Config
 from uvicorn.lifespan.on import LifespanOn
 
-from asgi_upgrade.servers.uvicorn.edge import UpgradingProtocol
+from asgi_upgrade.edge_settings import EdgeSettings
+from asgi_upgrade.servers.uvicorn.edge import UpgradingProtocol, edge_settings
 
 __all__ = ["attach", "calls_directly"]
 
@@ -28,15 +29,18 @@ _REPLACEMENTS = {
 }
 
 
-def attach(*, change: bool) -> str | None:
+def attach(*, change: bool, settings: EdgeSettings | None = None) -> str | None:
     """Extend the running uvicorn; return what stands against it, or ``None`` if new connections are extended.
 
     Args:
         change: ``False`` only looks.
+        settings: What its connections shall do by themselves, from the next one on, if they are extended.
     """
     config = next(_configs(), None)
     if config is None:
         return "no uvicorn runs this application's lifespan"
+    if settings:
+        edge_settings[config] = settings
     current = config.http_protocol_class
     if issubclass(current, UpgradingProtocol):
         return None

@@ -7,19 +7,28 @@ the transport away; otherwise the request is answered as any other.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.config import Config
 from uvicorn.protocols.utils import get_client_addr, get_path_with_query_string
 
+from asgi_upgrade.edge_settings import EdgeSettings
 from asgi_upgrade.extension import EXTENSION, VERSION, Connect
 from asgi_upgrade.offer import has_upgrade
 from asgi_upgrade.servers.switching import check_essential, fields_of_101, replay
+from asgi_upgrade.tls import TLS
 
-__all__ = ["HOLD_LIMIT", "Switch", "UpgradingProtocol", "has_body", "request_head"]
+__all__ = ["HOLD_LIMIT", "Switch", "UpgradingProtocol", "edge_settings", "has_body", "request_head"]
 
 # Bytes that may arrive behind a request that is being answered before reading pauses.
 HOLD_LIMIT = 64 * 1024
+
+# What the application of each uvicorn asks of its connections, if it asks for anything.
+edge_settings: WeakKeyDictionary[Config, EdgeSettings] = WeakKeyDictionary()
 
 
 class UpgradingProtocol:
@@ -27,12 +36,15 @@ class UpgradingProtocol:
 
     Attributes:
         plain_app: What uvicorn calls for a request; ``app`` is what it calls for the next one.
+        settings: What this connection does by itself before it calls the application, or ``None``.
         stopping: uvicorn has begun to shut down.
         half_closed: The client has sent all it will send, behind a request that offers an upgrade.
     """
 
     # Set by uvicorn's protocols, which have no common base class.
     app: Any
+    app_state: dict[str, Any]
+    config: Config
     connections: set[Any]
     cycle: Any
     flow: Any
@@ -46,6 +58,7 @@ class UpgradingProtocol:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.plain_app = self.app
+        self.settings = edge_settings.get(self.config)
 
     def shutdown(self) -> None:
         self.stopping = True
@@ -64,6 +77,11 @@ class UpgradingProtocol:
         if self.half_closed:
             cycle.message_event.set()  # for `Switch.receive`
         return self.half_closed
+
+    @property
+    def successor(self) -> Callable[[], Any]:
+        """Makes a protocol for the same connection, like the one that it began with."""
+        return partial(type(self), self.config, self.server_state, self.app_state, self.loop)
 
     def release(self) -> bytes:
         """Stop to be the protocol of this connection; return what has arrived behind the request."""
@@ -88,6 +106,7 @@ class Switch:
         self._started = False
         self._discard = False  # nothing that is sent from now on reaches the wire
         self._done = False  # the connection belongs to the new protocol
+        self._passed_on = False  # and this one has given it away
         self._request_given = False  # the application has received all of it
         self._receivers = 0
         self._ended: asyncio.Event | None = None  # set at the end, if anybody waits for that
@@ -102,11 +121,45 @@ class Switch:
             return
         self._cycle = send.__self__  # type: ignore[attr-defined]
         scope.setdefault("extensions", {})[EXTENSION] = {"version": VERSION, "connect": self.connect()}
+        if self._http.settings is not None and scope["scheme"] == "http":
+            app = self._upgrade_connection(app, self._http, self._http.settings, scope)
         del receive, send
         try:
             await app(scope, self.receive, self.send)
         finally:
             self.end()
+
+    def _upgrade_connection(
+        self, app: ASGIApp, http: UpgradingProtocol, settings: EdgeSettings, scope: Scope
+    ) -> ASGIApp:
+        """Put the upgrades that concern the connection, and not the resource, in front of ``app``."""
+        if settings.tls is not None:
+            resume = partial(self._resume_http, http.successor, scope)
+            app = TLS(app, settings.tls, timeout=settings.open_timeout, resume=resume)
+        return app
+
+    def _resume_http(
+        self,
+        successor: Callable[[], Any],
+        scope: Scope,
+        transport: asyncio.Transport,
+        *,
+        headers: list[tuple[bytes, bytes]],
+        data: bytes,
+        tls: dict[str, Any],
+    ) -> None:
+        """Serve the connection as HTTP again, over ``transport``: see `asgi_upgrade.tls.Resume`."""
+        target = scope["raw_path"].removeprefix(scope["root_path"].encode())
+        if scope["query_string"]:
+            target += b"?" + scope["query_string"]
+        head = request_head(scope["method"].encode(), target, b"1.1", headers)
+        self._passed_on = True
+        self._connections.discard(self)
+        http = successor()
+        http.app = http.plain_app = _with_extension(http.plain_app, "tls", tls)
+        http.connection_made(transport)
+        transport.set_protocol(http)
+        http.data_received(head + data)
 
     def connect(self) -> Connect:
         """The extension's ``connect``: a function, because those survive a deep copy of the scope."""
@@ -169,8 +222,9 @@ class Switch:
         """The application has returned, and with it whatever it did with the connection has ended."""
         self._withdraw()
         if self._done:
-            self._connections.discard(self)
-            self._transport.close()
+            if not self._passed_on:
+                self._connections.discard(self)
+                self._transport.close()
             self._cycle.disconnected = True
             if self._cycle.message_event is not None:
                 self._cycle.message_event.set()
@@ -253,6 +307,14 @@ class Switch:
         headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(text)).encode())]
         await self._cycle.send({"type": "http.response.start", "status": 500, "headers": headers})
         await self._cycle.send({"type": "http.response.body", "body": text, "more_body": False})
+
+
+def _with_extension(app: ASGIApp, name: str, entry: Any) -> ASGIApp:
+    async def extended(scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("extensions", {})[name] = entry
+        await app(scope, receive, send)
+
+    return extended
 
 
 def has_body(headers: list[tuple[bytes, bytes]]) -> bool:

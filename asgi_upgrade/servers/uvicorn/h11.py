@@ -7,6 +7,7 @@ give the connection here and get it back.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import h11
@@ -22,6 +23,9 @@ class Lender(Protocol):
     """A protocol with another parser, which is to get the connection back."""
 
     def take_back(self) -> None: ...
+
+    @property
+    def successor(self) -> Callable[[], Any]: ...
 
 
 class H11Protocol(UpgradingProtocol, h11_impl.H11Protocol):
@@ -52,6 +56,10 @@ class H11Protocol(UpgradingProtocol, h11_impl.H11Protocol):
             self.connections.discard(self)
             self.lender.take_back()
 
+    @property
+    def successor(self) -> Callable[[], Any]:
+        return super().successor if self.lender is None else self.lender.successor
+
     def release(self) -> bytes:
         self._unset_keepalive_if_required()
         data, _ = self.conn.trailing_data
@@ -64,6 +72,7 @@ def borrow(lender: Any, data: bytes) -> None:
     """Serve the connection of ``lender``, an `UpgradingProtocol`, from ``data`` on, which starts with a request."""
     protocol = H11Protocol(lender.config, lender.server_state, lender.app_state, lender.loop)
     protocol.lender = lender
+    protocol.app = protocol.plain_app = lender.plain_app
     lender._unset_keepalive_if_required()
     lender.connections.discard(lender)
     lender.flow.resume_reading()

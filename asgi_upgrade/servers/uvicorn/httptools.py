@@ -28,6 +28,17 @@ class HttpToolsProtocol(UpgradingProtocol, httptools_impl.HttpToolsProtocol):
         # the parser stops, and `_offer_arrived` decides. CONNECT also stops the parser, but is not an upgrade.
         return not self._serving_offer and self.parser.get_method() != b"CONNECT"
 
+    def on_headers_complete(self) -> None:
+        if self.url != b"*" or self.parser.get_method() != b"OPTIONS":
+            super().on_headers_complete()
+            return
+        # RFC 9112 §3.2.4, the form that names the server and no resource: `httptools.parse_url` does not know it.
+        self.url = b"/"
+        super().on_headers_complete()
+        self.url = b"*"
+        self.scope["path"] = self.root_path + "*"
+        self.scope["raw_path"] = self.root_path.encode("ascii") + b"*"
+
     def data_received(self, data: bytes) -> None:
         if self._held is not None:
             self._held += data
