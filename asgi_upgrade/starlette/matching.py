@@ -34,7 +34,10 @@ def _will_be_converted(scope: Scope) -> bool:
         return False
     if get_bridge(scope) is not None:
         return True
-    if scope["method"] != "GET" or get_extension(scope) is None:
+    extension = get_extension(scope)
+    if scope["method"] != "GET" or extension is None:
         return False
+    if "protocol" in extension:
+        return extension["protocol"] == "websocket"
     offer = UpgradeOffer.from_scope(scope)
     return offer is not None and offer.find("websocket") is not None
