@@ -26,7 +26,7 @@ def upgrade_fields(scope: Scope, upgrade: str) -> tuple[tuple[bytes, bytes], ...
     return (b"upgrade", upgrade.encode()), (b"connection", b"Upgrade")
 
 
-async def refuse(scope: Scope, receive: Receive, send: Send, *, status: int, text: str, headers: Fields = ()) -> None:
+async def refuse(scope: Scope, receive: Receive, send: Send, *, status: int, reason: str, headers: Fields = ()) -> None:
     """Answer with a plain text, and without ``Upgrade`` and ``Connection`` if the server refuses these.
 
     Args:
@@ -34,7 +34,7 @@ async def refuse(scope: Scope, receive: Receive, send: Send, *, status: int, tex
         receive: Its ``receive``.
         send: Its ``send``.
         status: The status.
-        text: The body.
+        reason: One line of text for the client, without the line's end.
         headers: Fields of the response besides those that describe the body. Default: none.
 
     Raises:
@@ -49,15 +49,15 @@ async def refuse(scope: Scope, receive: Receive, send: Send, *, status: int, tex
         started = True
 
     try:
-        await _response(status, text, headers)(scope, receive, watched)
+        await _response(status, reason, headers)(scope, receive, watched)
     except ValueError:
         fewer = [field for field in headers if field[0] not in (b"connection", b"upgrade")]
         if started or fewer == headers:
             raise
-        await _response(status, text, fewer)(scope, receive, send)
+        await _response(status, reason, fewer)(scope, receive, send)
 
 
-def _response(status: int, text: str, headers: Fields) -> PlainTextResponse:
-    response = PlainTextResponse(text, status)
+def _response(status: int, reason: str, headers: Fields) -> PlainTextResponse:
+    response = PlainTextResponse(f"{reason}\n", status)
     response.raw_headers.extend(headers)
     return response

@@ -109,8 +109,8 @@ class UpgradeResponse(Response):
             await (self.fallback or self._require_upgrade)(scope, receive, send)
         elif extension is None:
             report_no_extension(scope, str(offered))
-            text = f"This server cannot switch the connection to {self.protocol}.\n"
-            await refuse(scope, receive, send, status=501, text=text)
+            reason = f"This server cannot switch the connection to {self.protocol}."
+            await refuse(scope, receive, send, status=501, reason=reason)
         else:
             await run_handler(
                 self.handler,
@@ -126,5 +126,5 @@ class UpgradeResponse(Response):
 
     async def _require_upgrade(self, scope: Scope, receive: Receive, send: Send) -> None:
         # RFC 9110 §15.5.22. HTTP/2 and later have no Upgrade (RFC 9113 §8.6), and HTTP/1.0 ignores it (RFC 9110 §7.8).
-        text = f"This resource speaks {self.protocol}: ask for it with Upgrade: {self.protocol} in HTTP/1.1.\n"
-        await refuse(scope, receive, send, status=426, text=text, headers=upgrade_fields(scope, self.protocol))
+        reason = f"This resource speaks {self.protocol}: ask for it with Upgrade: {self.protocol} in HTTP/1.1."
+        await refuse(scope, receive, send, status=426, reason=reason, headers=upgrade_fields(scope, self.protocol))
