@@ -66,7 +66,8 @@ class TLS:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request of a connection in the clear."""
         extension = get_extension(scope)
-        protocol = find_tls(scope)
+        offer = UpgradeOffer.from_scope(scope)
+        protocol = find_tls(offer) if offer is not None else None
         if extension is None or protocol is None or _content_length(scope) > MAX_BODY:
             await self.app(scope, receive, send)
             return
@@ -162,13 +163,12 @@ class _Kept:
         return self._messages.popleft() if self._messages else await self._receive()
 
 
-def find_tls(scope: Scope) -> str | None:
-    """Return the version of TLS that a request asks for first, as it is written there, or ``None``.
+def find_tls(offer: UpgradeOffer) -> str | None:
+    """Return the version of TLS that ``offer`` names first, as it is written there, or ``None``.
 
     Which version is spoken is for the handshake to decide.
     """
-    offer = UpgradeOffer.from_scope(scope)
-    for offered in offer.protocols if offer is not None else ():
+    for offered in offer.protocols:
         if any(offered.matches(protocol) for protocol in _PROTOCOLS):
             return str(offered)
     return None

@@ -7,20 +7,20 @@ the transport away; otherwise the request is answered as any other.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 from uvicorn.config import Config
-from uvicorn.protocols.utils import get_client_addr, get_path_with_query_string
 
 from asgi_upgrade.edge_settings import EdgeSettings
 from asgi_upgrade.extension import EXTENSION, VERSION, Connect
 from asgi_upgrade.offer import has_upgrade
 from asgi_upgrade.servers.switching import check_essential, fields_of_101, replay
-from asgi_upgrade.tls import TLS
+from asgi_upgrade.servers.uvicorn.upgrades import log_access, upgrade_connection, with_extension
 
 __all__ = ["HOLD_LIMIT", "Switch", "UpgradingProtocol", "edge_settings", "has_body", "request_head"]
 
@@ -42,14 +42,18 @@ class UpgradingProtocol:
     """
 
     # Set by uvicorn's protocols, which have no common base class.
+    access_log: bool
+    access_logger: logging.Logger
     app: Any
     app_state: dict[str, Any]
     config: Config
     connections: set[Any]
     cycle: Any
     flow: Any
+    logger: logging.Logger
     loop: asyncio.AbstractEventLoop
     server_state: Any
+    tasks: set[asyncio.Task[None]]
     transport: asyncio.Transport
 
     stopping = False
@@ -122,26 +126,16 @@ class Switch:
         self._cycle = send.__self__  # type: ignore[attr-defined]
         scope.setdefault("extensions", {})[EXTENSION] = {"version": VERSION, "connect": self.connect()}
         if self._http.settings is not None and scope["scheme"] == "http":
-            app = self._upgrade_connection(app, self._http, self._http.settings, scope)
+            app = upgrade_connection(app, self._http, self._http.settings, scope, self._resume_http)
         del receive, send
         try:
             await app(scope, self.receive, self.send)
         finally:
             self.end()
 
-    def _upgrade_connection(
-        self, app: ASGIApp, http: UpgradingProtocol, settings: EdgeSettings, scope: Scope
-    ) -> ASGIApp:
-        """Put the upgrades that concern the connection, and not the resource, in front of ``app``."""
-        if settings.tls is not None:
-            resume = partial(self._resume_http, http.successor, scope)
-            app = TLS(app, settings.tls, timeout=settings.open_timeout, resume=resume)
-        return app
-
     def _resume_http(
         self,
         successor: Callable[[], Any],
-        scope: Scope,
         transport: asyncio.Transport,
         *,
         headers: list[tuple[bytes, bytes]],
@@ -149,6 +143,7 @@ class Switch:
         tls: dict[str, Any],
     ) -> None:
         """Serve the connection as HTTP again, over ``transport``: see `asgi_upgrade.tls.Resume`."""
+        scope = self._cycle.scope
         target = scope["raw_path"].removeprefix(scope["root_path"].encode())
         if scope["query_string"]:
             target += b"?" + scope["query_string"]
@@ -156,7 +151,7 @@ class Switch:
         self._passed_on = True
         self._connections.discard(self)
         http = successor()
-        http.app = http.plain_app = _with_extension(http.plain_app, "tls", tls)
+        http.app = http.plain_app = with_extension(http.plain_app, "tls", tls)
         http.connection_made(transport)
         transport.set_protocol(http)
         http.data_received(head + data)
@@ -257,15 +252,7 @@ class Switch:
             return True
 
         if cycle.access_log:
-            scope = cycle.scope
-            cycle.access_logger.info(
-                '%s - "%s %s HTTP/%s" %d',
-                get_client_addr(scope),
-                scope["method"],
-                get_path_with_query_string(scope),
-                scope["http_version"],
-                101,
-            )
+            log_access(cycle.access_logger, cycle.scope, 101)
         self._transport.write(self._render(fields))
         cycle.response_started = cycle.response_complete = True
         http.server_state.total_requests += 1
@@ -307,14 +294,6 @@ class Switch:
         headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(text)).encode())]
         await self._cycle.send({"type": "http.response.start", "status": 500, "headers": headers})
         await self._cycle.send({"type": "http.response.body", "body": text, "more_body": False})
-
-
-def _with_extension(app: ASGIApp, name: str, entry: Any) -> ASGIApp:
-    async def extended(scope: Scope, receive: Receive, send: Send) -> None:
-        scope.setdefault("extensions", {})[name] = entry
-        await app(scope, receive, send)
-
-    return extended
 
 
 def has_body(headers: list[tuple[bytes, bytes]]) -> bool:

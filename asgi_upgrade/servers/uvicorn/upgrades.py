@@ -1,0 +1,91 @@
+"""The upgrades that concern a connection and not a resource: taken before the application is called.
+
+So each request, the one that asked included, passes the application once, with all the middleware around it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.utils import get_client_addr, get_path_with_query_string
+
+from asgi_upgrade.edge_settings import EdgeSettings
+from asgi_upgrade.offer import UpgradeOffer
+from asgi_upgrade.tls import TLS, Resume, find_tls
+
+if TYPE_CHECKING:
+    from asgi_upgrade.http2.server import ServerSide
+    from asgi_upgrade.servers.uvicorn.edge import UpgradingProtocol
+
+__all__ = ["log_access", "upgrade_connection", "with_extension"]
+
+
+def upgrade_connection(
+    app: ASGIApp, http: UpgradingProtocol, settings: EdgeSettings, scope: Scope, resume: Callable[..., None]
+) -> ASGIApp:
+    """Return what to call for a request in the clear: ``app``, or what takes an offer of the request in front of it.
+
+    TLS comes first, wherever it stands in the offer: HTTP/2 could not begin it later.
+
+    Args:
+        app: The application.
+        http: What serves the connection.
+        settings: What the application asks for.
+        scope: The request.
+        resume: Goes on with HTTP after TLS has begun; gets what makes the protocol for that, and the arguments of
+            `asgi_upgrade.tls.Resume`.
+    """
+    offer = UpgradeOffer.from_scope(scope)
+    if offer is None:
+        return app
+    must_be_tls = settings.tls_required is not None and settings.tls_required(scope)
+    if settings.h2c is not None and not must_be_tls and offer.find("h2c") is not None:
+        from asgi_upgrade.http2.upgrade import H2C
+
+        app = H2C(app, settings.h2c, _server_side(http))
+    if settings.tls is not None and find_tls(offer) is not None:
+        bound: Resume = partial(resume, http.successor)
+        app = TLS(app, settings.tls, timeout=settings.open_timeout, resume=bound)
+    return app
+
+
+def with_extension(app: ASGIApp, name: str, entry: Any) -> ASGIApp:
+    """Return an application that calls ``app`` with one more extension in the scope."""
+
+    async def extended(scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("extensions", {})[name] = entry
+        await app(scope, receive, send)
+
+    return extended
+
+
+def log_access(logger: logging.Logger, scope: Any, status: int) -> None:
+    """Write the line of uvicorn's access log."""
+    logger.info(
+        '%s - "%s %s HTTP/%s" %d',
+        get_client_addr(scope),
+        scope["method"],
+        get_path_with_query_string(scope),
+        scope["http_version"],
+        status,
+    )
+
+
+def _server_side(http: UpgradingProtocol) -> ServerSide:
+    """What uvicorn does for each request, for those on the streams of HTTP/2."""
+    from asgi_upgrade.http2.server import ServerSide
+
+    state, logger = http.server_state, http.access_logger if http.access_log else None
+
+    def on_response(scope: Scope, status: int) -> None:
+        state.total_requests += 1
+        if logger is not None:
+            log_access(logger, scope, status)
+
+    return ServerSide(
+        default_headers=lambda: state.default_headers, on_response=on_response, tasks=http.tasks, logger=http.logger
+    )
