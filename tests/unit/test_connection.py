@@ -507,7 +507,8 @@ def inflate_all(frames: list[Frame]) -> list[bytes]:
 
 def test_messages_from_the_threshold_on_go_out_compressed() -> None:
     connection = make(deflate=True, threshold=100)
-    messages = [b"a" * 99, b"b" * 100, b"c" * 5000, NOISE, b"", b"b" * 100]
+    distinct = bytes(range(28, 128))
+    messages = [b"a" * 99, distinct, b"c" * 5000, NOISE, b"", distinct]
     for message in messages:
         connection.send_bytes(message)
         connection.send_text(message.decode("latin-1"))
