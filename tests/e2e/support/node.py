@@ -33,6 +33,12 @@ class Node:
         """A conversation through undici's WebSocket, see `undici_client.js`."""
         return self.run("undici_client", {"url": url, **task})
 
+    def docker_exec(self, host: str, container: str, command: list[str], **task: Any) -> Any:
+        """A command with its input through dockerode, see `docker_exec.js`."""
+        name, _, port = host.rpartition(":")
+        task |= {"host": name, "port": int(port), "container": container, "command": command}
+        return self.run("docker_exec", task)
+
     def http(self, *requests: dict[str, Any]) -> Any:
         """Requests on one connection, see `http_client.js`."""
         return self.run("http_client", requests)
