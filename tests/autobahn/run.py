@@ -4,7 +4,7 @@
 calls NON-STRICT, UNCLEAN or WRONG CODE fails here.
 
     python -m tests.autobahn.run               # all 517 cases
-    python -m tests.autobahn.run --quick       # the 247 outside sections 9, 12 and 13, in a few seconds
+    python -m tests.autobahn.run --quick       # the 301 outside sections 12 and 13, in a few seconds
     python -m tests.autobahn.run '6.*' 7.1.1   # a selection
 """
 
@@ -40,7 +40,6 @@ SECTIONS = {
     "13": "Compression with various parameters",
 }
 STRICT = ("OK", "INFORMATIONAL")
-LARGE = ["9.*", "12.*", "13.*"]
 COMPRESSION = ["12.*", "13.*"]
 # kosoku allows each case 20 seconds, and a compression case moves up to 250 MiB in lock-step.
 COMPRESSION_PARALLELISM = 2
@@ -99,7 +98,7 @@ class Runner:
         if options.cases:
             self.run(options.cases, (), options.parallelism)
             return
-        self.run((), LARGE if options.quick else COMPRESSION, options.parallelism)
+        self.run((), COMPRESSION, options.parallelism)
         if not options.quick:
             self.run(COMPRESSION, (), min(options.parallelism, COMPRESSION_PARALLELISM))
             self._repeat_slow()
@@ -119,7 +118,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m tests.autobahn.run", description="Run the Autobahn cases against the WebSocket engine."
     )
     parser.add_argument("cases", nargs="*", metavar="CASE", help="a case or a pattern, such as 6.*; default: all")
-    parser.add_argument("-q", "--quick", action="store_true", help="leave out the large cases: sections 9, 12 and 13")
+    parser.add_argument("-q", "--quick", action="store_true", help="leave out the long cases: sections 12 and 13")
     parser.add_argument("-p", "--parallelism", type=int, default=16, help="cases to run at a time; default: 16")
     parser.add_argument("-o", "--report", type=Path, metavar="DIRECTORY", help="where to keep the reports of kosoku")
     parser.add_argument("--http", default="auto", help="uvicorn's HTTP parser: h11, httptools or zttp")
