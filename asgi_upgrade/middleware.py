@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 
+from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from asgi_upgrade.edge_settings import EdgeSettings, check_h2c, check_tls, check_tls_required
 from asgi_upgrade.extension import UpgradeExtension, get_extension
 from asgi_upgrade.guard import Guard
 from asgi_upgrade.handlers import Handler, ProtocolTable, run_handler
@@ -44,6 +47,14 @@ class UpgradeMiddleware:
             ``websocket.accept``. The client's order of preference decides. Default: none.
         websocket_only: Path patterns in Starlette's syntax (``"/rooms/{name}"``), or a predicate on the scope. Plain
             HTTP requests for them are answered with 426 (RFC 9110 §15.5.22). Default: none.
+        h2c: Whether to speak HTTP/2 with clients that ask for it by ``Upgrade: h2c`` (RFC 7540 §3.2), or the networks
+            that they must be in, such as ``["10.0.0.0/8"]``; ``"unix"`` among them stands for peers on a Unix socket.
+            Needs the package ``h2``. Default: ``False``.
+        tls: What to speak TLS with on a plain connection, with clients that ask for it by ``Upgrade: TLS/1.2`` or the
+            like (RFC 2817). ``OPTIONS *``, which some of them do that with, is answered here. Default: ``None``, such
+            offers are ignored.
+        tls_required: Whether requests in the clear are refused with 426, or a predicate on the scope that tells which
+            are. Default: ``False``.
         attach: Whether to extend the server that runs the application when its lifespan starts. Default: ``True``.
         allow_unguarded: Whether to let in a WebSocket that a server delivers directly although the HTTP middleware
             around cannot be made to see its handshake. Default: ``False``, it is refused.
@@ -56,7 +67,7 @@ class UpgradeMiddleware:
         max_queue_size: The same in bytes. Default: 256 KiB.
         read_buffer_size: Bytes that wait for a handler of ``protocols`` before reading pauses. Default: 64 KiB.
         write_buffer_size: Bytes that wait for a slow client before ``send`` blocks. Default: 64 KiB.
-        open_timeout: Seconds from the request to the switch. Default: 20.
+        open_timeout: Seconds from the request to the switch, and for a TLS handshake. Default: 20.
         close_timeout: Seconds the client may take to answer a close frame, or to end its side after a handler of
             ``protocols`` has ended. Default: 10.
         answer_timeout: Seconds the application may go on answering what arrived before the end. Default: 1.
@@ -80,6 +91,9 @@ class UpgradeMiddleware:
         allowed_origins: Sequence[str] = (),
         subprotocols: Sequence[str] = (),
         websocket_only: Sequence[str] | Callable[[Scope], bool] = (),
+        h2c: bool | Sequence[str] = False,
+        tls: ssl.SSLContext | None = None,
+        tls_required: bool | Callable[[Scope], bool] = False,
         attach: bool = True,
         allow_unguarded: bool = False,
         match_routes: bool = True,
@@ -107,8 +121,15 @@ class UpgradeMiddleware:
         for name, value in (("attach", attach), ("allow_unguarded", allow_unguarded), ("match_routes", match_routes)):
             if not isinstance(value, bool):
                 raise ValueError(f"{name} must be a bool, not {value!r}")
+        self._tls = check_tls(tls) is not None
+        self._tls_required = check_tls_required(tls_required, tls)
         self._guard = Guard(
-            self, self._serve, attach=attach, allow_unguarded=allow_unguarded, match_routes=match_routes
+            self,
+            self._serve,
+            attach=attach,
+            allow_unguarded=allow_unguarded,
+            match_routes=match_routes,
+            edge=EdgeSettings(check_h2c(h2c), tls, self._tls_required, open_timeout),
         )
         self._settings = WebSocketSettings(
             max_message_size=max_message_size,
@@ -151,6 +172,13 @@ class UpgradeMiddleware:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> None:
         """Serve a request with ``app``, which gets a ``websocket`` scope if the request is a handshake we accept."""
+        if self._tls_required is not None and scope.get("scheme") != "https" and self._tls_required(scope):
+            await _reject(_tls_required(scope), scope, receive, send)
+            return
+        if self._tls and _is_about_server(scope):
+            # RFC 2817 §3.2. CUPS never reads a body here, and takes it for its next response.
+            await Response()(scope, receive, send)
+            return
         extension = get_extension(scope)
         bridge = get_bridge(scope) if extension is None else None
         if bridge is None and self._protocols and await self._speak(scope, send, extension):
@@ -200,6 +228,11 @@ class UpgradeMiddleware:
         return True
 
 
+def _is_about_server(scope: Scope) -> bool:
+    # RFC 9110 §9.3.7: OPTIONS * asks about the server, not about a resource.
+    return scope["method"] == "OPTIONS" and bool(scope["path"] == scope.get("root_path", "") + "*")
+
+
 def _names_upgrade(headers: list[tuple[bytes, bytes]]) -> bool:
     # A loop, because it runs for each request.
     for name, _ in headers:  # noqa: SIM110
@@ -214,6 +247,11 @@ async def _reject(reject: Reject, scope: Scope, receive: Receive, send: Send) ->
 
 def _upgrade_required(scope: Scope) -> Reject:
     return Reject(426, "This path speaks WebSocket only.", upgrade_fields(scope, "websocket"))
+
+
+def _tls_required(scope: Scope) -> Reject:
+    # RFC 2817 §4.2, with the version that every client of today knows.
+    return Reject(426, "This service wants TLS.", upgrade_fields(scope, "TLS/1.2, HTTP/1.1"))
 
 
 def _check_subprotocols(subprotocols: Sequence[str]) -> tuple[str, ...]:
