@@ -66,7 +66,7 @@ class StreamProtocol(asyncio.Protocol):
         self._ended = False  # the client's direction
         self._end_sent = False  # our direction
         self._closed = False  # by our side
-        self._lost = False
+        self._lost = asyncio.Event()
         self._error: Exception | None = None
         self._last_activity = 0.0  # when a byte was last seen to move, by the loop's clock
         self._waiting = 0  # bytes that waited to be sent when `idle_time` looked last
@@ -74,7 +74,6 @@ class StreamProtocol(asyncio.Protocol):
         self._sender: asyncio.Future[None] | None = None
         self._credit = _CREDIT
         self._resumed = False  # `receive` has waited, and `send` was not called since
-        self._gone = asyncio.Event()
         self._close_timer: asyncio.TimerHandle | None = None
         self._delegate: tuple[asyncio.StreamReaderProtocol, asyncio.StreamWriter] | None = None  # until it is lost
         self._delegated = False
@@ -89,7 +88,7 @@ class StreamProtocol(asyncio.Protocol):
         self.socket = transport.get_extra_info("socket")
         self.local_address = transport.get_extra_info("sockname")
         self.remote_address = transport.get_extra_info("peername")
-        self._last_activity = self._loop.time()
+        self.touch()
 
     def data_received(self, data: bytes) -> None:
         self._last_activity = self._loop.time()
@@ -100,9 +99,9 @@ class StreamProtocol(asyncio.Protocol):
             return
         self._chunks.append(data)
         self._size += len(data)
-        if self._receiver is not None:
-            _wake(self._receiver)
-        if self._size >= self._settings.read_buffer_size and not self._reading_paused:
+        if self._receiver is not None and not self._receiver.done():
+            self._receiver.set_result(None)  # it takes this at once
+        elif self._size >= self._settings.read_buffer_size and not self._reading_paused:
             self._reading_paused = True
             self.transport.pause_reading()
 
@@ -115,9 +114,8 @@ class StreamProtocol(asyncio.Protocol):
         return self.half_close and not self._closed
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._lost = True
+        self._lost.set()
         self._error = exc
-        self._gone.set()
         self._wake_both()
         if self._close_timer is not None:
             self._close_timer.cancel()
@@ -167,7 +165,7 @@ class StreamProtocol(asyncio.Protocol):
         While the client has only ended its input, which is nothing unusual, the handler may meet the end of something
         else: so it must be an exception of ours then, or one that has ours as its cause.
         """
-        gone = self._lost or self.transport.is_closing()
+        gone = self.transport.is_closing()
         if isinstance(error, (EndOfStream, IncompleteRead, BrokenResourceError)):
             return gone or error in _told or error.__cause__ in _told
         if isinstance(error, (asyncio.IncompleteReadError, ConnectionError)):
@@ -220,7 +218,7 @@ class StreamProtocol(asyncio.Protocol):
         while True:
             if self._closed or self._end_sent:
                 raise ClosedResourceError
-            if self._lost or self.transport.is_closing():
+            if self.transport.is_closing():
                 raise _tell(BrokenResourceError()) from self._error
             if not self._write_paused:
                 break
@@ -244,9 +242,9 @@ class StreamProtocol(asyncio.Protocol):
     def _check_readable(self) -> None:
         if self._closed:
             raise ClosedResourceError
-        if self._ended or (self._lost and self._error is None):
+        if self._ended or (self._lost.is_set() and self._error is None):
             raise _tell(EndOfStream())
-        if self._lost:
+        if self._lost.is_set():
             raise _tell(BrokenResourceError()) from self._error
 
     def _split(self, chunk: bytes, max_bytes: int) -> bytes:
@@ -270,7 +268,7 @@ class StreamProtocol(asyncio.Protocol):
         self._write_eof()
 
     def _write_eof(self) -> None:
-        if not self._end_sent and not self._lost and not self.transport.is_closing():
+        if not self._end_sent and not self.transport.is_closing():
             self._end_sent = True
             with suppress(OSError):  # the client has gone: nobody to tell
                 self.transport.write_eof()
@@ -287,7 +285,7 @@ class StreamProtocol(asyncio.Protocol):
         self._closed = True
         self._chunks.clear()
         self._wake_both()
-        if self._lost:
+        if self._lost.is_set():
             return
         if self.transport.get_protocol() is not self:
             self.transport.close()  # it belongs to something like `loop.start_tls`
@@ -321,13 +319,13 @@ class StreamProtocol(asyncio.Protocol):
         self._closed = True
         self._chunks.clear()
         self._wake_both()
-        if not self._lost:
+        if not self._lost.is_set():
             self._abort()
 
     async def wait_closed(self) -> None:
         """Wait until the connection is gone, after `close`."""
         if self.transport.get_protocol() is self:
-            await self._gone.wait()
+            await self._lost.wait()
 
     def delegate(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Leave the connection to a pair of asyncio's streams.
@@ -360,13 +358,13 @@ class StreamProtocol(asyncio.Protocol):
             protocol.pause_writing()
         if self._ended:
             protocol.eof_received()
-        if self._lost:
+        if self._lost.is_set():
             protocol.connection_lost(self._error)
         return reader, writer
 
     def _resume_reading(self) -> None:
         self._reading_paused = False
-        if not self._lost and not self._ended and not self.transport.is_closing():
+        if not self._ended and not self.transport.is_closing():
             self.transport.resume_reading()
 
     def _wake_both(self) -> None:
