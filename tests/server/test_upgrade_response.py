@@ -201,6 +201,7 @@ def test_a_server_that_cannot_switch_answers_501_or_plain_http_and_logs_why_once
             # One of the middleware's protocols.
             response = peer.ask("GET", "/http", headers={**TCP, "Upgrade": "foo/2", "Accept-Encoding": "identity"})
             assert (response.status, response.body) == (200, b'"plain"')
+        server.settle()
         explained = [line for line in server.log.lines if "so the connection stays HTTP" in line]
         assert len(explained) == 1
         assert "GET /streams/echo HTTP/1.1 offers tcp" in explained[0]
