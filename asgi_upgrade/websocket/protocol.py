@@ -98,6 +98,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_ending",
         "_eof",
         "_flush_scheduled",
+        "_gathers",
         "_heard",
         "_idle_timer",
         "_last_message",
@@ -118,6 +119,7 @@ class WebSocketProtocol(asyncio.Protocol):
     )
 
     _transport: asyncio.Transport
+    _gathers: bool
 
     def __init__(self, connection: Connection, settings: WebSocketSettings, loop: asyncio.AbstractEventLoop) -> None:
         self._connection = connection
@@ -153,6 +155,9 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport = cast(asyncio.Transport, transport)
+        # uvloop makes one system call of `writelines`. asyncio's copies, or does not always pause the protocol (Python
+        # 3.12 and 3.13).
+        self._gathers = type(transport).__module__ == "uvloop.loop"
         settings = self._settings
         transport.set_write_buffer_limits(high=settings.write_buffer_size)
         if settings.ping_interval is not None:
@@ -435,8 +440,9 @@ class WebSocketProtocol(asyncio.Protocol):
             self._transport.write(outgoing[0])
         elif size <= _JOIN_LIMIT:
             self._transport.write(b"".join(outgoing))
+        elif self._gathers:
+            self._transport.writelines(outgoing)
         else:
-            # Not `writelines`: asyncio's of Python 3.12 and 3.13 did not always pause the protocol.
             for piece in outgoing:
                 self._transport.write(piece)
 
