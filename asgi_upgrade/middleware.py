@@ -18,7 +18,7 @@ from asgi_upgrade.headers import is_token
 from asgi_upgrade.refusal import refuse, upgrade_fields
 from asgi_upgrade.stream_settings import StreamSettings
 from asgi_upgrade.switch import report_no_extension
-from asgi_upgrade.websocket.bridge import CONVERTED, get_bridge
+from asgi_upgrade.websocket.bridge import get_bridge
 from asgi_upgrade.websocket.deflate import PerMessageDeflate
 from asgi_upgrade.websocket.handshake import Accept, Reject, negotiate
 from asgi_upgrade.websocket.origin import OriginPolicy
@@ -158,13 +158,13 @@ class UpgradeMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, or the lifespan."""
         guard = self._guard
-        if not guard.placed:
+        if not guard.is_placed():
             guard.place(scope)
         kind = scope["type"]
         if kind == "http" and not guard.delegates:
             await self._serve(scope, receive, send, self.app)
-        elif kind == "websocket" and CONVERTED not in scope:
-            await guard.run_websocket(scope, receive, send)
+        elif kind == "websocket":
+            await guard.run_websocket(scope, receive, send, self.app)
         elif kind == "lifespan":
             await guard.run_lifespan(scope, receive, send, self.app)
         else:
@@ -198,6 +198,7 @@ class UpgradeMiddleware:
                 return
             carrier = extension or bridge
             assert carrier is not None
+            self._guard.guard_routes()
             session = WebSocketSession(
                 scope,
                 receive,

@@ -7,66 +7,103 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Host, Mount, Router, WebSocketRoute
 from starlette.types import ASGIApp
 
-from asgi_upgrade.starlette.stack import Converter, Gate, Serve, chain, convert_before_router, guard_stack, put_behind
+from asgi_upgrade.starlette.stack import (
+    Converter,
+    Gate,
+    Serve,
+    chain,
+    convert_before_router,
+    guard_stack,
+    hides_application,
+    overrides_call,
+    put_behind,
+)
 
-__all__ = ["guard_routes"]
+__all__ = ["RouteGuard"]
 
 
-def guard_routes(application: Starlette, serve: Serve) -> list[str]:
-    """Guard whatever the router of ``application`` leads to by the middleware that it has itself.
+class RouteGuard:
+    """Guards whatever the router of an application leads to by the middleware that it has itself.
 
     Args:
-        application: Routes that it gets later are not seen to.
+        application: The application.
         serve: Serves a request with the application given.
-
-    Returns:
-        The names of the middlewares for which that is not possible.
     """
-    return list(_guard_router(application.router, serve, set()))
 
+    def __init__(self, application: Starlette, serve: Serve) -> None:
+        self._router = application.router
+        self._serve = serve
+        self._seen: list[tuple[Sequence[BaseRoute], int]] = []  # the routes of each router, and how many there were
+        self._reported: set[str] = set()
 
-def _guard_router(router: Router, serve: Serve, seen: set[int]) -> Iterator[str]:
-    if id(router) in seen:
-        return
-    seen.add(id(router))
-    if not isinstance(router.middleware_stack, Converter):
-        stack, unguarded = _guard_chain(router.middleware_stack, router.app, serve)
-        router.middleware_stack = stack  # type: ignore[assignment]
-        yield from unguarded
-    yield from _guard_each(router.routes, serve, seen)
+    def update(self) -> list[str]:
+        """See to the routes that have been added since the last time.
 
+        Returns:
+            The names of the middlewares for which that is not possible.
+        """
+        if self._seen and all(len(routes) == count for routes, count in self._seen):
+            return []
+        self._seen.clear()
+        names = [name for name in self._guard_router(self._router) if name not in self._reported]
+        self._reported.update(names)
+        return names
 
-def _guard_each(routes: Iterable[BaseRoute], serve: Serve, seen: set[int]) -> Iterator[str]:
-    for route in routes:
-        included = getattr(route, "original_router", None)
-        if included is not None:
-            # FastAPI's `include_router`: its routes, and their copies with a prefix if there are any yet.
-            yield from _guard_router(included, serve, seen)
-            contexts = route.effective_route_contexts()  # type: ignore[attr-defined]
-            yield from _guard_each([each.starlette_route for each in contexts if each.starlette_route], serve, seen)
-        elif isinstance(route, WebSocketRoute):
-            *_, endpoint = chain(route.app)
-            is_endpoint = inspect.isfunction(endpoint) or endpoint is route.endpoint
-            route.app, unguarded = _guard_chain(route.app, endpoint if is_endpoint else None, serve)
+    def _guard_router(self, router: Router) -> Iterator[str]:
+        if any(routes is router.routes for routes, _ in self._seen):
+            return
+        self._seen.append((router.routes, len(router.routes)))
+        if not isinstance(router.middleware_stack, Converter):
+            stack, unguarded = _guard_chain(router.middleware_stack, router.app, self._serve)
+            router.middleware_stack = stack  # type: ignore[assignment]
             yield from unguarded
-        elif isinstance(route, (Mount, Host)):
-            inner = next((node for node in chain(route.app) if isinstance(node, (Starlette, Router))), None)
-            route.app, unguarded = _guard_chain(route.app, inner or getattr(route, "_base_app", route.app), serve)
+        if router.default != router.not_found:
+            router.default, unguarded = self._guard_application(router.default, router.default)
             yield from unguarded
-            if isinstance(inner, Starlette):
-                if inner.user_middleware:
-                    convert_before_router(inner, serve, nested=True)
-                    guard_stack(inner)
-                inner = inner.router
-            if inner is not None:
-                yield from _guard_router(inner, serve, seen)
+        yield from self._guard_each(router.routes)
+
+    def _guard_each(self, routes: Iterable[BaseRoute]) -> Iterator[str]:
+        for route in routes:
+            included = getattr(route, "original_router", None)
+            if included is not None:
+                # FastAPI's `include_router`: its routes, and their copies with a prefix if there are any yet.
+                yield from self._guard_router(included)
+                contexts = route.effective_route_contexts()  # type: ignore[attr-defined]
+                yield from self._guard_each([each.starlette_route for each in contexts if each.starlette_route])
+            elif isinstance(route, WebSocketRoute):
+                *_, endpoint = chain(route.app)
+                is_endpoint = inspect.isfunction(endpoint) or endpoint is route.endpoint
+                route.app, unguarded = _guard_chain(route.app, endpoint if is_endpoint else None, self._serve)
+                yield from unguarded
+            elif isinstance(route, (Mount, Host)):
+                route.app, unguarded = self._guard_application(route.app, getattr(route, "_base_app", route.app))
+                yield from unguarded
+
+    def _guard_application(self, app: ASGIApp, last: ASGIApp) -> tuple[ASGIApp, list[str]]:
+        """Guard what routes lead to: ``app``, and ``last`` behind it if that is no application or router we know."""
+        inner = next((node for node in chain(app) if isinstance(node, (Starlette, Router))), None)
+        if inner is None:
+            hiding = [_name(last)] if hides_application(last) else []
+            app, unguarded = _guard_chain(app, last, self._serve)
+            return app, unguarded + hiding
+        if isinstance(inner, Starlette) and overrides_call(inner):
+            # What it does itself stands in front of its stack.
+            app, unguarded = app if isinstance(app, Gate) else Gate(app), []
+        else:
+            app, unguarded = _guard_chain(app, inner, self._serve)
+        if isinstance(inner, Starlette):
+            if inner.user_middleware or overrides_call(inner):
+                convert_before_router(inner, self._serve, nested=True)
+                guard_stack(inner)
+            inner = inner.router
+        return app, [*unguarded, *self._guard_router(inner)]
 
 
 def _guard_chain(first: ASGIApp, last: Any, serve: Serve) -> tuple[ASGIApp, list[str]]:
@@ -76,7 +113,11 @@ def _guard_chain(first: ASGIApp, last: Any, serve: Serve) -> tuple[ASGIApp, list
     for outer, inner in itertools.pairwise(chain(first)):
         if _is_same(inner, last) and put_behind(outer, Converter(inner, serve, nested=True)):
             return Gate(first), []
-    return first, [type(first).__name__]
+    return first, [_name(first)]
+
+
+def _name(middleware: Any) -> str:
+    return str(getattr(middleware, "__name__", type(middleware).__name__))
 
 
 def _is_same(one: Any, other: Any) -> bool:

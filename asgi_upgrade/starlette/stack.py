@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Awaitable, Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from asgi_upgrade.references import reaches
 from asgi_upgrade.websocket.bridge import CONVERTED, Bridge, get_bridge
 
 __all__ = [
@@ -20,6 +23,9 @@ __all__ = [
     "convert_before_router",
     "find_application",
     "guard_stack",
+    "hides_application",
+    "is_guarded",
+    "overrides_call",
     "put_behind",
 ]
 
@@ -116,6 +122,8 @@ def convert_before_router(
     for outer, inner in itertools.pairwise(chain(_stack(application) if middleware is None else middleware)):
         # ExceptionMiddleware is always the last one that Starlette puts around the router.
         if isinstance(inner, ExceptionMiddleware):
+            if not _leads_to_router(inner):
+                break
             if outer is middleware:
                 return False
             if not isinstance(outer, Converter):
@@ -125,7 +133,8 @@ def convert_before_router(
                 # Placed by the application around this one, before this one's own middleware was called.
                 outer.serve, outer.nested = serve, nested
             return True
-    # Some middleware hides the next one, or holds on to it. The router looks this attribute up for each connection.
+    # Some middleware hides the next one, holds on to it, or stands behind that. The router looks this attribute up for
+    # each connection.
     router = application.router
     if not isinstance(router.middleware_stack, Converter):
         router.middleware_stack = Converter(router.middleware_stack, serve, nested=nested)
@@ -142,6 +151,27 @@ def guard_stack(application: Starlette, deliver: Serve | None = None) -> None:
         stack.deliver = deliver
 
 
+def is_guarded(application: Starlette) -> bool:
+    """Tell whether there is a `Gate` in front of the whole stack: it may have been built anew, or wrapped."""
+    return isinstance(application.middleware_stack, Gate)
+
+
+def overrides_call(application: Starlette) -> bool:
+    """Tell whether ``application`` is of a class of the user's that does something itself before its stack."""
+    kind = next(each for each in type(application).__mro__ if "__call__" in vars(each))
+    return not _is_known(kind)
+
+
+def hides_application(node: Any) -> bool:
+    """Tell whether ``node``, which keeps no next one in ``app``, has an application or router inside all the same."""
+    return not isinstance(node, (Starlette, Router)) and reaches(
+        [node],
+        lambda each: isinstance(each, (Starlette, Router)),
+        through=lambda each: not isinstance(each, (type, ModuleType)),
+        depth=2,
+    )
+
+
 def put_behind(middleware: Any, app: ASGIApp) -> bool:
     """Have ``middleware`` call ``app`` from now on. ``False`` if its attribute ``app`` cannot be set."""
     try:
@@ -156,6 +186,20 @@ def chain(node: Any) -> Iterator[Any]:
     while node is not None:
         yield node
         node = getattr(node, "app", None)
+
+
+def _leads_to_router(node: Any) -> bool:
+    """Tell whether only what Starlette and FastAPI themselves put there stands between ``node`` and the router."""
+    for each in chain(node):
+        if isinstance(each, Router):
+            return True
+        if not _is_known(type(each)):
+            return False
+    return False
+
+
+def _is_known(kind: type) -> bool:
+    return kind.__module__.partition(".")[0] in ("fastapi", "starlette")
 
 
 def _stack(application: Starlette) -> ASGIApp:

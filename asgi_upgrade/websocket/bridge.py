@@ -1,8 +1,7 @@
 """For servers that perform the WebSocket handshake themselves: their ``websocket`` scope as an HTTP handshake.
 
-`HandshakeMiddleware` stands outermost. It turns a ``websocket`` scope into an ``http`` request, so that the HTTP
-middleware inside it sees the handshake; `UpgradeMiddleware` turns it back, and the server's own WebSocket carries the
-messages.
+A `Bridge` turns the scope into an ``http`` request, so that HTTP middleware sees the handshake; `UpgradeMiddleware`
+turns it back, and the server's own WebSocket carries the messages.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from asgi_upgrade.extension import NOT_IN_101
 from asgi_upgrade.websocket.frames import CloseCode
 
-__all__ = ["BRIDGE", "CONVERTED", "Bridge", "HandshakeMiddleware", "get_bridge"]
+__all__ = ["BRIDGE", "CONVERTED", "Bridge", "get_bridge"]
 
 # Key of a scope's extensions: the `Bridge` whose handshake the http scope is.
 BRIDGE = "asgi_upgrade.bridge"
@@ -26,34 +25,6 @@ CONVERTED = "asgi_upgrade.converted"
 _HANDSHAKE_PREFIX = b"sec-websocket-"
 # Bytes of a refusal that are held back until its end.
 _DENIAL_SIZE = 64 * 1024
-
-
-class HandshakeMiddleware:
-    """Lets HTTP middleware see the handshakes of a server that hands over ``websocket`` scopes.
-
-    Outermost of all, on any ASGI server::
-
-        app = HandshakeMiddleware(HTTPMiddleware(UpgradeMiddleware(app)))
-
-    Starlette and FastAPI applications do not need it: there `UpgradeMiddleware` puts it in place by itself.
-
-    A refusal reaches the client with its status, headers and body where the server has the denial response extension
-    (``websocket.http.response``), and as 403 where it has not.
-
-    Args:
-        app: The application, with `UpgradeMiddleware` somewhere inside.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a WebSocket as an HTTP request; let everything else pass."""
-        if scope["type"] != "websocket" or CONVERTED in scope:
-            await self.app(scope, receive, send)
-            return
-        bridge = Bridge(scope, receive, send)
-        await bridge.run(self.app)
 
 
 def get_bridge(scope: Scope) -> Bridge | None:

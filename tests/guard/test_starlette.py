@@ -14,7 +14,7 @@ from starlette.routing import Match, Mount, Route, Router, WebSocketRoute
 
 from asgi_upgrade.extension import EXTENSION, VERSION
 from asgi_upgrade.starlette.matching import match_handshakes
-from asgi_upgrade.starlette.nested import guard_routes
+from asgi_upgrade.starlette.nested import RouteGuard
 from asgi_upgrade.starlette.stack import Gate, chain, convert_before_router, find_application, guard_stack
 from tests.guard.apps.applications import UpgradeMiddleware, base, echo, fastapi, page, pure, starlette, upgrade
 from tests.guard.conftest import EXPLICIT
@@ -122,7 +122,7 @@ def test_mounted_applications_are_found() -> None:
         fastapi("upgrade", lambda app: app.mount("/sub", sub)),
     ):
         sub.middleware_stack = None
-        assert guard_routes(app, serve) == []
+        assert RouteGuard(app, serve).update() == []
         assert isinstance(sub.middleware_stack, Gate)
         assert types(chain(sub.middleware_stack))[:4] == ["Gate", "ServerErrorMiddleware", "BaseGuard", "Converter"]
 
@@ -131,7 +131,8 @@ def test_mount_and_router_and_route_keep_their_middleware_where_it_is_looked_for
     mount = Mount("/a", routes=[Route("/http", page)], middleware=[base])
     router = Router([WebSocketRoute("/echo", echo)], middleware=[base])
     route = WebSocketRoute("/c", echo, middleware=[base])
-    assert guard_routes(starlette(routes=[mount, Mount("/b", router), route]), serve) == []
+    app = starlette(routes=[mount, Mount("/b", router), route])
+    assert RouteGuard(app, serve).update() == []
     assert types(chain(mount.app))[:4] == ["Gate", "BaseGuard", "Converter", "Router"]
     assert types(chain(router.middleware_stack)) == ["Gate", "BaseGuard", "Converter", "method"]
     assert types(chain(route.app)) == ["Gate", "BaseGuard", "Converter", "function"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,9 @@ from tests.guard.apps.guards import BaseGuard, FrozenGuard, OpaqueGuard, PureGua
 from tests.guard.support.deployments import Call
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 frozen = [Middleware(FrozenGuard, name="frozen")]
 opaque = [Middleware(OpaqueGuard, name="opaque")]
@@ -36,15 +39,34 @@ def test_middleware_inside_around_an_application_that_we_do_not_know(caplog: pyt
     assert "PureGuard, BaseGuard. Add UpgradeMiddleware first, so that it is innermost" in warning(caplog)
 
 
+def hiding(app: ASGIApp) -> ASGIApp:
+    """Middleware that is a function."""
+
+    async def guard(scope: Scope, receive: Receive, send: Send) -> None:
+        await app(scope, receive, send)
+
+    return guard
+
+
+@pytest.mark.parametrize("hide", [hiding, partial(OpaqueGuard, name="opaque")])
+def test_middleware_inside_around_an_application_that_it_hides(
+    caplog: pytest.LogCaptureFixture, hide: Callable[[ASGIApp], ASGIApp]
+) -> None:
+    start(UpgradeMiddleware(hide(starlette(base))), caplog)
+    assert re.search(r"will not see WebSocket handshakes: (guard|OpaqueGuard)\.", warning(caplog))
+
+
 @pytest.mark.parametrize(
     "route",
     [
         Mount("/sub", routes=sub_routes, middleware=opaque),
         Mount("/sub", Router(sub_routes, middleware=opaque)),
+        Mount("/sub", OpaqueGuard(starlette(base), "opaque")),
+        Mount("/sub", OpaqueGuard(Router(sub_routes), "opaque")),
         WebSocketRoute("/sub", echo, middleware=opaque),
         WebSocketRoute("/sub", echo, middleware=frozen),
     ],
-    ids=["mount", "router", "route", "frozen"],
+    ids=["mount", "router", "around an application", "around a router", "route", "frozen"],
 )
 def test_middleware_of_a_route_that_hides_what_it_is_for_or_holds_on_to_it(
     caplog: pytest.LogCaptureFixture, route: Mount | WebSocketRoute

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from importlib import import_module
-from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.lifespan.on import LifespanOn
@@ -18,7 +17,7 @@ from uvicorn.lifespan.on import LifespanOn
 from asgi_upgrade.edge_settings import EdgeSettings
 from asgi_upgrade.servers.uvicorn.edge import UpgradingProtocol, edge_settings
 
-__all__ = ["attach", "calls_directly"]
+__all__ = ["attach"]
 
 # uvicorn's own classes, by name so that no parser is imported that the server does not use, and what replaces them.
 _REPLACEMENTS = {
@@ -52,24 +51,6 @@ def attach(*, change: bool, settings: EdgeSettings | None = None) -> str | None:
     module, _, name = replacement.partition(":")
     config.http_protocol_class = getattr(import_module(f"asgi_upgrade.servers.uvicorn.{module}"), name)
     return None
-
-
-def calls_directly(application: Any, send: Any) -> bool | None:
-    """Tell whether nothing but uvicorn's own wrappers stands between uvicorn and ``application``.
-
-    Args:
-        application: What shall be the outermost one.
-        send: What it was called with.
-
-    Returns:
-        ``None`` if ``send`` is not uvicorn's.
-    """
-    app = getattr(getattr(getattr(send, "__self__", None), "config", None), "loaded_app", None)
-    if app is None:
-        return None
-    while type(app).__module__.startswith("uvicorn."):
-        app = getattr(app, "app", None)
-    return app is application
 
 
 def _configs() -> Iterator[Config]:

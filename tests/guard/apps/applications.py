@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING, Literal
 
 from fastapi import APIRouter, FastAPI, routing
@@ -18,6 +20,7 @@ from starlette.websockets import WebSocket
 
 from asgi_upgrade import HandshakeMiddleware
 from asgi_upgrade import UpgradeMiddleware as _UpgradeMiddleware
+from asgi_upgrade.starlette.stack import chain
 from tests.guard.apps.guards import BaseGuard, CopyingGuard, FrozenGuard, OpaqueGuard, PureGuard, dispatch
 from tests.guard.apps.notes import note
 
@@ -45,6 +48,7 @@ class Case:
         path: Where the WebSocket is.
         direct: Those that must see it where the server delivers WebSockets, "same" if all of them; `None` if it must be
             refused there.
+        again: Those that get a WebSocket which the server delivers as such, before they get it as a handshake.
         attaches: Whether its lifespan reaches `UpgradeMiddleware`, so that uvicorn is extended.
     """
 
@@ -52,6 +56,7 @@ class Case:
     guards: tuple[str, ...]
     path: str = "/echo"
     direct: tuple[str, ...] | Literal["same"] | None = "same"
+    again: tuple[str, ...] = ()
     attaches: bool = True
 
     def guards_where(self, *, direct: bool) -> tuple[str, ...] | None:
@@ -147,6 +152,29 @@ class TaskGuard(PureGuard):
             await asyncio.ensure_future(self.app(scope, receive, send))
 
 
+class GuardingApplication(Starlette):
+    """Guards itself, before its middleware."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await PureGuard(super().__call__, "own")(scope, receive, send)
+
+
+class GuardingStack(Starlette):
+    """Has a guard where only Starlette and FastAPI themselves put something: right before the router."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        stack = super().build_middleware_stack()
+        *_, last, router = takewhile(lambda node: not inspect.ismethod(node), chain(stack))
+        last.app = PureGuard(router, "own")
+        return stack
+
+
+def default_application(app: Starlette) -> Starlette:
+    """Where requests go for which there is no route."""
+    app.router.default = starlette(*inner, routes=[WebSocketRoute("/default", echo)])
+    return app
+
+
 def wrapping(app: ASGIApp, *wrappers: Callable[[ASGIApp], ASGIApp]) -> ASGIApp:
     """`app` inside `wrappers`, the first of which is outermost."""
     for wrapper in reversed(wrappers):
@@ -178,6 +206,16 @@ CASES: dict[str, Case] = {
     "opaque around": Case(lambda: starlette(base, opaque, upgrade, pure), ("base", "opaque", "pure")),
     "frozen inside": Case(lambda: starlette(upgrade, base, frozen), ("base", "frozen")),
     "frozen inside, wrapped": Case(lambda: UpgradeMiddleware(starlette(base, frozen)), ("base", "frozen")),
+    # A guard where there is usually none.
+    "own guard": Case(
+        lambda: GuardingApplication(routes=sub_routes, middleware=[base, upgrade]), ("own", "base"), again=("own",)
+    ),
+    "own guard, wrapped": Case(
+        lambda: UpgradeMiddleware(GuardingApplication(routes=sub_routes, middleware=[base])), ("own", "base")
+    ),
+    "own guard before the router": Case(
+        lambda: GuardingStack(routes=sub_routes, middleware=[base, upgrade]), ("base", "own")
+    ),
     # `UpgradeMiddleware` around the application.
     "starlette wrapped": Case(lambda: UpgradeMiddleware(starlette(base, pure)), BOTH),
     "fastapi wrapped": Case(lambda: UpgradeMiddleware(fastapi("base", "pure")), BOTH[::-1]),
@@ -195,6 +233,14 @@ CASES: dict[str, Case] = {
     "guard around that copies the scope, with HandshakeMiddleware": Case(
         lambda: wrapping(starlette(base, upgrade), HandshakeMiddleware, partial(CopyingGuard, name="outside")),
         ("outside", "base"),
+    ),
+    "guard around HandshakeMiddleware": Case(
+        lambda: wrapping(starlette(base, upgrade), outside, HandshakeMiddleware), ("outside", "base"), direct=None
+    ),
+    "guard around HandshakeMiddleware, unguarded allowed": Case(
+        lambda: wrapping(starlette(base, upgrade), outside, partial(HandshakeMiddleware, allow_unguarded=True)),
+        ("outside", "base"),
+        direct=("base",),
     ),
     "guard around, unguarded allowed": Case(
         lambda: outside(starlette(base, Middleware(UpgradeMiddleware, allow_unguarded=True))),
@@ -227,6 +273,17 @@ CASES: dict[str, Case] = {
     "mounted in a guard": Case(
         lambda: fastapi("upgrade", "base", mount(outside(starlette(*inner)))), ("base", "outside", *INNER), sub
     ),
+    "mounted with its own guard": Case(
+        lambda: fastapi("upgrade", "base", mount(GuardingApplication(routes=sub_routes, middleware=inner))),
+        ("base", "own", *INNER),
+        sub,
+    ),
+    "mounted in a guard, with its own": Case(
+        lambda: fastapi("upgrade", "base", mount(outside(GuardingApplication(routes=sub_routes)))),
+        ("base", "outside", "own"),
+        sub,
+    ),
+    "default application": Case(lambda: default_application(starlette(base, upgrade)), ("base", *INNER), "/default"),
     "host route": Case(host_route, ("base", *INNER)),
     "mounted plain application": Case(lambda: fastapi("upgrade", "base", mount(plain)), ("base",), sub),
     "only the mounted one has UpgradeMiddleware": Case(

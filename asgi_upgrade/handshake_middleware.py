@@ -1,0 +1,47 @@
+"""`HandshakeMiddleware`: outermost, on servers that deliver WebSockets."""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from asgi_upgrade.guard import refuse_unguarded, report_unguarded
+from asgi_upgrade.servers.caller import is_called_by_server
+from asgi_upgrade.websocket.bridge import CONVERTED, Bridge
+
+__all__ = ["HandshakeMiddleware"]
+
+
+class HandshakeMiddleware:
+    """Lets HTTP middleware see the handshakes of a server that hands over ``websocket`` scopes.
+
+    Outermost of all, on any ASGI server::
+
+        app = HandshakeMiddleware(HTTPMiddleware(UpgradeMiddleware(app)))
+
+    Starlette and FastAPI applications do not need it: there `UpgradeMiddleware` puts it in place by itself.
+
+    A refusal reaches the client with its status, headers and body where the server has the denial response extension
+    (``websocket.http.response``), and as 403 where it has not.
+
+    Args:
+        app: The application, with `UpgradeMiddleware` somewhere inside.
+        allow_unguarded: Whether to serve WebSockets also where something stands around it that would see no
+            handshakes. Default: ``False``, they are refused.
+    """
+
+    def __init__(self, app: ASGIApp, *, allow_unguarded: bool = False) -> None:
+        self.app = app
+        self._allow_unguarded = allow_unguarded
+        self._reported = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a WebSocket as an HTTP request; let everything else pass."""
+        if scope["type"] != "websocket" or CONVERTED in scope:
+            await self.app(scope, receive, send)
+        elif self._allow_unguarded or is_called_by_server(self):
+            await Bridge(scope, receive, send).run(self.app)
+        else:
+            if not self._reported:
+                self._reported = True
+                report_unguarded(self)
+            await refuse_unguarded(scope, receive, send)
