@@ -6,6 +6,7 @@ import importlib.util
 import secrets
 import socket
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 OFFER = {"Connection": "Upgrade", "Upgrade": "echo"}
+SPECIFICATION = Path(__file__).parents[2] / "docs" / "extension.md"
 
 
 @pytest.fixture
@@ -232,6 +234,24 @@ async def test_an_application_that_returns_without_a_response_withdraws(client: 
     response = await client.get(f"/return-without-response?key={key}", headers=OFFER)
     assert response.status_code == 500
     assert await result(client, key) is False
+
+
+# The specification's own example
+
+
+async def test_the_example_echoes_and_refuses() -> None:
+    example = SPECIFICATION.read_text(encoding="utf-8").split("## Example")[1].split("```python\n")[1].split("```")[0]
+    names: dict[str, Any] = {}
+    exec(compile(example, SPECIFICATION, "exec"), names)
+    transport = UpgradeTransport(names["app"])
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        response = await client.get("/")
+        assert (response.status_code, response.headers["upgrade"]) == (426, "echo")
+        async with upgraded(client, "/") as (_, stream):
+            await stream.write(b"hello")
+            assert await read_exactly(stream, 5) == b"hello"
+            transport.shutdown()
+            assert await read_end(stream) == b""
 
 
 # Shutdown

@@ -669,6 +669,7 @@ async def test_asyncios_streams_may_turn_to_tls() -> None:
                 await anyio.sleep(0.05)
                 with anyio.fail_after(5):
                     await stream.aclose()
+                tls.close()
 
             tasks.start_soon(serve)
             client_reader, client_writer = await asyncio.open_connection(
@@ -678,6 +679,8 @@ async def test_asyncios_streams_may_turn_to_tls() -> None:
             assert await client_reader.read(100) == b"HELLO"
             assert await client_reader.read(100) == b""
             client_writer.close()
+            with suppress(OSError):  # there was no end of TLS before that of the connection
+                await client_writer.wait_closed()
 
 
 async def test_the_stream_is_busy_once_asyncios_have_it() -> None:
