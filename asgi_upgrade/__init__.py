@@ -1,6 +1,7 @@
 """HTTP Upgrade for ASGI: WebSockets that your HTTP middleware guards, and any other protocol (RFC 9110 §7.8)."""
 
 from asgi_upgrade.handshake_middleware import HandshakeMiddleware
+from asgi_upgrade.http2.settings import H2CSettings
 from asgi_upgrade.middleware import UpgradeMiddleware
 from asgi_upgrade.offer import OfferedProtocol, UpgradeOffer
 from asgi_upgrade.responses import UpgradeResponse
@@ -8,6 +9,7 @@ from asgi_upgrade.stream import UpgradeAttribute, UpgradeStream
 from asgi_upgrade.websocket.deflate import PerMessageDeflate
 
 __all__ = [
+    "H2CSettings",
     "HandshakeMiddleware",
     "OfferedProtocol",
     "PerMessageDeflate",

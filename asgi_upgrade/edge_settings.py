@@ -43,7 +43,7 @@ class EdgeSettings:
         return self.h2c is not None or self.tls is not None
 
 
-def check_h2c(h2c: bool | Sequence[str]) -> H2CSettings | None:
+def check_h2c(h2c: bool | Sequence[str] | H2CSettings) -> H2CSettings | None:
     """Return the argument ``h2c`` of `UpgradeMiddleware`, as `EdgeSettings` has it.
 
     Raises:

@@ -15,6 +15,7 @@ from asgi_upgrade.extension import UpgradeExtension, get_extension
 from asgi_upgrade.guard import Guard
 from asgi_upgrade.handlers import Handler, ProtocolTable, run_handler
 from asgi_upgrade.headers import is_token
+from asgi_upgrade.http2.settings import H2CSettings
 from asgi_upgrade.refusal import refuse, upgrade_fields
 from asgi_upgrade.stream_settings import StreamSettings
 from asgi_upgrade.switch import report_no_extension
@@ -48,8 +49,8 @@ class UpgradeMiddleware:
         websocket_only: Path patterns in Starlette's syntax (``"/rooms/{name}"``), or a predicate on the scope. Plain
             HTTP requests for them are answered with 426 (RFC 9110 §15.5.22). Default: none.
         h2c: Whether to speak HTTP/2 with clients that ask for it by ``Upgrade: h2c`` (RFC 7540 §3.2), or the networks
-            that they must be in, such as ``["10.0.0.0/8"]``; ``"unix"`` among them stands for peers on a Unix socket.
-            Needs the package ``h2``. Default: ``False``.
+            that they must be in, such as ``["10.0.0.0/8"]``; ``"unix"`` among them stands for peers on a Unix socket;
+            `H2CSettings` for all the rest. Needs the package ``h2``. Default: ``False``.
         tls: What to speak TLS with on a plain connection, with clients that ask for it by ``Upgrade: TLS/1.2`` or the
             like (RFC 2817). ``OPTIONS *``, which some of them do that with, is answered here. Default: ``None``, such
             offers are ignored.
@@ -91,7 +92,7 @@ class UpgradeMiddleware:
         allowed_origins: Sequence[str] = (),
         subprotocols: Sequence[str] = (),
         websocket_only: Sequence[str] | Callable[[Scope], bool] = (),
-        h2c: bool | Sequence[str] = False,
+        h2c: bool | Sequence[str] | H2CSettings = False,
         tls: ssl.SSLContext | None = None,
         tls_required: bool | Callable[[Scope], bool] = False,
         attach: bool = True,

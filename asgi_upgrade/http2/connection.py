@@ -225,6 +225,7 @@ class HTTP2Protocol(asyncio.Protocol):
             self._read_paused = False
             self._transport.resume_reading()
         self._pump()
+        self.schedule_flush()
 
     def shutdown(self) -> None:
         """Begin to stop: streams that are open are finished, new ones are not opened (RFC 9113 §6.8)."""

@@ -48,6 +48,7 @@ class FirstRequest:
         self._begun = False  # the body was asked for, so that a client that waits for 100 has got it
         self._ended = False  # the body has been read whole
         self._given = False  # and was taken
+        self._stalled = False  # the client has not sent any of it for a while
         self._held: Message | None = None  # the start of a response that came too early
         loop = asyncio.get_running_loop()
         self._readable: asyncio.Future[bool] = loop.create_future()  # whether it has been read whole, or never will be
@@ -163,11 +164,12 @@ class FirstRequest:
     async def _read_ahead(self, limit: int, *, keep: bool) -> None:
         size = 0
         async with self._reading:
-            while not (self._ended or self._decided.is_set()) and size < limit:
+            while not (self._ended or self._stalled or self._decided.is_set()) and size < limit:
                 before = self._size
                 try:
                     await asyncio.wait_for(self._read_part(), _PATIENCE)
                 except asyncio.TimeoutError:
+                    self._stalled = True
                     return
                 if keep:
                     size = self._size

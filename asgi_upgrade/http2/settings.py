@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 __all__ = ["H2CSettings", "parse_h2c"]
@@ -16,9 +17,9 @@ class H2CSettings:
     """Limits and times of each HTTP/2 connection. All sizes are in bytes, all times in seconds.
 
     Attributes:
-        networks: The networks whose peers may upgrade, or ``None`` for all. The peer is who has opened the TCP
-            connection, not whom a proxy speaks for.
-        unix: Whether peers on a Unix socket may upgrade, if ``networks`` is not ``None``.
+        networks: Who may upgrade: addresses and networks such as ``"10.0.0.0/8"`` and ``"::1"``; ``"unix"`` stands for
+            peers on a Unix socket; ``None`` admits all. The peer is who has opened the connection, not whom a proxy
+            speaks for.
         max_concurrent_streams: Requests that are served at once on one connection. What exceeds it is refused in a way
             that lets the client repeat it (REFUSED_STREAM); twice as many end the connection.
         max_header_size: Size of a request's fields, each counted with 32 bytes more (RFC 9113 §6.5.2).
@@ -35,8 +36,7 @@ class H2CSettings:
         ValueError: A value is out of range; the message names it.
     """
 
-    networks: tuple[IPv4Network | IPv6Network, ...] | None = None
-    unix: bool = False
+    networks: Sequence[str] | None = None
     max_concurrent_streams: int = 100
     max_header_size: int = 64 * 1024
     read_buffer_size: int = 64 * 1024
@@ -49,9 +49,11 @@ class H2CSettings:
     close_timeout: float = 10.0
 
     def __post_init__(self) -> None:
+        if self.networks is not None:
+            _parse_networks(self.networks)
         for field in fields(self):
             name, value = field.name, getattr(self, field.name)
-            if name in ("networks", "unix"):
+            if name == "networks":
                 continue
             if name.endswith(("_timeout", "_interval")):
                 if value is None and name in _OPTIONAL:
@@ -72,22 +74,21 @@ class H2CSettings:
         if self.networks is None:
             return True
         if not client or not client[0]:
-            return self.unix
+            return "unix" in self.networks
         try:
             address = ip_address(str(client[0]))
         except ValueError:
             return False
         if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
             address = address.ipv4_mapped
-        return any(address in network for network in self.networks)
+        return any(address in network for network in _parse_networks(self.networks))
 
 
-def parse_h2c(h2c: bool | Sequence[str]) -> H2CSettings | None:
+def parse_h2c(h2c: bool | Sequence[str] | H2CSettings) -> H2CSettings | None:
     """Return what ``h2c=`` of `UpgradeMiddleware` means, ``None`` for ``False``.
 
     Args:
-        h2c: ``True`` for every peer, or addresses and networks such as ``"10.0.0.0/8"`` and ``"::1"``; ``"unix"``
-            stands for peers on a Unix socket.
+        h2c: ``True`` for every peer, or `H2CSettings.networks`, or all settings.
 
     Raises:
         ValueError: It is something else.
@@ -95,25 +96,31 @@ def parse_h2c(h2c: bool | Sequence[str]) -> H2CSettings | None:
     """
     if h2c is False:
         return None
-    settings = H2CSettings() if h2c is True else H2CSettings(_parse_networks(h2c), "unix" in h2c)
+    if h2c is True:
+        h2c = H2CSettings()
     try:
         import h2  # noqa: F401
     except ImportError:
         raise ImportError("h2c needs the library h2: pip install 'asgi-upgrade[h2]'") from None
-    return settings
+    return h2c if isinstance(h2c, H2CSettings) else H2CSettings(h2c)
 
 
-def _parse_networks(h2c: object) -> tuple[IPv4Network | IPv6Network, ...]:
-    if not isinstance(h2c, Sequence) or isinstance(h2c, (str, bytes)) or not h2c:
-        raise ValueError(f"h2c must be a bool or a list of networks such as ['10.0.0.0/8'], not {h2c!r}")
-    networks = []
-    for network in h2c:
+def _parse_networks(networks: object) -> tuple[IPv4Network | IPv6Network, ...]:
+    if not isinstance(networks, Sequence) or isinstance(networks, (str, bytes)) or not networks:
+        raise ValueError(f"h2c must be a bool or a list of networks such as ['10.0.0.0/8'], not {networks!r}")
+    if not all(isinstance(network, str) for network in networks):
+        raise ValueError(f"h2c must be a bool or a list of networks such as ['10.0.0.0/8'], not {networks!r}")
+    return _parse(tuple(networks))
+
+
+@lru_cache(maxsize=8)
+def _parse(networks: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
+    parsed = []
+    for network in networks:
         if network == "unix":
             continue
         try:
-            if not isinstance(network, str):
-                raise ValueError("not a string")
-            networks.append(ip_network(network))
+            parsed.append(ip_network(network))
         except ValueError as error:
             raise ValueError(f"h2c: {network!r} is neither an address nor a network: {error}") from None
-    return tuple(networks)
+    return tuple(parsed)

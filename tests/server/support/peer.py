@@ -135,6 +135,11 @@ class Peer:
         data, self._unread = self._unread[:size], self._unread[size:]
         return data
 
+    def take_unread(self) -> bytes:
+        """What has been read behind the last response."""
+        data, self._unread = self._unread, b""
+        return data
+
     def receive_end(self) -> bytes:
         """Everything up to the end of the connection."""
         data, self._unread = self._unread, b""
