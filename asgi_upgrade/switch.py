@@ -57,8 +57,8 @@ def report_no_extension(scope: Scope, protocol: str) -> None:
         _reported.add("no extension")
         logger.warning(
             "%s offers %s, but this server does not offer http.upgrade, so the connection stays HTTP. Run the "
-            "application under uvicorn, with its lifespan on or http='asgi_upgrade.servers.uvicorn:AutoProtocol'. This "
-            "is logged once.",
+            "application under uvicorn or hypercorn with its lifespan on, or under uvicorn with "
+            "http='asgi_upgrade.servers.uvicorn:AutoProtocol'. This is logged once.",
             request_line(scope),
             protocol,
         )
