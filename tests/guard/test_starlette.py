@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.routing import Match, Mount, Route, Router, WebSocketRoute
 
-from asgi_upgrade.extension import EXTENSION, VERSION
+from asgi_upgrade.extension import EXTENSION, HTTP2_VERSION, VERSION
 from asgi_upgrade.starlette.matching import match_handshakes
 from asgi_upgrade.starlette.nested import RouteGuard
 from asgi_upgrade.starlette.stack import Gate, chain, convert_before_router, find_application, guard_stack
@@ -161,6 +161,8 @@ def test_a_route_matches_a_handshake_that_will_be_converted(app: Starlette, path
     assert not matches(), "nothing will convert it yet"
     guard_stack(app)
     assert matches()
+    over_http2 = {EXTENSION: {"version": HTTP2_VERSION, "protocol": "websocket", "connect": None}}
+    assert matches(extensions=over_http2, http_version="2", headers=[])
     assert not matches(extensions={}), "a server that cannot switch"
     assert not matches(method="POST")
     assert not matches(headers=[(b"connection", b"Upgrade"), (b"upgrade", b"h2c")])
