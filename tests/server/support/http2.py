@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import h2.config
 import h2.connection
@@ -16,8 +16,10 @@ import h2.settings
 from typing_extensions import Self
 
 from .peer import KEY_HEADER
+from .websocket import WebSocket
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Mapping
 
     from .peer import Peer, Response
@@ -151,6 +153,31 @@ class HTTP2Client:
     def window(self, stream_id: int) -> int:
         return self.h2.local_flow_control_window(stream_id)
 
+    # WebSockets
+
+    def connect(self, path: str = "/echo", headers: Any = None, **pseudo: str | None) -> int:
+        """Ask for a WebSocket by an extended CONNECT, RFC 8441 section 4; `pseudo` replaces fields, `None` removes."""
+        stream_id = self.h2.get_next_available_stream_id()
+        fields = {"method": "CONNECT", "protocol": "websocket", "scheme": "http", "path": path}
+        fields = {**fields, "authority": self.peer.host, **pseudo}  # type: ignore[dict-item]
+        lines = [(f":{name}", value) for name, value in fields.items() if value is not None]
+        for name, value in {
+            KEY_HEADER.lower(): self.peer.key,
+            "sec-websocket-version": "13",
+            **(headers or {}),
+        }.items():
+            lines += [(name, each) for each in (value if isinstance(value, list) else [value])]
+        self.send_headers(stream_id, lines, end=False)
+        return stream_id
+
+    def websocket(self, path: str = "/echo", headers: Any = None) -> WebSocket:
+        """A WebSocket on a new stream."""
+        stream_id = self.connect(path, headers)
+        answer = self.answers[stream_id]
+        self.until(lambda: answer.status)
+        assert answer.status == 200, answer
+        return WebSocket(cast("socket.socket", StreamSocket(self, stream_id)), self.peer.host)
+
     # Receiving
 
     def receive(self) -> bool:
@@ -164,6 +191,17 @@ class HTTP2Client:
             return False
         self._take(data)
         return True
+
+    def receive_soon(self, seconds: float = 0.3) -> bool:
+        """Read once, if something comes soon."""
+        timeout = self.peer.socket.gettimeout()
+        self.peer.socket.settimeout(seconds)
+        try:
+            return self.receive()
+        except TimeoutError:
+            return False
+        finally:
+            self.peer.socket.settimeout(timeout)
 
     def until(self, condition: Callable[[], Any]) -> Any:
         """Read until `condition()` is true, and give what it gave."""
@@ -191,6 +229,14 @@ class HTTP2Client:
         while self.receive():
             pass
         return self.goaway
+
+    def receive_from(self, stream_id: int) -> bytes:
+        """What has come on a stream since the last call; nothing at its end."""
+        answer = self.answers[stream_id]
+        self.until(lambda: answer.body or answer.ended or answer.reset is not None)
+        data = bytes(answer.body)
+        answer.body.clear()
+        return data
 
     def _take(self, data: bytes) -> None:
         if not data:
@@ -228,3 +274,25 @@ class HTTP2Client:
             answer.ended = True
         elif isinstance(event, h2.events.StreamReset):
             answer.reset = int(event.error_code or 0)
+
+
+class StreamSocket:
+    """A stream in the place of a socket."""
+
+    def __init__(self, client: HTTP2Client, stream_id: int) -> None:
+        self.client = client
+        self.stream_id = stream_id
+
+    def sendall(self, data: bytes) -> None:
+        self.client.send(self.stream_id, data)
+
+    def recv(self, size: int) -> bytes:
+        return self.client.receive_from(self.stream_id)
+
+    def shutdown(self, how: int) -> None:
+        self.client.h2.end_stream(self.stream_id)
+        self.client.flush()
+
+    def reset(self) -> None:
+        self.client.h2.reset_stream(self.stream_id, ErrorCodes.CANCEL)
+        self.client.flush()
