@@ -18,6 +18,7 @@ class Certificate:
 
     certfile: str
     keyfile: str
+    cafile: str
     client: ssl.SSLContext
 
     @property
@@ -36,4 +37,6 @@ def issue(folder: Path) -> Certificate:
     issued.private_key_pem.write_to_path(keyfile)
     client = ssl.create_default_context()
     authority.configure_trust(client)
-    return Certificate(str(certfile), str(keyfile), client)
+    cafile = folder / "authority.pem"
+    authority.cert_pem.write_to_path(cafile)
+    return Certificate(str(certfile), str(keyfile), str(cafile), client)
