@@ -295,8 +295,7 @@ class StreamProtocol(asyncio.Protocol):
             self.transport.close()
         else:
             self._write_eof()
-            if self._reading_paused:
-                self._resume_reading()
+            self._resume_reading()
 
     def _cut_later(self) -> None:
         waiting = self.transport.get_write_buffer_size()

@@ -10,10 +10,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import fastapi
 import httpx
 import pytest
 from anyio.streams.buffered import BufferedByteStream
-from fastapi import BackgroundTasks, FastAPI
+from fastapi import BackgroundTasks, Depends, FastAPI
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
@@ -235,6 +236,29 @@ async def test_fastapis_background_tasks_run_at_the_end() -> None:
         assert await stream.read(100) == b"hello"
         assert not ran.is_set()
     assert ran.is_set()
+
+
+async def test_fastapis_dependencies_with_yield_end_when_the_handler_has_returned() -> None:
+    events: list[str] = []
+
+    async def resource() -> AsyncIterator[None]:
+        yield
+        events.append("dependency")
+
+    async def handler(stream: UpgradeStream) -> None:
+        await anyio.sleep(0.05)
+        events.append("handler")
+
+    app = FastAPI()
+
+    @app.get("/", dependencies=[Depends(resource)])
+    async def endpoint() -> UpgradeResponse:
+        return UpgradeResponse(handler, "example/1")
+
+    async with upgraded(app) as (_, stream):
+        assert await stream.read(100) == b""
+    old = tuple(int(part) for part in fastapi.__version__.split(".")[:2]) < (0, 118)
+    assert events == (["dependency", "handler"] if old else ["handler", "dependency"])
 
 
 # Handlers

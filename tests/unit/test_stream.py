@@ -449,6 +449,28 @@ async def test_a_cancelled_send_has_sent_nothing() -> None:
         assert await remote.receive(1) == b"b"
 
 
+async def test_receive_and_send_that_are_cancelled_when_they_could_go_on_have_done_nothing() -> None:
+    async with upgrade_connection(write_buffer_size=1000) as (stream, remote):
+        protocol = stream._protocol
+        receiving = asyncio.ensure_future(stream.receive())
+        await asyncio.sleep(0)
+        protocol.data_received(b"kept")
+        receiving.cancel()
+
+        await stream.send(bytes(16_000_000))
+        sending = asyncio.ensure_future(stream.send(b"never"))
+        await asyncio.sleep(0.05)
+        protocol.resume_writing()
+        sending.cancel()
+
+        for task in (receiving, sending):
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert await stream.receive() == b"kept"
+        async with running(stream.aclose):
+            assert await remote.receive_end() == bytes(16_000_000)
+
+
 async def test_an_empty_send_sends_nothing() -> None:
     async with upgrade_connection() as (stream, remote):
         await stream.send(b"")
@@ -647,6 +669,19 @@ async def test_asyncios_reader_resumes_what_our_buffer_had_paused() -> None:
         assert await reader.readexactly(sent) == bytes(sent)
         await remote.send(b"more")
         assert await reader.readexactly(4) == b"more"
+
+
+async def test_aclose_reads_on_where_asyncios_reader_did_not() -> None:
+    async with upgrade_connection(read_buffer_size=1000, close_timeout=30.0) as (stream, remote):
+        _, writer = stream.asyncio_streams()
+        sent = await remote.send_until_blocked()
+        writer.write(b"last words")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(stream.aclose)
+            with anyio.fail_after(5):
+                await remote.send(bytes(sent))
+                remote.finish()
+                assert await remote.receive_end() == b"last words"
 
 
 async def test_asyncios_streams_may_turn_to_tls() -> None:
