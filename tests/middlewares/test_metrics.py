@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from tests.middlewares.apps.common import PATHS
-from tests.middlewares.conversation import complaints, converse, get, refuse
+from tests.middlewares.conversation import complaints, converse, exchange, get, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,18 +18,36 @@ if TYPE_CHECKING:
 
 
 class Exporter(NamedTuple):
-    """An exporter's counter of responses, and what it calls its labels."""
+    """An exporter's counter of responses, what it calls its labels, and its sum of seconds: do they end at the 101?"""
 
     app: str
     counter: str
     path: str
     status: str
+    seconds: str
+    of_handshake: bool
 
 
 EXPORTERS = [
-    Exporter("metrics_instrumentator:app", "http_requests_total", "handler", "status"),
-    Exporter("metrics_starlette_prometheus:app", "starlette_responses_total", "path_template", "status_code"),
-    Exporter("metrics_starlette_exporter:app", "starlette_requests_total", "path", "status_code"),
+    Exporter(
+        "metrics_instrumentator:app", "http_requests_total", "handler", "status", "http_request_duration_seconds", False
+    ),
+    Exporter(
+        "metrics_starlette_prometheus:app",
+        "starlette_responses_total",
+        "path_template",
+        "status_code",
+        "starlette_requests_processing_time_seconds",
+        True,
+    ),
+    Exporter(
+        "metrics_starlette_exporter:app",
+        "starlette_requests_total",
+        "path",
+        "status_code",
+        "starlette_request_duration_seconds",
+        False,
+    ),
 ]
 # starlette-prometheus looks at the outermost routes only, and cannot read those that FastAPI includes.
 COUNTED = [
@@ -64,6 +83,27 @@ def test_a_websocket_is_counted_with_the_template_of_its_route_and_101(
     pages = {name for name, value in counted(server, exporter, 200).items() if pages_before.get(name) != value}
     assert grown[0].replace("rooms", "pages") in pages
     assert complaints(server) == []
+
+
+@pytest.mark.parametrize("exporter", EXPORTERS, ids=lambda exporter: exporter.app)
+def test_the_time_it_took_is_that_of_the_handshake_or_of_the_websocket(
+    start: Callable[..., Server], exporter: Exporter
+) -> None:
+    server = start(exporter.app)
+
+    def seconds() -> float:
+        metrics = get(server, "/metrics").body.decode()
+        return sum(map(float, re.findall(rf"{exporter.seconds}_sum{{.*/rooms/.*}} (.*)", metrics)))
+
+    before = seconds()
+    with server.websocket("/rooms/blue") as websocket:
+        time.sleep(0.3)
+        exchange(websocket)
+    for _ in range(50):  # it is counted once the application has returned
+        if (taken := seconds() - before) > 0:
+            break
+        time.sleep(0.02)
+    assert (taken > 0.3) is not exporter.of_handshake
 
 
 # starlette-exporter counts only what the router has taken.
