@@ -96,13 +96,15 @@ def parse_h2c(h2c: bool | Sequence[str] | H2CSettings) -> H2CSettings | None:
     """
     if h2c is False:
         return None
-    if h2c is True:
-        h2c = H2CSettings()
+    if not isinstance(h2c, H2CSettings):
+        if h2c is not True:
+            _parse_networks(h2c)  # which does not take None for an answer
+        h2c = H2CSettings(None if h2c is True else h2c)
     try:
         import h2  # noqa: F401
     except ImportError:
         raise ImportError("h2c needs the library h2: pip install 'asgi-upgrade[h2]'") from None
-    return h2c if isinstance(h2c, H2CSettings) else H2CSettings(h2c)
+    return h2c
 
 
 def _parse_networks(networks: object) -> tuple[IPv4Network | IPv6Network, ...]:

@@ -491,10 +491,14 @@ def test_a_client_may_announce_that_it_opens_no_more_streams(client: HTTP2Client
     assert client.until_end() is not None
 
 
-def test_connect_is_not_implemented(one_client: HTTP2Client) -> None:
+def test_connect_reaches_no_application(one_client: HTTP2Client) -> None:
     stream_id = one_client.h2.get_next_available_stream_id()
     one_client.send_headers(stream_id, [(":method", "CONNECT"), (":authority", "example.com:80")], end=False)
-    assert one_client.answer(stream_id).status == 501
+    answer = one_client.answers[stream_id]
+    while one_client.receive() and not answer.ended:
+        pass
+    # Old versions of h2 do not know a CONNECT without a path, and end the connection.
+    assert answer.status == 501 or one_client.goaway is not None
 
 
 def test_what_looks_like_http1_behind_the_101_is_not_served(server: Server) -> None:

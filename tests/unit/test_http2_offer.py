@@ -1,0 +1,188 @@
+"""Who offers HTTP/2, who may have it, and what makes the settings invalid."""
+
+from __future__ import annotations
+
+import base64
+import struct
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asgi_upgrade import H2CSettings, UpgradeMiddleware
+from asgi_upgrade.http2.offer import read_offer
+from asgi_upgrade.http2.settings import parse_h2c
+
+CONNECTION = (b"connection", b"Upgrade, HTTP2-Settings")
+UPGRADE = (b"upgrade", b"h2c")
+JAVA = base64.b64decode("AAEAAEAAAAIAAAAAAAMAAAAAAAQBAAAAAAUAAEAA")
+
+
+def scope(*headers: tuple[bytes, bytes], **changes: Any) -> dict[str, Any]:
+    return {"type": "http", "http_version": "1.1", "scheme": "http", "method": "GET", "headers": headers, **changes}
+
+
+def settings(*pairs: tuple[int, int]) -> bytes:
+    return b"".join(struct.pack(">HL", *pair) for pair in pairs)
+
+
+def encode(payload: bytes) -> tuple[bytes, bytes]:
+    return (b"http2-settings", base64.urlsafe_b64encode(payload).rstrip(b"="))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [CONNECTION, UPGRADE, encode(JAVA)],
+        [
+            (b"connection", b"http2-settings"),
+            (b"connection", b"keep-alive, UPGRADE"),
+            (b"upgrade", b"H2C"),
+            encode(JAVA),
+        ],
+        [CONNECTION, (b"upgrade", b"TLS/1.2, h2c, websocket"), encode(JAVA)],
+        [CONNECTION, UPGRADE, (b"HTTP2-Settings", b" " + base64.urlsafe_b64encode(JAVA) + b"\t")],
+    ],
+)
+def test_an_offer_is_recognised(headers: list[tuple[bytes, bytes]]) -> None:
+    assert read_offer(scope(*headers)) == JAVA
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [],
+        [(0x1, 0), (0x1, 2**32 - 1)],
+        [(0x2, 0), (0x2, 1)],
+        [(0x3, 0), (0x3, 2**32 - 1)],
+        [(0x4, 0), (0x4, 2**31 - 1)],
+        [(0x5, 2**14), (0x5, 2**24 - 1)],
+        [(0x8, 1)],
+        [(0xFFFF, 2**32 - 1)],
+    ],
+)
+def test_valid_settings(pairs: list[tuple[int, int]]) -> None:
+    assert read_offer(scope(CONNECTION, UPGRADE, encode(settings(*pairs)))) == settings(*pairs)
+
+
+@pytest.mark.parametrize("pair", [(0x2, 2), (0x4, 2**31), (0x5, 2**14 - 1), (0x5, 2**24), (0x8, 2)])
+def test_settings_that_would_end_a_connection_do_not_begin_one(pair: tuple[int, int]) -> None:
+    assert read_offer(scope(CONNECTION, UPGRADE, encode(settings((0x3, 100), pair)))) is None
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [UPGRADE, encode(b"")],
+        [CONNECTION, encode(b"")],
+        [CONNECTION, UPGRADE],
+        [CONNECTION, UPGRADE, encode(b""), encode(b"")],
+        [(b"connection", b"Upgrade"), UPGRADE, encode(b"")],
+        [(b"connection", b"HTTP2-Settings"), UPGRADE, encode(b"")],
+        [CONNECTION, (b"upgrade", b"h2"), encode(b"")],
+        [CONNECTION, (b"upgrade", b"h2c/2"), encode(b"")],
+        [CONNECTION, (b"upgrade", b"websocket, h2c"), encode(b"")],
+        [CONNECTION, UPGRADE, (b"http2-settings", b"AAMAAABk, AAMAAABk")],
+        [CONNECTION, UPGRADE, (b"http2-settings", b"AAMAAABk===")],
+        [CONNECTION, UPGRADE, (b"http2-settings", b"AAM+AAB/")],
+        [CONNECTION, UPGRADE, (b"http2-settings", b"AAMAA")],
+        [CONNECTION, UPGRADE, encode(b"\0\3\0\0\0\0\0")],
+    ],
+)
+def test_no_offer(headers: list[tuple[bytes, bytes]]) -> None:
+    assert read_offer(scope(*headers)) is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"scheme": "https"}, {"http_version": "1.0"}, {"http_version": "2"}, {"type": "websocket"}, {"method": "CONNECT"}],
+)
+def test_requests_that_cannot_offer_it(changes: dict[str, Any]) -> None:
+    assert read_offer(scope(CONNECTION, UPGRADE, encode(b""), **changes)) is None
+
+
+@given(value=st.binary(max_size=40) | st.text("AQgw-_=/+ ,", max_size=20).map(str.encode))
+def test_whatever_the_field_says_the_answer_is_settings_or_none(value: bytes) -> None:
+    payload = read_offer(scope(CONNECTION, UPGRADE, (b"http2-settings", value)))
+    assert payload is None or len(payload) % 6 == 0
+
+
+# Who may have it
+
+
+@pytest.mark.parametrize(
+    ("networks", "client", "admitted"),
+    [
+        (None, ("203.0.113.9", 1), True),
+        (None, None, True),
+        (["10.0.0.0/8"], ("10.1.2.3", 1), True),
+        (["10.0.0.0/8"], ("11.1.2.3", 1), False),
+        (["10.0.0.0/8"], ("::ffff:10.1.2.3", 1), True),
+        (["10.0.0.0/8"], None, False),
+        (["10.0.0.0/8"], ("testclient", 1), False),
+        (["::1", "192.0.2.1"], ("192.0.2.1", 1), True),
+        (["::1", "192.0.2.1"], ("::1", 1), True),
+        (["::1", "192.0.2.1"], ("::2", 1), False),
+        (["unix"], None, True),
+        (["unix"], ("", 0), True),
+        (["unix"], ("127.0.0.1", 1), False),
+    ],
+)
+def test_networks(networks: list[str] | None, client: tuple[str, int] | None, admitted: bool) -> None:
+    assert H2CSettings(networks).admits(client) is admitted
+
+
+def test_what_the_argument_means() -> None:
+    assert parse_h2c(False) is None
+    assert parse_h2c(True) == H2CSettings()
+    assert parse_h2c(["10.0.0.0/8"]) == H2CSettings(["10.0.0.0/8"])
+    own = H2CSettings(idle_timeout=5)
+    assert parse_h2c(own) is own
+
+
+@pytest.mark.parametrize("h2c", ["10.0.0.0/8", [], [1], 1, ["10.0.0.1/8"], ["nonsense"], b"::1", None])
+def test_other_arguments_are_refused(h2c: Any) -> None:
+    with pytest.raises(ValueError, match="h2c"):
+        UpgradeMiddleware(_nothing, h2c=h2c)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_concurrent_streams", 0),
+        ("max_concurrent_streams", 2**31),
+        ("max_header_size", True),
+        ("read_buffer_size", 1.5),
+        ("idle_timeout", None),
+        ("idle_timeout", 0),
+        ("ping_interval", float("inf")),
+        ("write_timeout", -1),
+        ("open_timeout", "1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=name):
+        H2CSettings(**{name: value})
+
+
+def test_windows_must_fit_into_the_one_of_the_connection() -> None:
+    with pytest.raises(ValueError, match="read_buffer_size"):
+        H2CSettings(max_concurrent_streams=2**16, read_buffer_size=2**16)
+
+
+def test_times_that_may_be_left_out() -> None:
+    H2CSettings(ping_interval=None, ping_timeout=None, write_timeout=None)
+
+
+def test_a_missing_library_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "h2", None)
+    with pytest.raises(ValueError, match=r"pip install 'asgi-upgrade\[h2\]'"):
+        UpgradeMiddleware(_nothing, h2c=True)
+    UpgradeMiddleware(_nothing)
+
+
+async def _nothing(scope: Any, receive: Any, send: Any) -> None:
+    pass
