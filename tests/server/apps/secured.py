@@ -1,4 +1,4 @@
-"""The application under `UpgradeMiddleware` with TLS that may begin on plain connections. All that is logged is shown."""
+"""The application under `UpgradeMiddleware` with TLS that may begin on plain connections. All its logs are shown."""
 
 import logging
 import os
