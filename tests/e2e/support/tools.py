@@ -16,9 +16,13 @@ PACKAGES = {
     "chromium": "chromium",
     "curl": "curl",
     "docker": "docker.io",
+    "h2load": "nghttp2-client",
     "haproxy": "haproxy",
+    "ipptool": "cups-ipp-utils",
     "java": "default-jdk-headless",
     "javac": "default-jdk-headless",
+    "lpstat": "cups-client",
+    "nghttp": "nghttp2-client",
     "nginx": "nginx-light",
     "node": "nodejs",
     "npm": "npm",
@@ -38,11 +42,19 @@ def find(program: str) -> str:
     return path
 
 
-def run(program: str, *arguments: str, cwd: Path | None = None, timeout: float = 30.0, status: int = 0) -> str:
+def run(
+    program: str,
+    *arguments: str,
+    cwd: Path | None = None,
+    environment: dict[str, str] | None = None,
+    timeout: float = 30.0,
+    status: int = 0,
+) -> str:
     """Run `program` to its end and return what it wrote; it must exit with `status`."""
     done = subprocess.run(
         [find(program), *arguments],
         cwd=cwd,
+        env={**os.environ, **(environment or {})},
         timeout=timeout,
         capture_output=True,
         stdin=subprocess.DEVNULL,
