@@ -2,6 +2,7 @@
 
 Settings from the environment:
     ALLOWED_ORIGINS: origins besides its own that may open a WebSocket, separated by spaces.
+    H2C: whether clients may upgrade to HTTP/2, if it is not empty.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ app.add_middleware(
     allowed_origins=os.environ.get("ALLOWED_ORIGINS", "").split(),
     subprotocols=["configured.v1"],
     websocket_only=["/only"],
+    h2c=bool(os.environ.get("H2C")),
 )
 
 
@@ -46,6 +48,12 @@ async def describe_request(request: Request) -> dict[str, Any]:
         "length": len(body),
         "sha256": hashlib.sha256(body).hexdigest(),
     }
+
+
+@app.get("/long")
+async def respond_at_length() -> Response:
+    """A response that comes at once, and is longer than a buffer."""
+    return Response("x" * 90_000)
 
 
 @app.websocket("/members")
