@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from asgi_upgrade.servers import keeps_upgrade_fields
+
 __all__ = ["refuse", "upgrade_fields"]
 
 Fields = Iterable[tuple[bytes, bytes]]
@@ -15,13 +17,13 @@ Fields = Iterable[tuple[bytes, bytes]]
 def upgrade_fields(scope: Scope, upgrade: str) -> tuple[tuple[bytes, bytes], ...]:
     """Return the fields by which a 426 names the protocols to ask for (RFC 9110 §15.5.22).
 
-    HTTP/2 and later forbid them (RFC 9113 §8.2.2): there, they are none.
+    HTTP/2 and later forbid them (RFC 9113 §8.2.2), and so do some servers: there, they are none.
 
     Args:
         scope: The request.
         upgrade: The protocols.
     """
-    if scope["http_version"] not in ("1.0", "1.1"):
+    if scope["http_version"] not in ("1.0", "1.1") or keeps_upgrade_fields():
         return ()
     return (b"upgrade", upgrade.encode()), (b"connection", b"Upgrade")
 

@@ -7,7 +7,7 @@ import sys
 
 from asgi_upgrade.edge_settings import EdgeSettings
 
-__all__ = ["attach_to_server", "report_unavailable"]
+__all__ = ["attach_to_server", "keeps_upgrade_fields", "report_unavailable"]
 
 logger = logging.getLogger("asgi_upgrade")
 
@@ -54,3 +54,8 @@ def report_unavailable(settings: EdgeSettings | None) -> None:
             " and ".join(name for name, asked in (("h2c", settings.h2c), ("TLS", settings.tls)) if asked),
             " Requests in the clear are refused all the same, as tls_required says." if settings.tls_required else "",
         )
+
+
+def keeps_upgrade_fields() -> bool:
+    """Tell whether the server refuses responses that have ``Upgrade`` or ``Connection``, as h2corn does."""
+    return "h2corn" in sys.modules

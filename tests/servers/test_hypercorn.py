@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect as websocket_connect
 
 from tests.server.support.certificates import issue
@@ -163,3 +163,13 @@ def test_over_tls(certificate: Certificate) -> None:
             assert peer.receive_exactly(5) == b"first"
             peer.send(b"second")
             assert peer.receive_exactly(6) == b"second"
+
+
+@pytest.mark.parametrize("name", ["hypercorn", "hypercorn, not extended"])
+def test_applications_under_its_dispatcher_are_guarded(name: str) -> None:
+    with run(name, "dispatched:app") as server:
+        for app in ("one", "two"):
+            with pytest.raises(InvalidStatus, match="401"):
+                websocket_connect(server.url(f"/{app}/rooms/blue"), proxy=None)
+            with websocket_connect(server.url(f"/{app}/rooms/blue?token=good"), proxy=None) as websocket:
+                assert websocket.recv(timeout=5) == f"{app} 1"

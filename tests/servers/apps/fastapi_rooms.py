@@ -1,13 +1,20 @@
-"""A FastAPI application: `add_middleware`, and nothing else."""
+"""A FastAPI application with middleware of both kinds."""
 
 from __future__ import annotations
 
-from fastapi import FastAPI, WebSocket
+from fastapi import FastAPI, Request, Response, WebSocket
 from policy import Guard, upgrade
+from starlette.middleware.base import RequestResponseEndpoint
 
 app = FastAPI()
 app.add_middleware(upgrade)  # type: ignore[arg-type]
 app.add_middleware(Guard)
+
+
+@app.middleware("http")
+async def let_pass(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    """Starlette runs what is inside of this in a task of its own."""
+    return await call_next(request)
 
 
 @app.get("/plain")
