@@ -277,7 +277,7 @@ def test_what_is_in_flight_is_finished_when_the_server_stops() -> None:
         for each in (client, idle):
             each.upgrade()
             each.answer(1)
-        stream_id = client.request("GET", "/slow?1")
+        stream_id = client.request("GET", "/slow?3")
         server.note(client.peer.key, "started")
         os.kill(server.process.pid, signal.SIGTERM)
         assert client.find(h2.events.ConnectionTerminated).error_code == ErrorCodes.NO_ERROR
