@@ -81,6 +81,9 @@ class HTTP2Protocol(asyncio.Protocol):
         client_settings: The payload of ``HTTP2-Settings``.
         settings: Limits and times.
         server: What the server does for each request.
+
+    Attributes:
+        loop: The loop everything runs on.
     """
 
     _transport: asyncio.Transport
@@ -98,7 +101,7 @@ class HTTP2Protocol(asyncio.Protocol):
         self.settings = settings
         self.server = server
         self.loop = loop = asyncio.get_running_loop()
-        self._template = template
+        self.template = template
         self._client_settings = client_settings
         self._h2 = _Connection(_CONFIG)
         self._streams: dict[int, Stream] = {}  # those whose application runs
@@ -349,10 +352,10 @@ class HTTP2Protocol(asyncio.Protocol):
             request = Request(event.headers)
             method = request.pseudo[b"method"].decode("ascii")
             if method != "CONNECT":
-                stream = Stream(self, stream_id, self._template.build(request, method))
+                stream = Stream(self, stream_id, self.template.build(request, method))
             elif request.pseudo.get(b"protocol") == b"websocket":
                 # RFC 8441 section 5: what is a GET in HTTP/1.1.
-                stream = WebSocketStream(self, stream_id, self._template.build(request, "GET"))
+                stream = WebSocketStream(self, stream_id, self.template.build(request, "GET"))
             else:
                 self._refuse(stream_id, 501)
                 return
