@@ -68,7 +68,7 @@ class TLS:
         extension = get_extension(scope)
         offer = UpgradeOffer.from_scope(scope)
         protocol = find_tls(offer) if offer is not None else None
-        if extension is None or protocol is None or _content_length(scope) > MAX_BODY:
+        if extension is None or protocol is None or _is_too_long(scope["headers"]):
             await self.app(scope, receive, send)
             return
         kept = _Kept(receive)
@@ -208,6 +208,11 @@ def _fields_over_tls(headers: list[tuple[bytes, bytes]], body: bytes) -> list[tu
     return fields
 
 
-def _content_length(scope: Scope) -> int:
-    # The server has read it before, and refuses what is no number.
-    return next((int(value) for name, value in scope["headers"] if name == b"content-length"), 0)
+def _is_too_long(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Tell whether the body is known to be longer than what is kept."""
+    for name, value in headers:
+        if name == b"content-length":
+            # The server has refused what is no number, but not what Python finds too long to be one.
+            digits = value.strip(b" \t").lstrip(b"0")
+            return len(digits) > 9 or int(digits or b"0") > MAX_BODY
+    return False

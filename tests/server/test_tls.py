@@ -405,7 +405,7 @@ def close(sock: socket.socket, _: ssl.SSLContext) -> None:
     sock.close()
 
 
-def reset(sock: socket.socket, _: ssl.SSLContext) -> None:
+def reset(sock: socket.socket, _: object = None) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
 
@@ -539,10 +539,10 @@ def test_with_the_middleware_inside_an_application(start: Start, client: ssl.SSL
 
 @pytest.fixture(params=COMBINATIONS, ids="-".join)
 def own_server(request: pytest.FixtureRequest, certificate: Certificate) -> Iterator[Server]:
-    """A server of its own, with room for two connections that each count once, and little patience."""
+    """A server of its own, with room for six connections if each counts once, and little patience."""
     parser, loop = request.param
     environment = {"CERTFILE": certificate.certfile, "KEYFILE": certificate.keyfile}
-    options = ("--limit-concurrency", "3", "--timeout-keep-alive", "1")
+    options = ("--limit-concurrency", "7", "--timeout-keep-alive", "1")
     with uvicorn("secured:app", *options, http=parser, loop=loop, environment=environment) as server:
         yield server
 
@@ -551,13 +551,23 @@ def test_a_connection_counts_once_times_out_and_ends_with_the_server(
     own_server: Server, client: ssl.SSLContext
 ) -> None:
     server = own_server
-    with upgraded(server, client) as idle, server.peer() as plain:
+    with upgraded(server, client), upgraded(server, client), upgraded(server, client) as idle, server.peer() as plain:
         assert plain.ask().status == 200
         start = time.monotonic()
         assert idle.receive_end() == b""
         assert 0.5 < time.monotonic() - start < 3
-    with upgraded(server, client), server.peer() as plain:
-        assert plain.ask().status == 200
+    for leave in (socket.socket.close, reset):
+        with server.peer() as peer:
+            offer(peer)
+            early = Early(peer.socket, client)
+            peer.send(early.hello())
+            peer.send(early.finish(b"", peer.request(target="/slow?0.1")))
+            leave(peer.socket)
+    with server.peer() as peer:
+        peer.send(peer.request(headers=OFFER))
+        peer.socket.shutdown(socket.SHUT_WR)
+        assert peer.receive_response().status == 101
+        assert peer.receive_end() == b""
     with server.peer() as waiting, upgraded(server, client) as busy:
         offer(waiting)
         busy.send(busy.request(target="/slow?0.3"))
