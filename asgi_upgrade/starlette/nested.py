@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from starlette.applications import Starlette
@@ -40,16 +40,20 @@ class RouteGuard:
     def __init__(self, application: Starlette, serve: Serve) -> None:
         self._router = application.router
         self._serve = serve
-        self._seen: list[tuple[Sequence[BaseRoute], int]] = []  # the routes of each router, and how many there were
+        self._seen: list[
+            tuple[Any, str, Any, int]
+        ] = []  # the attributes that have been looked at, and how long they were
         self._reported: set[str] = set()
 
     def update(self) -> list[str]:
-        """See to the routes that have been added since the last time.
+        """See to everything, if something has changed since the last time.
 
         Returns:
             The names of the middlewares for which that is not possible.
         """
-        if self._seen and all(len(routes) == count for routes, count in self._seen):
+        if self._seen and all(
+            getattr(owner, name) is value and _length(value) == length for owner, name, value, length in self._seen
+        ):
             return []
         self._seen.clear()
         names = [name for name in self._guard_router(self._router) if name not in self._reported]
@@ -57,9 +61,9 @@ class RouteGuard:
         return names
 
     def _guard_router(self, router: Router) -> Iterator[str]:
-        if any(routes is router.routes for routes, _ in self._seen):
+        if any(owner is router for owner, *_ in self._seen):
             return
-        self._seen.append((router.routes, len(router.routes)))
+        self._remember(router, "routes")
         if not isinstance(router.middleware_stack, Converter):
             stack, unguarded = _guard_chain(router.middleware_stack, router.app, self._serve)
             router.middleware_stack = stack  # type: ignore[assignment]
@@ -93,17 +97,30 @@ class RouteGuard:
             hiding = [_name(last)] if hides_application(last) else []
             app, unguarded = _guard_chain(app, last, self._serve)
             return app, unguarded + hiding
-        if isinstance(inner, Starlette) and overrides_call(inner):
-            # What it does itself stands in front of its stack.
+        guards_itself = overrides_call(inner)
+        if guards_itself:
+            # What it does stands in front of its stack.
             app, unguarded = app if isinstance(app, Gate) else Gate(app), []
         else:
             app, unguarded = _guard_chain(app, inner, self._serve)
         if isinstance(inner, Starlette):
-            if inner.user_middleware or overrides_call(inner):
+            if inner.user_middleware or guards_itself or overrides_call(inner.router):
                 convert_before_router(inner, self._serve, nested=True)
                 guard_stack(inner)
+            self._remember(inner, "user_middleware")
+            self._remember(inner, "middleware_stack")
             inner = inner.router
+        elif guards_itself and _is_same(inner.middleware_stack, inner.app):
+            inner.middleware_stack = Converter(inner.app, self._serve, nested=True)
         return app, [*unguarded, *self._guard_router(inner)]
+
+    def _remember(self, owner: Any, name: str) -> None:
+        value = getattr(owner, name)
+        self._seen.append((owner, name, value, _length(value)))
+
+
+def _length(value: Any) -> int:
+    return len(value) if isinstance(value, list) else 0
 
 
 def _guard_chain(first: ASGIApp, last: Any, serve: Serve) -> tuple[ASGIApp, list[str]]:

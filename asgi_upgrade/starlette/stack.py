@@ -156,8 +156,8 @@ def is_guarded(application: Starlette) -> bool:
     return isinstance(application.middleware_stack, Gate)
 
 
-def overrides_call(application: Starlette) -> bool:
-    """Tell whether ``application`` is of a class of the user's that does something itself before its stack."""
+def overrides_call(application: Starlette | Router) -> bool:
+    """Tell whether ``application`` is of a class of the user's that does something itself before its middleware."""
     kind = next(each for each in type(application).__mro__ if "__call__" in vars(each))
     return not _is_known(kind)
 
@@ -192,7 +192,7 @@ def _leads_to_router(node: Any) -> bool:
     """Tell whether only what Starlette and FastAPI themselves put there stands between ``node`` and the router."""
     for each in chain(node):
         if isinstance(each, Router):
-            return True
+            return not overrides_call(each)
         if not _is_known(type(each)):
             return False
     return False

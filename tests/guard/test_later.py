@@ -22,6 +22,7 @@ from tests.guard.apps.applications import (
     sub_routes,
     upgrade,
 )
+from tests.guard.apps.guards import BaseGuard
 from tests.guard.apps.notes import NOTES
 from tests.guard.support.deployments import Call
 from tests.server.support.peer import KEY_HEADER
@@ -68,6 +69,29 @@ def test_routes_are_added(seen_by: Callable[..., list[str]], make: Callable[[], 
     assert seen_by(called, "/later/echo") == ["base", *INNER]
     mounted.routes.append(make())
     assert seen_by(called, "/sub/later/echo") == ["base", *INNER]
+
+
+def test_routes_are_replaced(seen_by: Callable[..., list[str]]) -> None:
+    app = starlette(base, upgrade)
+    assert seen_by(app) == ["base"]
+    app.router.routes = [Mount("/later", starlette(*inner)), WebSocketRoute("/echo", echo)]
+    assert seen_by(app, "/later/echo") == ["base", *INNER]
+
+
+def test_a_mounted_application_gets_its_first_middleware(seen_by: Callable[..., list[str]]) -> None:
+    mounted = starlette()
+    app = starlette(base, upgrade, routes=[Mount("/sub", mounted)])
+    assert seen_by(app) == ["base"]
+    mounted.add_middleware(BaseGuard, name="later")
+    assert seen_by(app, "/sub/echo") == ["base", "later"]
+
+
+def test_the_stack_of_a_mounted_application_is_built_anew(seen_by: Callable[..., list[str]]) -> None:
+    mounted = starlette(pure)
+    app = starlette(base, upgrade, routes=[Mount("/sub", mounted)])
+    assert seen_by(app, "/sub/echo") == list(BOTH)
+    rebuild(mounted)
+    assert seen_by(app, "/sub/echo") == list(BOTH)
 
 
 def rebuild(app: Starlette) -> None:

@@ -169,6 +169,19 @@ class GuardingStack(Starlette):
         return stack
 
 
+class GuardingRouter(Router):
+    """Guards itself, before its middleware."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await PureGuard(super().__call__, "own")(scope, receive, send)
+
+
+def with_guarding_router(*middleware: Middleware) -> Starlette:
+    app = Starlette(middleware=list(middleware))
+    app.router = GuardingRouter(sub_routes)
+    return app
+
+
 def default_application(app: Starlette) -> Starlette:
     """Where requests go for which there is no route."""
     app.router.default = starlette(*inner, routes=[WebSocketRoute("/default", echo)])
@@ -216,6 +229,7 @@ CASES: dict[str, Case] = {
     "own guard before the router": Case(
         lambda: GuardingStack(routes=sub_routes, middleware=[base, upgrade]), ("base", "own")
     ),
+    "guard of the router's own": Case(lambda: with_guarding_router(base, upgrade), ("base", "own")),
     # `UpgradeMiddleware` around the application.
     "starlette wrapped": Case(lambda: UpgradeMiddleware(starlette(base, pure)), BOTH),
     "fastapi wrapped": Case(lambda: UpgradeMiddleware(fastapi("base", "pure")), BOTH[::-1]),
@@ -282,6 +296,17 @@ CASES: dict[str, Case] = {
         lambda: fastapi("upgrade", "base", mount(outside(GuardingApplication(routes=sub_routes)))),
         ("base", "outside", "own"),
         sub,
+    ),
+    "mounted router with its own guard": Case(
+        lambda: starlette(base, upgrade, routes=[Mount("/sub", GuardingRouter(sub_routes))]), ("base", "own"), sub
+    ),
+    "mounted router with its own guard and middleware": Case(
+        lambda: starlette(base, upgrade, routes=[Mount("/sub", GuardingRouter(sub_routes, middleware=inner))]),
+        ("base", "own", *INNER),
+        sub,
+    ),
+    "mounted application, its router with its own guard": Case(
+        lambda: starlette(base, upgrade, routes=[Mount("/sub", with_guarding_router())]), ("base", "own"), sub
     ),
     "default application": Case(lambda: default_application(starlette(base, upgrade)), ("base", *INNER), "/default"),
     "host route": Case(host_route, ("base", *INNER)),
