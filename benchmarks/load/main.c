@@ -1,5 +1,5 @@
 // Load generator: measures an echo server over WebSocket or as a stream of bytes, or plain HTTP requests, from one thread.
-// usage: load MODE [name=value ...]     modes: echo, sessions, idle, http, stream
+// usage: load MODE [name=value ...]     modes: echo, sessions, idle, http, h2c, stream
 //   host=127.0.0.1  port=8000  path=/  tls=0
 //   connections=1  depth=1 (messages in flight on each)  seconds=2  warmup=0.25
 //   frames=FILE (client frames, sent in turn)  offer=VALUE (of Sec-WebSocket-Extensions)
@@ -35,7 +35,7 @@ static void set(struct options *options, const char *argument) {
 int main(int count, char **arguments) {
     struct options options = {
         .host = "127.0.0.1", .path = "/", .port = 8000, .connections = 1, .depth = 1, .seconds = 2, .warmup = 0.25};
-    if (count < 2) die("usage: load echo|sessions|idle|http|stream [name=value ...]");
+    if (count < 2) die("usage: load echo|sessions|idle|http|h2c|stream [name=value ...]");
     for (int i = 2; i < count; i++) set(&options, arguments[i]);
     struct rlimit files;
     getrlimit(RLIMIT_NOFILE, &files);
@@ -48,6 +48,7 @@ int main(int count, char **arguments) {
     else if (!strcmp(mode, "sessions")) run_sessions(&options);
     else if (!strcmp(mode, "idle")) run_idle(&options);
     else if (!strcmp(mode, "http")) run_http(&options);
+    else if (!strcmp(mode, "h2c")) run_h2c(&options);
     else if (!strcmp(mode, "stream")) run_stream(&options);
     else die("unknown mode %s", mode);
     return 0;

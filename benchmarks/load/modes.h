@@ -11,6 +11,8 @@ void run_sessions(const struct options *options);
 void run_idle(const struct options *options);
 // GET requests on kept-alive HTTP/1.1 connections, the next one when the answer has arrived.
 void run_http(const struct options *options);
+// GET requests on connections upgraded to HTTP/2: each keeps `depth` streams open and begins the next when one has ended.
+void run_h2c(const struct options *options);
 // Chunks of `segment` bytes on connections upgraded to `tcp`: each sends the next one when the echo has arrived whole.
 void run_stream(const struct options *options);
 #endif

@@ -1,0 +1,8 @@
+"""``benchmarks.apps`` behind `UpgradeMiddleware` with h2c."""
+
+from __future__ import annotations
+
+from asgi_upgrade import UpgradeMiddleware
+from benchmarks import apps
+
+plain = UpgradeMiddleware(apps.plain, h2c=True)
