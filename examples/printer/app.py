@@ -1,7 +1,7 @@
 """A printer on the network: requests in the clear are told to begin TLS, on the same port.
 
     CERTIFICATE=printer.pem uvicorn app:app --app-dir examples/printer --port 6631
-    ipptool -tv -E ipp://localhost:6631/ipp/print get-printer-attributes.test
+    ipptool -tv -E ipp://localhost:6631/ipp/print examples/printer/describe.test
     lpstat -E -h localhost:6631 -a
 
 ``printer.pem`` has a key and its certificate. The printer speaks just enough of IPP (RFC 8010) to say that it is idle.

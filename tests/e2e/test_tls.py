@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.server.support.process import Server
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "printer"
-TEST = Path(__file__).parent / "cups" / "get-printer-attributes.test"
+TEST = EXAMPLE / "describe.test"
 UPGRADED = ['"OPTIONS %2A HTTP/1.1" 101', '"OPTIONS %2A HTTP/1.1" 200']
 
 
