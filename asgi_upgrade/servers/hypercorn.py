@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from inspect import signature
 from typing import Any, cast
@@ -36,7 +37,7 @@ _attached: WeakSet[Config] = WeakSet()
 
 
 def attach(*, change: bool) -> bool:
-    """Extend the hypercorn whose lifespan runs in the current task.
+    """Extend the hypercorn whose lifespan runs in the current task, or another one of this loop.
 
     Args:
         change: ``False`` only looks whether it is.
@@ -44,17 +45,23 @@ def attach(*, change: bool) -> bool:
     Returns:
         Whether there is one, and new connections will have the extension.
     """
-    task = asyncio.current_task()
-    frame = getattr(task.get_coro(), "cr_frame", None) if task is not None else None
-    lifespan = frame.f_locals.get("self") if frame is not None else None
-    if not isinstance(lifespan, Lifespan):
-        return False
-    if "connection_state" not in signature(PlainH11Protocol.__init__).parameters:
+    config = next(_configs(), None)
+    if config is None or "connection_state" not in signature(PlainH11Protocol.__init__).parameters:
         return False  # hypercorn before 0.17 is built differently
     if change:
         hypercorn.protocol.H11Protocol = H11Protocol  # type: ignore[attr-defined]
-        _attached.add(lifespan.config)
-    return lifespan.config in _attached
+        _attached.add(config)
+    return config in _attached
+
+
+def _configs() -> Iterator[Config]:
+    """The configurations of the servers whose lifespans run on this loop; the current task's first."""
+    # hypercorn's own dispatcher runs the lifespans of applications in tasks of theirs.
+    for task in [asyncio.current_task(), *asyncio.all_tasks()]:
+        frame = getattr(task.get_coro(), "cr_frame", None) if task is not None else None
+        lifespan = frame.f_locals.get("self") if frame is not None else None
+        if isinstance(lifespan, Lifespan):
+            yield lifespan.config
 
 
 class H11Protocol(PlainH11Protocol):

@@ -172,4 +172,4 @@ def test_applications_under_its_dispatcher_are_guarded(name: str) -> None:
             with pytest.raises(InvalidStatus, match="401"):
                 websocket_connect(server.url(f"/{app}/rooms/blue"), proxy=None)
             with websocket_connect(server.url(f"/{app}/rooms/blue?token=good"), proxy=None) as websocket:
-                assert websocket.recv(timeout=5) == f"{app} 1"
+                assert websocket.recv(timeout=5) == f"{app} 1 {name == 'hypercorn'}"

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .clients import refusal
-from .running import COMMANDS
+from .clients import open_room, refusal
+from .running import COMMANDS, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,3 +29,18 @@ def test_also_if_the_guard_leaves_no_trace(started: Callable[[str, str], Running
     server = started(name, "untraceable:app")
     assert refusal(server).status_code == (403 if name in BARE_403 else 503)
     assert "asgi_upgrade.HandshakeMiddleware" in server.wait_for("allow_unguarded=True")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "uvicorn {app} --port {port} --workers 2",
+        "gunicorn {app} --worker-class uvicorn_worker.UvicornWorker --bind 127.0.0.1:{port}",
+    ],
+    ids=["workers", "gunicorn"],
+)
+def test_a_server_is_also_known_by_its_workers(command: str) -> None:
+    with run("uvicorn, not extended", "fastapi_rooms:app", command=command) as server:
+        assert refusal(server, "token=bad").status_code == 401
+        with open_room(server) as (_, hello):
+            assert hello["guarded"] == 1

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from fastapi import FastAPI, WebSocket
+from fastapi import FastAPI, Request, Response, WebSocket
 from hypercorn.middleware.dispatcher import AsyncioDispatcherMiddleware
 from policy import Guard, upgrade
+from starlette.middleware.base import RequestResponseEndpoint
 
 
 def rooms(name: str) -> FastAPI:
@@ -15,10 +16,15 @@ def rooms(name: str) -> FastAPI:
     app.add_middleware(upgrade)  # type: ignore[arg-type]
     app.add_middleware(Guard)
 
+    @app.middleware("http")
+    async def look(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        request.state.extended = "http.upgrade" in request.scope["extensions"]
+        return await call_next(request)
+
     @app.websocket("/rooms/blue")
     async def room(websocket: WebSocket) -> None:
         await websocket.accept()
-        await websocket.send_text(f"{name} {websocket.scope['guarded']}")
+        await websocket.send_text(f"{name} {websocket.scope['guarded']} {websocket.state.extended}")
 
     return app
 
