@@ -60,6 +60,16 @@ class Answer:
         return values[0] if values else None
 
 
+class _Connection(h2.connection.H2Connection):
+    def _receive_goaway_frame(self, frame: Any) -> Any:
+        """Go on: h2 would take nothing any more, but RFC 9113 section 6.8 says that open streams go on."""
+        state = self.state_machine.state
+        result = super()._receive_goaway_frame(frame)  # type: ignore[no-untyped-call,unused-ignore]
+        if frame.error_code == ErrorCodes.NO_ERROR:
+            self.state_machine.state = state
+        return result
+
+
 class HTTP2Client:
     """One connection.
 
@@ -77,7 +87,7 @@ class HTTP2Client:
         self.goaway: h2.events.ConnectionTerminated | None = None
         self.ended = False
         config = h2.config.H2Configuration(client_side=True, header_encoding="latin-1", validate_outbound_headers=False)
-        self.h2 = h2.connection.H2Connection(config)
+        self.h2 = _Connection(config)
         self.h2.local_settings = h2.settings.Settings(client=True, initial_values=dict(settings or {}))
 
     def __enter__(self) -> Self:
@@ -249,9 +259,6 @@ class HTTP2Client:
     def _note(self, event: h2.events.Event) -> None:
         if isinstance(event, h2.events.ConnectionTerminated):
             self.goaway = event
-            # h2 would take nothing any more; RFC 9113 section 6.8 says that open streams go on.
-            if event.error_code == ErrorCodes.NO_ERROR:
-                self.h2.state_machine.state = h2.connection.ConnectionState.CLIENT_OPEN
             return
         answer = self.answers.get(getattr(event, "stream_id", None) or 0)
         if answer is None:
