@@ -68,6 +68,11 @@ class UpgradingProtocol:
         self.stopping = True
         super().shutdown()  # type: ignore[misc]
 
+    def send_400_response(self, msg: str) -> None:
+        # asyncio's TLS delivers what it has decrypted even after the connection was closed.
+        if not self.transport.is_closing():
+            super().send_400_response(msg)  # type: ignore[misc]
+
     def eof_received(self) -> Any:  # uvicorn declares None; asyncio closes the connection unless this is true
         """Keep the connection, which uvicorn would close now, where what follows HTTP may need only one direction."""
         cycle = self.cycle
