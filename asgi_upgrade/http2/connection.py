@@ -351,13 +351,16 @@ class HTTP2Protocol(asyncio.Protocol):
         try:
             request = Request(event.headers)
             method = request.pseudo[b"method"].decode("ascii")
+            if self.server.is_busy():
+                self._refuse(event, 503)
+                return
             if method != "CONNECT":
                 stream = Stream(self, stream_id, self.template.build(request, method))
             elif request.pseudo.get(b"protocol") == b"websocket":
                 # RFC 8441 section 5: what is a GET in HTTP/1.1.
                 stream = WebSocketStream(self, stream_id, self.template.build(request, "GET"))
             else:
-                self._refuse(stream_id, 501)
+                self._refuse(event, 501)
                 return
         except (MalformedRequestError, UnicodeDecodeError) as error:
             logger.debug("HTTP/2: %s", error)
@@ -367,10 +370,13 @@ class HTTP2Protocol(asyncio.Protocol):
         self._streams[stream_id] = stream
         stream.start(self.app)
 
-    def _refuse(self, stream_id: int, status: int) -> None:
+    def _refuse(self, event: h2.events.RequestReceived, status: int) -> None:
         """Answer without the application."""
+        assert event.stream_id is not None
         headers = [(b":status", b"%d" % status), *self.server.default_headers(), (b"content-length", b"0")]
-        self._h2.send_headers(stream_id, headers, end_stream=True)
+        self._h2.send_headers(event.stream_id, headers, end_stream=True)
+        if event.stream_ended is None:
+            self._h2.reset_stream(event.stream_id, ErrorCodes.NO_ERROR)
         self._spend(1)
 
     def _on_data(self, event: h2.events.DataReceived) -> None:

@@ -163,17 +163,21 @@ class FirstRequest:
 
     async def _read_ahead(self, limit: int, *, keep: bool) -> None:
         size = 0
-        async with self._reading:
-            while not (self._ended or self._stalled or self._decided.is_set()) and size < limit:
-                before = self._size
-                try:
-                    await asyncio.wait_for(self._read_part(), _PATIENCE)
-                except asyncio.TimeoutError:
-                    self._stalled = True
-                    return
-                if keep:
-                    size = self._size
-                else:
-                    size += self._size - before
-                    self._chunks.clear()
-                    self._size = before = 0
+        while not (self._ended or self._stalled or self._decided.is_set()) and size < limit:
+            before = self._size
+            try:
+                await asyncio.wait_for(self._read_more(), _PATIENCE)
+            except asyncio.TimeoutError:
+                self._stalled = True
+                return
+            if keep:
+                size = self._size
+            else:
+                size += self._size - before
+                self._chunks.clear()
+                self._size = 0
+
+    async def _read_more(self) -> None:
+        async with self._reading:  # the application may be reading at the same time
+            if not (self._ended or self._decided.is_set()):
+                await self._read_part()

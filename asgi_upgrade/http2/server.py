@@ -22,6 +22,10 @@ def _ignore(scope: Scope, status: int) -> None:
     pass
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class ServerSide:
     """What a server does for each request, so that requests on a stream get the same.
@@ -29,11 +33,13 @@ class ServerSide:
     Attributes:
         default_headers: Gives the fields that go in front of those of a response, such as ``date``. Default: none.
         on_response: Called with the scope and the status when a response begins. Default: nothing.
+        is_busy: Tells whether a request has to be refused with 503. Default: never.
         tasks: The tasks that the server waits for when it stops; one for each request is added while it is served.
         logger: Where exceptions of the application are logged.
     """
 
     default_headers: Callable[[], Sequence[tuple[bytes, bytes]]] = _no_headers
     on_response: Callable[[Scope, int], None] = _ignore
+    is_busy: Callable[[], bool] = _never
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     logger: logging.Logger = _logger

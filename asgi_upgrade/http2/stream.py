@@ -73,7 +73,7 @@ class Stream:
         self.queued = False
         self.gone = False
         self.progressed = 0.0
-        self._body: list[bytes] = []  # what the application has not taken yet
+        self._body = bytearray()  # what the application has not taken yet
         self._body_ended = False  # all of it has arrived
         self._body_given = False  # and was taken
         self._continue = False  # the client waits for 100 before it sends the body
@@ -103,7 +103,7 @@ class Stream:
         if self._complete or self.gone:
             self.connection.acknowledge(self, len(data))
             return
-        self._body.append(data)
+        self._body += data
         self._wake()
 
     def feed_eof(self) -> None:
@@ -152,7 +152,7 @@ class Stream:
                 await self._fail()
             await self._end()
         except asyncio.CancelledError:
-            self.connection.reset(self, ErrorCodes.INTERNAL_ERROR)
+            self._reset(ErrorCodes.INTERNAL_ERROR)
             raise
         except BaseException as error:
             logger.error("Exception in ASGI application\n", exc_info=error)
@@ -166,12 +166,12 @@ class Stream:
     def finish(self) -> None:
         """The application has returned."""
         if self._body:
-            self.connection.acknowledge(self, sum(map(len, self._body)))
+            self.connection.acknowledge(self, len(self._body))
             self._body.clear()
         self._complete = True
         if not self._body_ended and not self.gone:
             # RFC 9113 section 8.1: the response is whole, the rest of the request is not needed.
-            self.connection.reset(self, ErrorCodes.NO_ERROR)
+            self._reset(ErrorCodes.NO_ERROR)
         self.connection.forget(self)
 
     async def receive(self) -> Message:
@@ -190,9 +190,8 @@ class Stream:
         return {"type": "http.disconnect"}
 
     def _take_body(self) -> Message:
-        chunks = self._body
-        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        chunks.clear()
+        body = bytes(self._body)
+        self._body.clear()
         self._body_given = self._body_ended
         if body:
             self.connection.acknowledge(self, len(body))
@@ -302,11 +301,14 @@ class Stream:
         if self.gone:
             return
         if self._started:
-            self.connection.reset(self, ErrorCodes.INTERNAL_ERROR)
-            self.disconnect()
+            self._reset(ErrorCodes.INTERNAL_ERROR)
         else:
             await self.send({"type": "http.response.start", "status": 500, "headers": _ERROR_HEADERS})
             await self.send({"type": "http.response.body", "body": b"Internal Server Error"})
+
+    def _reset(self, code: int) -> None:
+        self.connection.reset(self, code)
+        self.disconnect()
 
     def _wake(self) -> None:
         if self._wakeup is not None:

@@ -144,9 +144,9 @@ class WebSocketStream(Stream):
         self._transport = transport = StreamTransport(self, self._protocol)
         self._wake()
         self._protocol.connection_made(transport)
-        early, self._body = self._body, []
-        for data in early:
-            transport.feed(data)
+        if self._body:
+            transport.feed(bytes(self._body))
+            self._body.clear()
         if self._body_ended:
             transport.feed_eof()
         if self.connection.stopping:
@@ -205,7 +205,7 @@ class StreamTransport(asyncio.Transport):
         self._size = 0  # what waits to be sent
         self._write_paused = False
         self._reading = True
-        self._unread: list[bytes] = []  # what has come since reading was paused
+        self._unread = bytearray()  # what has come since reading was paused
         self._delivery_scheduled = False
         self._peer_ended = False
         self._eof_told = False
@@ -221,7 +221,7 @@ class StreamTransport(asyncio.Transport):
         if self._closing:
             self._connection.acknowledge(self._stream, len(data))
             return
-        self._unread.append(data)
+        self._unread += data
         if self._reading and not self._delivery_scheduled:
             self._deliver()
 
@@ -264,27 +264,22 @@ class StreamTransport(asyncio.Transport):
     def _deliver(self) -> None:
         self._delivery_scheduled = False
         while self._unread and self._reading and not self._closing:
-            data = self._unread.pop(0)
             if isinstance(self._protocol, asyncio.BufferedProtocol):
-                data = self._fill(data)
-                if data:
-                    self._unread.insert(0, data)
+                buffer = memoryview(self._protocol.get_buffer(len(self._unread))).cast("B")
+                size = min(len(buffer), len(self._unread))
+                buffer[:size] = self._unread[:size]
+                del self._unread[:size]
+                self._connection.acknowledge(self._stream, size)
+                self._tell(self._protocol.buffer_updated, size)
             else:
+                data = bytes(self._unread)
+                self._unread.clear()
                 self._connection.acknowledge(self._stream, len(data))
                 self._tell(self._protocol.data_received, data)
         if self._peer_ended and not self._eof_told and not self._unread and self._reading and not self._closing:
             self._eof_told = True
             if not self._tell(self._protocol.eof_received):
                 self.close()
-
-    def _fill(self, data: bytes) -> bytes:
-        """Give a buffered protocol as much as it takes in one go; return the rest."""
-        buffer = memoryview(self._protocol.get_buffer(len(data))).cast("B")
-        size = min(len(buffer), len(data))
-        buffer[:size] = data[:size]
-        self._connection.acknowledge(self._stream, size)
-        self._tell(self._protocol.buffer_updated, size)
-        return data[size:]
 
     def _tell(self, callback: Any, *args: Any) -> Any:
         """Call the protocol. Its errors end this stream, as asyncio has it, and no other."""
@@ -375,7 +370,7 @@ class StreamTransport(asyncio.Transport):
             return
         self._closing = True
         if self._unread:
-            self._connection.acknowledge(self._stream, sum(map(len, self._unread)))
+            self._connection.acknowledge(self._stream, len(self._unread))
             self._unread.clear()
         if self._end_sent:
             self._finish()

@@ -296,3 +296,12 @@ def test_nothing_is_left_behind_when_the_server_may_wait_no_longer() -> None:
         server.note(client.peer.key, "started")
         os.kill(server.process.pid, signal.SIGTERM)
         assert server.process.wait(5) in (0, -signal.SIGTERM)
+
+
+def test_the_servers_own_limit_holds_for_streams() -> None:
+    with uvicorn("over_http2:app", "--limit-concurrency", "4") as server, HTTP2Client(server.peer()) as client:
+        client.upgrade()
+        client.answer(1)
+        streams = [client.request("GET", "/slow?0.3") for _ in range(6)]
+        assert {client.answer(stream_id).status for stream_id in streams} == {200, 503}
+        assert client.ask_again().status == 200

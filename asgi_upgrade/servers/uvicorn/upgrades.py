@@ -86,6 +86,15 @@ def _server_side(http: UpgradingProtocol) -> ServerSide:
         if logger is not None:
             log_access(logger, scope, status)
 
+    limit, connections, tasks = http.config.limit_concurrency, http.connections, http.tasks
+
+    def is_busy() -> bool:
+        return limit is not None and max(len(connections), len(tasks)) >= limit
+
     return ServerSide(
-        default_headers=lambda: state.default_headers, on_response=on_response, tasks=http.tasks, logger=http.logger
+        default_headers=lambda: state.default_headers,
+        on_response=on_response,
+        is_busy=is_busy,
+        tasks=tasks,
+        logger=http.logger,
     )
