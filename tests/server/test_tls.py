@@ -357,6 +357,20 @@ def test_httpx_gives_a_network_stream_that_can_begin_tls(server: Server, client:
     assert json.loads(body)["scheme"] == "https"
 
 
+def test_nonsense_is_answered_once(server: Server, client: ssl.SSLContext) -> None:
+    logged = len(server.log.lines)
+    with server.peer() as peer:
+        offer(peer)
+        early = Early(peer.socket, client)
+        peer.send(early.hello())
+        # More than one read takes: the rest arrives when the connection is being closed.
+        with suppress(OSError):
+            peer.send(early.finish(b"", b"nonsense\r\n" * 100_000))
+        server.log.search("Invalid HTTP request", start=logged)
+    server.settle()
+    assert set(complaints(server, logged)) == {"WARNING:  Invalid HTTP request received."}
+
+
 # OPTIONS *
 
 
