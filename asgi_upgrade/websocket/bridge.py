@@ -63,7 +63,8 @@ class Bridge:
         scope = {**defaults, **self._scope, "type": "http", "method": "GET"}
         scope.pop("subprotocols", None)
         scope.pop(CONVERTED, None)
-        scope["scheme"] = "https" if scope.get("scheme") == "wss" else "http"
+        # Middleware for proxies may have written https into it.
+        scope["scheme"] = "https" if scope.get("scheme") in ("https", "wss") else "http"
         extensions = {name: entry for name, entry in (scope.get("extensions") or {}).items() if "websocket" not in name}
         scope["extensions"] = {**extensions, BRIDGE: self}
         try:

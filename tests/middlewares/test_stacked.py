@@ -21,7 +21,7 @@ HTTPS = {**BROWSER, "X-Forwarded-Proto": "https"}
 
 @pytest.fixture(params=[{}, {"UNATTACHED": "1"}], ids=["converted", "delivered"])
 def server(request: pytest.FixtureRequest, start: Callable[..., Server]) -> Server:
-    return start("stacked:app", **request.param)
+    return start("stacked:behind_proxy", **request.param)
 
 
 def test_a_websocket_passes_all_of_them(server: Server) -> None:

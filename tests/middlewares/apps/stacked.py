@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, cast
 
 import sentry_sdk
 from asgi_correlation_id import CorrelationIdMiddleware, correlation_id
@@ -11,6 +11,7 @@ from asgi_etags import ETagMiddleware
 from asgi_gzip import GZipMiddleware as ASGIGZipMiddleware
 from brotli_asgi import BrotliMiddleware
 from fastapi import FastAPI
+from hypercorn.middleware import ProxyFixMiddleware
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_fastapi_instrumentator import Instrumentator
@@ -113,3 +114,6 @@ app.add_middleware(ExporterMiddleware, group_paths=True, prefix="exporter")
 app.add_middleware(HTTPSRedirectMiddleware)
 app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1"])
 FastAPIInstrumentor.instrument_app(app, tracer_provider=TracerProvider())
+
+# It cannot copy an application, and so stands around this one.
+behind_proxy = ProxyFixMiddleware(cast("Any", app))
