@@ -45,6 +45,7 @@ _CONFIG = h2.config.H2Configuration(
 )
 # RFC 7541 section 4.2: what the client lets our compressor remember is its limit; this is ours.
 _MAX_TABLE_SIZE = 4096
+_KNOWN_SETTINGS = frozenset(SettingCodes)
 _CLOSED = h2.connection.ConnectionState.CLOSED
 _MAX_STREAM_ID = 2**31 - 1
 _NOTHING = memoryview(b"")
@@ -59,8 +60,19 @@ _KEEPALIVE_PING = b"keepaliv"
 
 
 class _Connection(h2.connection.H2Connection):
+    """Takes less from a client than h2 would."""
+
     # Only a late HEADERS frame asks how a stream was closed; h2 would remember 65536 of them.
     MAX_CLOSED_STREAMS = 1024
+
+    def _receive_settings_frame(self, frame: Any) -> Any:
+        """Keep nothing of settings that we do not know, nor a table for the compression that is larger than usual."""
+        for setting, value in list(frame.settings.items()):
+            if setting == SettingCodes.HEADER_TABLE_SIZE:
+                frame.settings[setting] = min(value, _MAX_TABLE_SIZE)
+            elif setting not in _KNOWN_SETTINGS:
+                del frame.settings[setting]
+        return super()._receive_settings_frame(frame)
 
     def _receive_goaway_frame(self, frame: Any) -> Any:
         """Go on with the streams there are if the client only announces that it opens no more (RFC 9113 §6.8)."""
@@ -154,7 +166,6 @@ class HTTP2Protocol(asyncio.Protocol):
         connection.local_settings = h2.settings.Settings(client=False, initial_values=values)
         connection.decoder.max_header_list_size = settings.max_header_size
         connection.initiate_upgrade_connection(urlsafe_b64encode(self._client_settings))
-        self._limit_table()
         # A client that has not seen ours yet may open more streams: those are refused one by one, within reason.
         values[SettingCodes.MAX_CONCURRENT_STREAMS] *= 2
         connection.local_settings = h2.settings.Settings(client=False, initial_values=values)
@@ -413,8 +424,7 @@ class HTTP2Protocol(asyncio.Protocol):
 
     def _on_settings(self, event: h2.events.RemoteSettingsChanged) -> None:
         self._preface = True
-        self._spend(1 + len(event.changed_settings))
-        self._limit_table()
+        self._spend(1)
         if SettingCodes.INITIAL_WINDOW_SIZE in event.changed_settings:
             for stream in self._streams.values():
                 self._requeue(stream)
@@ -494,10 +504,6 @@ class HTTP2Protocol(asyncio.Protocol):
             self._transport.write(data)
 
     # Limits and times
-
-    def _limit_table(self) -> None:
-        encoder = self._h2.encoder
-        encoder.header_table_size = min(encoder.header_table_size, _MAX_TABLE_SIZE)
 
     def _spend(self, amount: int) -> None:
         if not self._budget.spend(amount, self.loop.time()) and not self._closing:

@@ -11,7 +11,7 @@ import h2.events
 import pytest
 from hpack import Encoder
 
-from tests.server.support.http2 import Answer, ErrorCodes, HTTP2Client, frame
+from tests.server.support.http2 import Answer, ErrorCodes, HTTP2Client, SettingCodes, frame
 from tests.server.support.process import uvicorn
 
 if TYPE_CHECKING:
@@ -154,13 +154,27 @@ def test_far_too_many_requests_end_the_connection(client: HTTP2Client) -> None:
     assert ends(client, ErrorCodes.PROTOCOL_ERROR)
 
 
-def test_a_table_as_large_as_the_client_likes_is_not_used(server: Server) -> None:
-    settings = frame(SETTINGS, 0, 0, b"\0\1\xff\xff\xff\xff")
-    with HTTP2Client(server.peer()) as client:
+@pytest.mark.parametrize("when", ["offered", "set later"])
+def test_a_table_as_large_as_the_client_likes_is_not_used(server: Server, when: str) -> None:
+    """Else each field that a response has for the first time would stay in memory."""
+    limit: dict[SettingCodes | int, int] = {SettingCodes.HEADER_TABLE_SIZE: 2**32 - 1}
+    with HTTP2Client(server.peer(), limit if when == "offered" else {}) as client:
         client.upgrade()
-        client.send_raw(settings)
-        assert client.ask_again().status == 200  # with updates of the table's size that h2 understands
+        client.answer(1)
+        if when == "set later":
+            client.h2.update_settings(limit)
+            client.flush()
+        # A decoder that keeps to the usual size understands everything: nothing larger was announced, or referred to.
+        client.h2.decoder.max_allowed_table_size = 4096
+        assert [client.ask_again().status for _ in range(3)] == [200] * 3
         assert client.h2.decoder.header_table_size <= 4096
+
+
+def test_a_table_may_be_smaller(server: Server) -> None:
+    with HTTP2Client(server.peer(), {SettingCodes.HEADER_TABLE_SIZE: 0}) as client:
+        client.upgrade()
+        client.h2.decoder.max_allowed_table_size = 0
+        assert [client.ask_again().status for _ in range(3)] == [200] * 3
 
 
 @pytest.mark.parametrize(

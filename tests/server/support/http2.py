@@ -79,7 +79,7 @@ class HTTP2Client:
         read: Whether to grant new windows for what has come.
     """
 
-    def __init__(self, peer: Peer, settings: Mapping[SettingCodes, int] | None = None, *, read: bool = True) -> None:
+    def __init__(self, peer: Peer, settings: Mapping[Any, int] | None = None, *, read: bool = True) -> None:
         self.peer = peer
         self.read = read
         self.events: list[h2.events.Event] = []  # all that have come
