@@ -133,20 +133,11 @@ class HTTP2Protocol(asyncio.Protocol):
         self._began = now
         self._idle_since = now
         self._heard = now  # when a byte has come
+        self._progressed = now  # when the client has taken something
         self._pinged: float | None = None
         self._watcher: asyncio.TimerHandle | None = None
         self._drain_timer: asyncio.TimerHandle | None = None
         self._close_timer: asyncio.TimerHandle | None = None
-        self._handlers: dict[type[h2.events.Event], Callable[[Any], None]] = {
-            h2.events.RequestReceived: self._on_request,
-            h2.events.DataReceived: self._on_data,
-            h2.events.StreamEnded: self._on_end,
-            h2.events.StreamReset: self._on_reset,
-            h2.events.WindowUpdated: self._on_window,
-            h2.events.RemoteSettingsChanged: self._on_settings,
-            h2.events.ConnectionTerminated: self._on_goaway,
-            h2.events.PingAckReceived: self._on_pong,
-        }
 
     # What the transport tells
 
@@ -192,25 +183,29 @@ class HTTP2Protocol(asyncio.Protocol):
             logger.debug("HTTP/2: h2 cannot read what a client has sent", exc_info=True)
             self._close(ErrorCodes.PROTOCOL_ERROR)
             return
-        resets = {event.stream_id for event in events if type(event) is h2.events.StreamReset}
         if self._h2.state_machine.state is _CLOSED:
             self._close(ErrorCodes.NO_ERROR)  # the client says that something is wrong
             return
+        resets = {event.stream_id for event in events if type(event) is h2.events.StreamReset}
+        for stream_id in resets:
+            if stream_id in self._streams:
+                self._streams[stream_id].gone = True  # h2 takes nothing for it any more
         for event in events:
-            handler = self._handlers.get(type(event))
+            kind = type(event)
+            handler = _HANDLERS.get(kind)
             if handler is None:
-                if type(event) is not h2.events.TrailersReceived:
-                    self._spend(1)  # pings, priorities, acknowledgements and what we do not know
-            elif resets and handler == self._on_request and event.stream_id in resets:  # type: ignore[attr-defined]
+                self._spend(1)  # pings, priorities, acknowledgements and what we do not know
+            elif kind is h2.events.RequestReceived and event.stream_id in resets:  # type: ignore[attr-defined]
                 continue  # opened and reset in one go: nobody waits for an answer
             else:
-                handler(event)
+                handler(self, event)
             if self._closing:
                 return
         self._pump()
         self.schedule_flush()
-        if self._write_paused and not self._read_paused:
-            # Answers for a client that does not read would pile up.
+        unsent = self._transport.get_write_buffer_size()
+        if self._write_paused and not self._read_paused and unsent > 2 * self.settings.write_buffer_size:
+            # Acknowledgements for a client that does not read would pile up.
             self._read_paused = True
             self._transport.pause_reading()
 
@@ -235,6 +230,7 @@ class HTTP2Protocol(asyncio.Protocol):
     def resume_writing(self) -> None:
         """It does again."""
         self._write_paused = False
+        self._progressed = self.loop.time()
         if self._read_paused and not self._transport.is_closing():
             self._read_paused = False
             self._transport.resume_reading()
@@ -258,20 +254,15 @@ class HTTP2Protocol(asyncio.Protocol):
 
     # What `H2C` does
 
-    def start_first(self, scope: Scope, app: ASGIApp, *, body_given: bool) -> Stream:
-        """Serve the request that came as HTTP/1.1, and return its stream.
+    def open_first(self, scope: Scope, *, body_given: bool) -> Stream:
+        """Return the stream of the request that came as HTTP/1.1, before the connection is switched.
 
         Args:
             scope: The request.
-            app: What answers it.
             body_given: Whether the application has received its body already.
         """
-        stream = Stream(self, 1, scope)
+        self._streams[1] = stream = Stream(self, 1, scope)
         stream.end_request(given=body_given)
-        if self._closing:
-            stream.disconnect()
-        self._streams[1] = stream
-        stream.start(app)
         return stream
 
     async def wait_closed(self) -> None:
@@ -478,6 +469,7 @@ class HTTP2Protocol(asyncio.Protocol):
                 ready.popleft()
                 stream.queued = False
             stream.sent(size, last=last)
+            self._progressed = stream.progressed
             self._unsent += size + _FRAME_HEADER
             if self._unsent >= limit:
                 self._flush()
@@ -500,7 +492,7 @@ class HTTP2Protocol(asyncio.Protocol):
     def _flush(self) -> None:
         self._unsent = 0
         data = self._h2.data_to_send()
-        if data and not self._lost:
+        if data and not self._transport.is_closing():
             self._transport.write(data)
 
     # Limits and times
@@ -530,7 +522,9 @@ class HTTP2Protocol(asyncio.Protocol):
         if settings.write_timeout is not None:
             for stream in self._streams.values():
                 if stream.outgoing and not stream.gone:
-                    deadline = stream.progressed + settings.write_timeout
+                    # One that is next in turn waits for the connection, which may be busy with others.
+                    since = max(stream.progressed, self._progressed) if stream.queued else stream.progressed
+                    deadline = since + settings.write_timeout
                     if now < deadline:
                         due.append(deadline)
                     else:
@@ -604,6 +598,18 @@ class HTTP2Protocol(asyncio.Protocol):
     def _disconnect_streams(self) -> None:
         for stream in list(self._streams.values()):
             stream.disconnect()
+
+
+_HANDLERS: dict[type[h2.events.Event], Callable[[HTTP2Protocol, Any], None]] = {
+    h2.events.RequestReceived: HTTP2Protocol._on_request,
+    h2.events.DataReceived: HTTP2Protocol._on_data,
+    h2.events.StreamEnded: HTTP2Protocol._on_end,
+    h2.events.StreamReset: HTTP2Protocol._on_reset,
+    h2.events.WindowUpdated: HTTP2Protocol._on_window,
+    h2.events.RemoteSettingsChanged: HTTP2Protocol._on_settings,
+    h2.events.ConnectionTerminated: HTTP2Protocol._on_goaway,
+    h2.events.PingAckReceived: HTTP2Protocol._on_pong,
+}
 
 
 def _goaway(last_stream_id: int, code: int) -> bytes:

@@ -48,19 +48,24 @@ class H2C:
         protocol = HTTP2Protocol(
             self.app, template=template, client_settings=offer, settings=self._settings, server=self._server
         )
+        request = template.first()
         if not has_body(scope["headers"]):
+            stream = protocol.open_first(request, body_given=False)
             if await _switch(protocol, extension, send):
-                protocol.start_first(template.first(), self.app, body_given=False)
+                stream.start(self.app)
                 await protocol.wait_closed()
             return
-        first = FirstRequest(self.app, template.first(), receive, send)
+        first = FirstRequest(self.app, request, receive, send)
         try:
-            if await first.read() and await _switch(protocol, extension, send):
-                first.continue_on(protocol.start_first(first.scope, first.join, body_given=True))
-                await protocol.wait_closed()
-            else:
-                first.stay()
-                await first.task
+            if await first.read():
+                stream = protocol.open_first(request, body_given=True)
+                if await _switch(protocol, extension, send):
+                    stream.start(first.join)
+                    first.continue_on(stream)
+                    await protocol.wait_closed()
+                    return
+            first.stay()
+            await first.task
         except asyncio.CancelledError:
             first.task.cancel()
             with suppress(BaseException):

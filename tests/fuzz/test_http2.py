@@ -98,12 +98,13 @@ def test_a_connection_goes_on_or_ends_with_a_reason(loop: str, stream: bytes, cu
     async def test() -> None:
         side = ServerSide(default_headers=lambda: [(b"server", b"x")])
         protocol = HTTP2Protocol(app, template=ScopeTemplate(SCOPE), client_settings=b"", settings=LIMITS, server=side)
+        first = protocol.open_first(protocol.template.first(), body_given=False)
         here, there = socket.socketpair()
         with here:
             here.setblocking(False)
             running = asyncio.get_running_loop()
             await running.connect_accepted_socket(lambda: protocol, there)
-            protocol.start_first(protocol.template.first(), app, body_given=False)
+            first.start(app)
             received = asyncio.ensure_future(receive_all(here))
             with suppress(ConnectionError):
                 for piece in cut(stream, cuts):

@@ -508,3 +508,37 @@ def test_what_looks_like_http1_behind_the_101_is_not_served(server: Server) -> N
         assert client.peer.receive_end()
     server.settle()
     assert not any("smuggled" in line for line in server.log.lines)
+
+
+def test_the_first_stream_may_be_reset_with_the_request_that_opens_it(client: HTTP2Client, server: Server) -> None:
+    position = len(server.log.lines)
+    request = client.ask(target="/wait-for-disconnect")
+    client.peer.send(request + client.h2.data_to_send() + frame(3, 0, 1, b"\0\0\0\x08"))
+    assert client.peer.receive_response().status == 101
+    server.note(client.peer.key, "sent")
+    assert not any("Traceback" in line for line in server.log.lines[position:])
+
+
+def test_a_client_may_leave_with_the_request_that_it_opens_the_connection_with(
+    client: HTTP2Client, server: Server
+) -> None:
+    client.peer.send(client.ask() + client.h2.data_to_send() + frame(7, 0, 0, bytes(8)))
+    client.begin()
+    assert client.answer(1).status == 200
+
+
+def test_a_client_that_sends_before_it_reads_is_not_kept_waiting(client: HTTP2Client) -> None:
+    """What it sends is taken though it takes nothing of what is sent to it."""
+    client.upgrade()
+    client.answer(1)
+    client.h2.increment_flow_control_window(2**30)
+    down = client.request("GET", "/pour?3000000")
+    client.h2.increment_flow_control_window(2**30, down)
+    up = client.request("POST", end=False)
+    for _ in range(3):
+        client.h2.send_data(up, bytes(16384))
+        client.flush()
+    client.h2.end_stream(up)
+    client.flush()
+    assert json.loads(client.answer(up).body)["length"] == 3 * 16384
+    assert len(client.answer(down).body) == 3_000_000

@@ -244,6 +244,21 @@ def test_a_broken_rule_ends_its_stream_only(client: HTTP2Client) -> None:
     good.finish()
 
 
+def test_a_stream_that_is_closed_and_reset_at_once_does_no_harm(client: HTTP2Client, server: Server) -> None:
+    """The close frame would be answered at once, if there were still somebody to answer."""
+    position = len(server.log.lines)
+    websocket = client.websocket()
+    websocket.send_text("hello")
+    assert websocket.receive_message() == "hello"
+    stream_id = stream_of(websocket).stream_id
+    client.h2.send_data(stream_id, close_frame(1000))
+    client.h2.reset_stream(stream_id, ErrorCodes.CANCEL)
+    client.flush()
+    assert client.ask_again().status == 200
+    server.settle()
+    assert not any("Traceback" in line or "Error" in line for line in server.log.lines[position:])
+
+
 def test_frames_may_come_with_the_handshake(client: HTTP2Client) -> None:
     stream_id = client.connect()
     client.send(stream_id, frame(TEXT, b"early"))
