@@ -46,7 +46,8 @@ def is_private(scope: Scope) -> bool:
     return bool(scope["path"].startswith("/private"))
 
 
-app = Noting(UpgradeMiddleware(application, tls=context, protocols={"echo": echo}, open_timeout=1.0))
+app = Noting(UpgradeMiddleware(application, tls=context, protocols={"echo": echo}))
+impatient = UpgradeMiddleware(application, tls=context, open_timeout=0.5)
 advertising_h2 = UpgradeMiddleware(application, tls=careless)
 required = Noting(UpgradeMiddleware(application, tls=context, tls_required=True))
 private = UpgradeMiddleware(application, tls=context, tls_required=is_private)
