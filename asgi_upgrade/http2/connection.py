@@ -11,10 +11,8 @@ import logging
 from base64 import urlsafe_b64encode
 from collections import deque
 from collections.abc import Callable
-from struct import pack
 from typing import Any, cast
 
-import h2.config
 import h2.connection
 import h2.errors
 import h2.events
@@ -23,6 +21,7 @@ import h2.settings
 from starlette.types import ASGIApp, Scope
 
 from asgi_upgrade.http2.budget import Budget
+from asgi_upgrade.http2.engine import ServerConnection, goaway
 from asgi_upgrade.http2.scope import MalformedRequestError, Request, ScopeTemplate
 from asgi_upgrade.http2.server import ServerSide
 from asgi_upgrade.http2.settings import H2CSettings
@@ -36,16 +35,6 @@ logger = logging.getLogger("asgi_upgrade")
 ErrorCodes = h2.errors.ErrorCodes
 SettingCodes = h2.settings.SettingCodes
 
-_CONFIG = h2.config.H2Configuration(
-    client_side=False,
-    header_encoding=None,
-    # `Stream` makes sure of both.
-    validate_outbound_headers=False,
-    normalize_outbound_headers=False,
-)
-# RFC 7541 section 4.2: what the client lets our compressor remember is its limit; this is ours.
-_MAX_TABLE_SIZE = 4096
-_KNOWN_SETTINGS = frozenset(SettingCodes)
 _CLOSED = h2.connection.ConnectionState.CLOSED
 _MAX_STREAM_ID = 2**31 - 1
 _NOTHING = memoryview(b"")
@@ -57,31 +46,6 @@ _DRAIN = 1.0
 _LINGER = 1.0
 _DRAIN_PING = b"shutdown"
 _KEEPALIVE_PING = b"keepaliv"
-
-
-class _Connection(h2.connection.H2Connection):
-    """Takes less from a client than h2 would."""
-
-    # Only a late HEADERS frame asks how a stream was closed; h2 would remember 65536 of them.
-    MAX_CLOSED_STREAMS = 1024
-
-    def _receive_settings_frame(self, frame: Any) -> Any:
-        """Keep nothing of settings that we do not know, nor a table for the compression that is larger than usual."""
-        for setting, value in list(frame.settings.items()):
-            if setting == SettingCodes.HEADER_TABLE_SIZE:
-                frame.settings[setting] = min(value, _MAX_TABLE_SIZE)
-            elif setting not in _KNOWN_SETTINGS:
-                del frame.settings[setting]
-        return super()._receive_settings_frame(frame)
-
-    def _receive_goaway_frame(self, frame: Any) -> Any:
-        """Go on with the streams there are if the client only announces that it opens no more (RFC 9113 §6.8)."""
-        if frame.error_code != ErrorCodes.NO_ERROR:
-            return super()._receive_goaway_frame(frame)  # type: ignore[no-untyped-call,unused-ignore]
-        event = h2.events.ConnectionTerminated()
-        event.error_code = ErrorCodes.NO_ERROR
-        event.last_stream_id = frame.last_stream_id
-        return [], [event]
 
 
 class HTTP2Protocol(asyncio.Protocol):
@@ -115,7 +79,7 @@ class HTTP2Protocol(asyncio.Protocol):
         self.loop = loop = asyncio.get_running_loop()
         self.template = template
         self._client_settings = client_settings
-        self._h2 = _Connection(_CONFIG)
+        self._h2 = ServerConnection()
         self._streams: dict[int, Stream] = {}  # those whose application runs
         self._ready: deque[Stream] = deque()  # those that have something to send, and may
         self._unsent = 0  # about as many bytes wait for the next flush
@@ -249,7 +213,7 @@ class HTTP2Protocol(asyncio.Protocol):
         # What the client has sent by now is still taken, until it answers the ping.
         self._h2.ping(_DRAIN_PING)
         self._flush()
-        self._transport.write(_goaway(_MAX_STREAM_ID, ErrorCodes.NO_ERROR))
+        self._transport.write(goaway(_MAX_STREAM_ID, ErrorCodes.NO_ERROR))
         self._drain_timer = self.loop.call_later(_DRAIN, self._drain)
 
     # What `H2C` does
@@ -565,7 +529,7 @@ class HTTP2Protocol(asyncio.Protocol):
         if not self._draining and not self._closing:
             self._draining = True
             self._flush()
-            self._transport.write(_goaway(self._h2.highest_inbound_stream_id, ErrorCodes.NO_ERROR))
+            self._transport.write(goaway(self._h2.highest_inbound_stream_id, ErrorCodes.NO_ERROR))
 
     def _close(self, code: int) -> None:
         """End the connection: say why, end what runs, and let go of the transport in a bounded time."""
@@ -576,7 +540,7 @@ class HTTP2Protocol(asyncio.Protocol):
         transport = self._transport
         if not self._goaway_sent:
             self._goaway_sent = True
-            transport.write(_goaway(self._h2.highest_inbound_stream_id, code))
+            transport.write(goaway(self._h2.highest_inbound_stream_id, code))
         self._disconnect_streams()
         # Closing a socket that has unread bytes resets it, and what was sent last could be lost on the way.
         if transport.can_write_eof() and not transport.is_closing():
@@ -610,8 +574,3 @@ _HANDLERS: dict[type[h2.events.Event], Callable[[HTTP2Protocol, Any], None]] = {
     h2.events.ConnectionTerminated: HTTP2Protocol._on_goaway,
     h2.events.PingAckReceived: HTTP2Protocol._on_pong,
 }
-
-
-def _goaway(last_stream_id: int, code: int) -> bytes:
-    """A GOAWAY frame (RFC 9113 §6.8). Those of h2 end its connection, and the streams that are open with it."""
-    return pack(">HBBBLLL", 0, 8, 7, 0, 0, last_stream_id, code)

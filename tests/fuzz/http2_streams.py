@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from hpack import Encoder
 from hypothesis import strategies as st
 
+from tests.unit import wire
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -19,6 +21,15 @@ FLAGS = st.sampled_from([0, 1, 4, 5]) | st.integers(0, 255)
 PATHS = st.sampled_from(["/echo", "/pour", "/fail", "/wait", "/early", "*", "nowhere", ""])
 METHODS = st.sampled_from(["GET", "POST", "HEAD", "OPTIONS", "CONNECT", ""])
 SMALL = st.binary(max_size=20)
+# For streams that carry a WebSocket.
+MESSAGES = st.sampled_from(
+    [
+        wire.frame(wire.TEXT, b"hello"),
+        wire.frame(wire.PING, b"?"),
+        wire.close(1000),
+        wire.frame(wire.BINARY, bytes(200)),
+    ]
+)
 
 
 def frame(kind: int, flags: int, stream_id: int, payload: bytes) -> bytes:
@@ -71,6 +82,7 @@ def _head(fields: list[tuple[bytes, bytes]], stream_id: int, flags: int, split: 
     return frame(1, flags & ~4, stream_id, block[:split]) + frame(9, 4, stream_id, block[split:])
 
 
+_HANDSHAKE = _fields("CONNECT", "/echo", "websocket", [(b"sec-websocket-version", b"13")], 0)
 REQUESTS = st.builds(_head, HEADERS, STREAM_IDS, st.sampled_from([0, 1]), st.just(0) | st.integers(0, 100))
 NUMBERS = st.sampled_from([b"\0\0\0\0", b"\0\0\0\1", b"\x7f\xff\xff\xff", b"\xff\xff\xff\xff"])
 CHANGES = st.lists(
@@ -81,7 +93,7 @@ CHANGES = st.lists(
 ).map(b"".join)
 FRAMES = st.one_of(
     REQUESTS,
-    st.builds(frame, st.just(0), st.sampled_from([0, 1, 8]), STREAM_IDS, SMALL),  # DATA
+    st.builds(frame, st.just(0), st.sampled_from([0, 1, 8]), STREAM_IDS, SMALL | MESSAGES),  # DATA
     st.builds(frame, st.just(2), st.just(0), STREAM_IDS, st.binary(min_size=5, max_size=5)),  # PRIORITY
     st.builds(frame, st.just(3), st.just(0), STREAM_IDS, NUMBERS),  # RST_STREAM
     st.builds(frame, st.just(4), st.sampled_from([0, 0, 1]), st.just(0), CHANGES),  # SETTINGS
@@ -90,7 +102,14 @@ FRAMES = st.one_of(
     st.builds(frame, st.just(8), st.just(0), STREAM_IDS, NUMBERS),  # WINDOW_UPDATE
     st.builds(frame, st.integers(0, 16), FLAGS, STREAM_IDS, SMALL),
 )
+WEBSOCKETS = st.lists(
+    st.builds(frame, st.just(0), st.sampled_from([0, 0, 0, 1]), st.just(3), MESSAGES | SMALL)
+    | st.builds(frame, st.just(3), st.just(0), st.just(3), st.just(b"\0\0\0\x08"))
+    | st.builds(frame, st.just(8), st.just(0), st.just(3), NUMBERS),
+    max_size=12,
+).map(lambda frames: _head(_HANDSHAKE, 3, 0, 0) + b"".join(frames))
 STREAMS = st.one_of(
+    WEBSOCKETS.map(lambda data: PREFACE + SETTINGS + data),
     st.lists(FRAMES, max_size=12).map(lambda frames: PREFACE + SETTINGS + b"".join(frames)),
     st.lists(REQUESTS, max_size=12).map(lambda frames: PREFACE + SETTINGS + b"".join(frames)),
     SMALL.map(lambda data: PREFACE + data),

@@ -1,0 +1,61 @@
+"""``h2`` as we use it: what it lets a client have is less, and a GOAWAY need not end everything at once."""
+
+from __future__ import annotations
+
+from struct import pack
+from typing import Any
+
+import h2.config
+import h2.connection
+import h2.errors
+import h2.events
+import h2.settings
+
+__all__ = ["ServerConnection", "goaway"]
+
+ErrorCodes = h2.errors.ErrorCodes
+SettingCodes = h2.settings.SettingCodes
+
+_CONFIG = h2.config.H2Configuration(
+    client_side=False,
+    header_encoding=None,
+    # `Stream` makes sure of both.
+    validate_outbound_headers=False,
+    normalize_outbound_headers=False,
+)
+# RFC 7541 section 4.2: what the client lets our compressor remember is its limit; this is ours.
+_MAX_TABLE_SIZE = 4096
+_KNOWN_SETTINGS = frozenset(SettingCodes)
+
+
+class ServerConnection(h2.connection.H2Connection):
+    """The server's side of a connection."""
+
+    # Only a late HEADERS frame asks how a stream was closed; h2 would remember 65536 of them.
+    MAX_CLOSED_STREAMS = 1024
+
+    def __init__(self) -> None:
+        super().__init__(_CONFIG)
+
+    def _receive_settings_frame(self, frame: Any) -> Any:
+        """Keep nothing of settings that we do not know, nor a table for the compression that is larger than usual."""
+        for setting, value in list(frame.settings.items()):
+            if setting == SettingCodes.HEADER_TABLE_SIZE:
+                frame.settings[setting] = min(value, _MAX_TABLE_SIZE)
+            elif setting not in _KNOWN_SETTINGS:
+                del frame.settings[setting]
+        return super()._receive_settings_frame(frame)
+
+    def _receive_goaway_frame(self, frame: Any) -> Any:
+        """Go on with the streams there are if the client only announces that it opens no more (RFC 9113 §6.8)."""
+        if frame.error_code != ErrorCodes.NO_ERROR:
+            return super()._receive_goaway_frame(frame)  # type: ignore[no-untyped-call,unused-ignore]
+        event = h2.events.ConnectionTerminated()
+        event.error_code = ErrorCodes.NO_ERROR
+        event.last_stream_id = frame.last_stream_id
+        return [], [event]
+
+
+def goaway(last_stream_id: int, code: int) -> bytes:
+    """A GOAWAY frame (RFC 9113 §6.8). Those of h2 end its connection, and the streams that are open with it."""
+    return pack(">HBBBLLL", 0, 8, 7, 0, 0, last_stream_id, code)

@@ -1,0 +1,213 @@
+"""A stream as a transport, for a protocol that knows nothing of HTTP/2."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from asgi_upgrade.http2.stream import ErrorCodes
+
+if TYPE_CHECKING:
+    from asgi_upgrade.http2.websocket import WebSocketStream
+
+__all__ = ["StreamTransport"]
+
+
+class StreamTransport(asyncio.Transport):
+    """A stream as a transport. END_STREAM stands for FIN, RST_STREAM for RST (RFC 8441 §5.1).
+
+    Args:
+        stream: The stream.
+        protocol: What owns it first.
+    """
+
+    def __init__(self, stream: WebSocketStream, protocol: Any) -> None:
+        super().__init__()
+        self._stream = stream
+        self._connection = stream.connection
+        self._protocol = protocol
+        self._high = 64 * 1024
+        self._low = self._high // 4
+        self._size = 0  # what waits to be sent
+        self._write_paused = False
+        self._reading = True
+        self._unread = bytearray()  # what has come since reading was paused
+        self._delivery_scheduled = False
+        self._peer_ended = False
+        self._eof_told = False
+        self._eof_written = False
+        self._end_sent = False
+        self._closing = False
+        self._lost = False
+
+    # What the stream tells
+
+    def feed(self, data: bytes) -> None:
+        """Bytes from the client."""
+        if self._closing:
+            self._connection.acknowledge(self._stream, len(data))
+            return
+        self._unread += data
+        if self._reading and not self._delivery_scheduled:
+            self._deliver()
+
+    def feed_eof(self) -> None:
+        """The client has ended its direction."""
+        self._peer_ended = True
+        if self._reading and not self._delivery_scheduled:
+            self._deliver()
+
+    def sent(self, size: int, *, last: bool) -> None:
+        """The connection has sent ``size`` bytes; ``last`` tells that our direction has ended with them."""
+        self._size -= size
+        if last:
+            self._end_sent = True
+            if self._closing:
+                self._finish()
+        if self._write_paused and self._size <= self._low:
+            self._write_paused = False
+            self._tell(self._protocol.resume_writing)
+
+    def lose(self, error: Exception | None) -> None:
+        """The stream is gone."""
+        self._closing = True
+        self._unread.clear()
+        self._size = 0
+        if not self._lost:
+            self._lost = True
+            self._connection.loop.call_soon(self._tell_lost, error)
+
+    def _tell_lost(self, error: Exception | None) -> None:
+        self._tell(self._protocol.connection_lost, error)
+        self._stream.lost()
+
+    def _finish(self) -> None:
+        """Both directions have ended, or the client's no longer matters."""
+        if not self._peer_ended:
+            self._connection.reset(self._stream, ErrorCodes.NO_ERROR)
+        self.lose(None)
+
+    def _deliver(self) -> None:
+        self._delivery_scheduled = False
+        while self._unread and self._reading and not self._closing:
+            if isinstance(self._protocol, asyncio.BufferedProtocol):
+                buffer = memoryview(self._protocol.get_buffer(len(self._unread))).cast("B")
+                size = min(len(buffer), len(self._unread))
+                buffer[:size] = self._unread[:size]
+                del self._unread[:size]
+                self._connection.acknowledge(self._stream, size)
+                self._tell(self._protocol.buffer_updated, size)
+            else:
+                data = bytes(self._unread)
+                self._unread.clear()
+                self._connection.acknowledge(self._stream, len(data))
+                self._tell(self._protocol.data_received, data)
+        if self._peer_ended and not self._eof_told and not self._unread and self._reading and not self._closing:
+            self._eof_told = True
+            if not self._tell(self._protocol.eof_received):
+                self.close()
+
+    def _tell(self, callback: Any, *args: Any) -> Any:
+        """Call the protocol. Its errors end this stream, as asyncio has it, and no other."""
+        try:
+            return callback(*args)
+        except Exception as error:  # noqa: BLE001
+            context = {"message": "Error in a protocol", "exception": error, "transport": self}
+            self._connection.loop.call_exception_handler({**context, "protocol": self._protocol})
+            self.abort()
+            return None
+
+    # What the protocol does
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Tell about the connection."""
+        return self._connection.get_extra_info(name, default)
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        """Return what owns the stream."""
+        protocol: asyncio.BaseProtocol = self._protocol
+        return protocol
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Let another protocol own the stream."""
+        self._protocol = protocol
+
+    def is_closing(self) -> bool:
+        """Tell whether it is closing or closed."""
+        return self._closing
+
+    def is_reading(self) -> bool:
+        """Tell whether the protocol gets what arrives."""
+        return self._reading and not self._closing
+
+    def pause_reading(self) -> None:
+        """Keep what arrives; the client may send no more than its window."""
+        self._reading = False
+
+    def resume_reading(self) -> None:
+        """Deliver what has arrived, soon."""
+        self._reading = True
+        if (self._unread or self._peer_ended) and not self._delivery_scheduled:
+            self._delivery_scheduled = True
+            self._connection.loop.call_soon(self._deliver)
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Say when the protocol shall pause."""
+        if high is None:
+            high = 64 * 1024 if low is None else 4 * low
+        self._high = high
+        self._low = high // 4 if low is None else low
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        """Return when the protocol resumes and when it pauses."""
+        return self._low, self._high
+
+    def get_write_buffer_size(self) -> int:
+        """Return how many bytes wait."""
+        return self._size
+
+    def can_write_eof(self) -> bool:
+        """A stream can end in one direction."""
+        return True
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send ``data`` when the client lets us."""
+        if not data or self._closing or self._eof_written:
+            return
+        stream = self._stream
+        if not stream.outgoing:
+            stream.progressed = self._connection.loop.time()
+        stream.outgoing.append(memoryview(bytes(data)))
+        self._size += len(data)
+        self._connection.send_soon(stream)
+        if self._size > self._high and not self._write_paused:
+            self._write_paused = True
+            self._protocol.pause_writing()
+
+    def write_eof(self) -> None:
+        """End our direction behind what waits."""
+        if not self._eof_written and not self._lost:
+            self._eof_written = self._stream.ending = True
+            self._connection.send_soon(self._stream)
+
+    def close(self) -> None:
+        """Send what waits, then end the stream."""
+        if self._closing:
+            return
+        self._closing = True
+        if self._unread:
+            self._connection.acknowledge(self._stream, len(self._unread))
+            self._unread.clear()
+        if self._end_sent:
+            self._finish()
+        else:
+            self.write_eof()
+
+    def abort(self) -> None:
+        """End the stream at once."""
+        if not self._lost:
+            self._connection.reset(self._stream, ErrorCodes.CANCEL)
+            self._stream.outgoing.clear()
+            self._stream.ending = False
+            self._stream.gone = True
+            self.lose(None)
