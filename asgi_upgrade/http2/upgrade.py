@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from contextlib import suppress
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -15,6 +14,7 @@ from asgi_upgrade.http2.offer import read_offer
 from asgi_upgrade.http2.scope import ScopeTemplate
 from asgi_upgrade.http2.server import ServerSide
 from asgi_upgrade.http2.settings import H2CSettings
+from asgi_upgrade.servers.switching import has_body
 from asgi_upgrade.switch import send_101
 
 __all__ = ["H2C"]
@@ -78,11 +78,3 @@ async def _switch(protocol: HTTP2Protocol, extension: UpgradeExtension, send: Se
     switched = extension["connect"](protocol, [(b"upgrade", b"h2c")])
     await send_101(send, ())
     return await switched
-
-
-def has_body(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Tell whether a request with these lower-case fields has a body to wait for (RFC 9112 §6.3)."""
-    return any(
-        name == b"transfer-encoding" or (name == b"content-length" and value.strip(b" \t0") != b"")
-        for name, value in headers
-    )

@@ -1,4 +1,4 @@
-"""What every server that offers ``http.upgrade`` does alike: the fields of its 101, and the bytes that came early."""
+"""What every server that offers ``http.upgrade`` does alike: the request's body, the fields of its 101, the early bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from asgi_upgrade.extension import NOT_IN_101
 from asgi_upgrade.headers import check_response_headers
 
-__all__ = ["check_essential", "fields_of_101", "replay"]
+__all__ = ["check_essential", "fields_of_101", "has_body", "replay"]
 
 
 def check_essential(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
@@ -47,6 +47,14 @@ def fields_of_101(
             if field[0] not in kept and not field[0].startswith(b"sec-websocket-")
         ),
     ]
+
+
+def has_body(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Tell whether a request with these lower-case fields has a body to wait for (RFC 9112 §6.3)."""
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value.strip(b" \t0") != b"")
+        for name, value in headers
+    )
 
 
 def replay(protocol: Any, data: bytes) -> None:

@@ -19,7 +19,7 @@ from uvicorn.config import Config
 from asgi_upgrade.edge_settings import EdgeSettings
 from asgi_upgrade.extension import EXTENSION, VERSION, Connect
 from asgi_upgrade.offer import has_upgrade
-from asgi_upgrade.servers.switching import check_essential, fields_of_101, replay
+from asgi_upgrade.servers.switching import check_essential, fields_of_101, has_body, replay
 from asgi_upgrade.servers.uvicorn.upgrades import log_access, upgrade_connection, with_extension
 
 __all__ = ["HOLD_LIMIT", "Switch", "UpgradingProtocol", "edge_settings", "has_body", "request_head"]
@@ -299,14 +299,6 @@ class Switch:
         headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(text)).encode())]
         await self._cycle.send({"type": "http.response.start", "status": 500, "headers": headers})
         await self._cycle.send({"type": "http.response.body", "body": text, "more_body": False})
-
-
-def has_body(headers: list[tuple[bytes, bytes]]) -> bool:
-    """Tell whether a request with these lower-case fields has a body to wait for (RFC 9112 §6.3)."""
-    return any(
-        name == b"transfer-encoding" or (name == b"content-length" and value.strip(b" \t0") != b"")
-        for name, value in headers
-    )
 
 
 def request_head(method: bytes, target: bytes, version: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
