@@ -28,6 +28,9 @@ from asgi_upgrade.websocket.settings import WebSocketSettings
 
 __all__ = ["UpgradeMiddleware"]
 
+# What a server that can begin TLS tells its clients: the version that each of today knows.
+_TLS = "TLS/1.2, HTTP/1.1"
+
 
 class UpgradeMiddleware:
     """ASGI middleware that turns WebSocket handshakes, which arrive as HTTP requests, into ``websocket`` scopes.
@@ -177,8 +180,7 @@ class UpgradeMiddleware:
             await _reject(_tls_required(scope), scope, receive, send)
             return
         if self._tls and _is_about_server(scope):
-            # RFC 2817 §3.2. CUPS never reads a body here, and takes it for its next response.
-            await Response()(scope, receive, send)
+            await _describe_server(scope)(scope, receive, send)
             return
         extension = get_extension(scope)
         bridge = get_bridge(scope) if extension is None else None
@@ -252,8 +254,17 @@ def _upgrade_required(scope: Scope) -> Reject:
 
 
 def _tls_required(scope: Scope) -> Reject:
-    # RFC 2817 §4.2, with the version that every client of today knows.
-    return Reject(426, "This service wants TLS.", upgrade_fields(scope, "TLS/1.2, HTTP/1.1"))
+    # RFC 2817 §4.2.
+    return Reject(426, "This service wants TLS.", upgrade_fields(scope, _TLS))
+
+
+def _describe_server(scope: Scope) -> Response:
+    """Return the answer to ``OPTIONS *``, which says in the clear that there is TLS (RFC 2817 §3.2, §4.1)."""
+    # Without a body: CUPS never reads one here, and takes it for its next response.
+    response = Response()
+    if scope.get("scheme") != "https":
+        response.raw_headers.extend(upgrade_fields(scope, _TLS))
+    return response
 
 
 def _check_subprotocols(subprotocols: Sequence[str]) -> tuple[str, ...]:

@@ -380,6 +380,7 @@ def test_options_of_the_server_may_begin_tls(server: Server, client: ssl.SSLCont
         with secure(peer, client) as secured:
             response = secured.receive_response()
             assert (response.status, response.header("content-length"), response.body) == (200, "0", b"")
+            assert response.header("upgrade") is None
             assert server.note(peer.key, "passed")["scheme"] == "https"
             assert arrived(secured.ask())["scheme"] == "https"
 
@@ -389,6 +390,8 @@ def test_options_of_the_server_are_answered_in_the_clear(server: Server) -> None
         for headers in ({}, JAVA):
             response = peer.ask("OPTIONS", "*", headers)
             assert (response.status, response.body) == (200, b"")
+            assert response.header("upgrade") == "TLS/1.2, HTTP/1.1"
+            assert response.header("connection") == "Upgrade"
 
 
 @pytest.mark.parametrize("root", ["", "/api"])
