@@ -9,6 +9,7 @@ import h2.config
 import h2.connection
 import h2.errors
 import h2.events
+import h2.exceptions
 import h2.settings
 
 __all__ = ["ServerConnection", "goaway"]
@@ -45,6 +46,12 @@ class ServerConnection(h2.connection.H2Connection):
             elif setting not in _KNOWN_SETTINGS:
                 del frame.settings[setting]
         return super()._receive_settings_frame(frame)
+
+    def _receive_rst_stream_frame(self, frame: Any) -> Any:
+        """Let nobody reset what has not begun (RFC 9113 §6.4)."""
+        if frame.stream_id > self.highest_inbound_stream_id or not frame.stream_id % 2:
+            raise h2.exceptions.ProtocolError("RST_STREAM for an idle stream")
+        return super()._receive_rst_stream_frame(frame)
 
     def _receive_goaway_frame(self, frame: Any) -> Any:
         """Go on with the streams there are if the client only announces that it opens no more (RFC 9113 §6.8)."""

@@ -1,4 +1,4 @@
-"""What every server that offers ``http.upgrade`` does alike: the request's body, the fields of its 101, the early bytes."""
+"""What every server that offers ``http.upgrade`` does alike with a request, its 101 and the bytes that came early."""
 
 from __future__ import annotations
 
