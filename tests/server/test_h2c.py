@@ -169,6 +169,16 @@ def test_an_answer_does_not_wait_for_ever_for_a_body(client: HTTP2Client) -> Non
     assert (response.status, response.body) == (200, b'"not read"')
 
 
+@pytest.mark.parametrize("sent", [b"some", bytes(1000)])
+def test_an_application_may_answer_while_it_reads(client: HTTP2Client, sent: bytes) -> None:
+    client.peer.send(client.ask("POST", "/read-and-answer", {"Content-Length": 1000}, body=sent))
+    response = client.peer.receive_response()
+    if len(sent) < 1000:
+        assert (response.status, response.body) == (200, b'"answered"')
+    else:
+        assert response.status == 101
+
+
 def test_an_application_may_fail_before_it_has_read_the_body(client: HTTP2Client) -> None:
     client.peer.send(client.ask("POST", "/fail", {"Content-Length": 1000}, body=b"some"))
     assert client.peer.receive_response().status == 500

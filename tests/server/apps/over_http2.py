@@ -67,6 +67,19 @@ async def read_later(scope: Scope, receive: Receive, send: Send) -> None:
     await PAGES["/slow"](scope, receive, send)
 
 
+async def read_and_answer(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer while another task reads, as some middleware does."""
+    reader = asyncio.create_task(PAGES["/slow"](scope, receive, _nowhere))
+    await asyncio.sleep(0.05)
+    await respond(send, b'"answered"')
+    reader.cancel()
+    await asyncio.wait([reader])
+
+
+async def _nowhere(message: Message) -> None:
+    pass
+
+
 async def wait_for_disconnect(scope: Scope, receive: Receive, send: Send) -> None:
     """Begin a response, then wait for the client to leave."""
     await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -149,6 +162,7 @@ OWN = {
     "/describe": describe,
     "/echo-body": echo,
     "/pour": pour,
+    "/read-and-answer": read_and_answer,
     "/read-later": read_later,
     "/wait-for-disconnect": wait_for_disconnect,
     "/fail-later": fail_later,
