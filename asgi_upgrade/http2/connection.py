@@ -82,6 +82,7 @@ class HTTP2Protocol(asyncio.Protocol):
         self._h2 = ServerConnection()
         self._streams: dict[int, Stream] = {}  # those whose application runs
         self._ready: deque[Stream] = deque()  # those that have something to send, and may
+        self._last_served = 1  # the highest stream that the application was called for
         self._unsent = 0  # about as many bytes wait for the next flush
         self._flush_scheduled = False
         self._write_paused = False
@@ -334,6 +335,7 @@ class HTTP2Protocol(asyncio.Protocol):
             self._spend(1)
             return
         self._streams[stream_id] = stream
+        self._last_served = stream_id
         stream.start(self.app)
 
     def _refuse(self, event: h2.events.RequestReceived, status: int) -> None:
@@ -529,7 +531,7 @@ class HTTP2Protocol(asyncio.Protocol):
         if not self._draining and not self._closing:
             self._draining = True
             self._flush()
-            self._transport.write(goaway(self._h2.highest_inbound_stream_id, ErrorCodes.NO_ERROR))
+            self._transport.write(goaway(self._last_served, ErrorCodes.NO_ERROR))
 
     def _close(self, code: int) -> None:
         """End the connection: say why, end what runs, and let go of the transport in a bounded time."""
@@ -540,7 +542,7 @@ class HTTP2Protocol(asyncio.Protocol):
         transport = self._transport
         if not self._goaway_sent:
             self._goaway_sent = True
-            transport.write(goaway(self._h2.highest_inbound_stream_id, code))
+            transport.write(goaway(self._last_served, code))
         self._disconnect_streams()
         # Closing a socket that has unread bytes resets it, and what was sent last could be lost on the way.
         if transport.can_write_eof() and not transport.is_closing():

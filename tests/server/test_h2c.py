@@ -162,17 +162,18 @@ def test_a_refusal_need_not_wait_for_a_body_that_waits_for_100(client: HTTP2Clie
     assert peer.receive_response().status == 401
 
 
-def test_an_answer_does_not_wait_for_ever_for_a_body(client: HTTP2Client) -> None:
-    peer = client.peer
-    peer.send(client.ask("POST", "/ignore-body", {"Content-Length": 1000}, body=b"some"))
-    response = peer.receive_response()
+def test_an_answer_does_not_wait_for_ever_for_a_body(one_server: Server) -> None:
+    with HTTP2Client(one_server.peer()) as client:
+        client.peer.send(client.ask("POST", "/ignore-body", {"Content-Length": 1000}, body=b"some"))
+        response = client.peer.receive_response()
     assert (response.status, response.body) == (200, b'"not read"')
 
 
 @pytest.mark.parametrize("sent", [b"some", bytes(1000)])
-def test_an_application_may_answer_while_it_reads(client: HTTP2Client, sent: bytes) -> None:
-    client.peer.send(client.ask("POST", "/read-and-answer", {"Content-Length": 1000}, body=sent))
-    response = client.peer.receive_response()
+def test_an_application_may_answer_while_it_reads(one_server: Server, sent: bytes) -> None:
+    with HTTP2Client(one_server.peer()) as client:
+        client.peer.send(client.ask("POST", "/read-and-answer", {"Content-Length": 1000}, body=sent))
+        response = client.peer.receive_response()
     if len(sent) < 1000:
         assert (response.status, response.body) == (200, b'"answered"')
     else:
@@ -324,7 +325,7 @@ def test_bodies_go_both_ways_at_once(client: HTTP2Client) -> None:
 
 def test_many_requests_at_once(client: HTTP2Client) -> None:
     client.upgrade()
-    streams = [client.request("GET", f"/slow?0.{number % 10}") for number in range(90)]
+    streams = [client.request("GET", f"/slow?0.{number % 4}") for number in range(90)]
     assert {client.answer(stream_id).status for stream_id in streams} == {200}
 
 

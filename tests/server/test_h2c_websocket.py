@@ -303,4 +303,5 @@ def test_websockets_are_closed_when_the_server_stops() -> None:
         goaway = client.until_end()
         assert goaway is not None
         assert goaway.error_code == ErrorCodes.NO_ERROR
+        client.peer.close()
         assert server.process.wait(5) in (0, -signal.SIGTERM)
