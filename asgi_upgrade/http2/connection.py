@@ -91,6 +91,7 @@ class HTTP2Protocol(asyncio.Protocol):
         self._draining = False  # no streams are opened any more
         self._goaway_sent = False
         self._closing = False
+        self._output_ended = False
         self._lost = False
         self._closed: asyncio.Future[None] = loop.create_future()
         now = loop.time()
@@ -458,7 +459,7 @@ class HTTP2Protocol(asyncio.Protocol):
     def _flush(self) -> None:
         self._unsent = 0
         data = self._h2.data_to_send()
-        if data and not self._transport.is_closing():
+        if data and not self._output_ended and not self._transport.is_closing():
             self._transport.write(data)
 
     # Limits and times
@@ -538,7 +539,9 @@ class HTTP2Protocol(asyncio.Protocol):
         if self._closing:
             return
         self._flush()
-        self._closing = True
+        self._closing = self._output_ended = True
+        if self._watcher is not None:
+            self._watcher.cancel()
         transport = self._transport
         if not self._goaway_sent:
             self._goaway_sent = True

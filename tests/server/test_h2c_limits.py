@@ -283,6 +283,19 @@ def test_a_client_that_takes_nothing_loses_its_stream(impatient: Server) -> None
         impatient.note(client.peer.key, "all sent")
 
 
+def test_a_connection_that_is_closing_is_left_alone(impatient: Server) -> None:
+    """Its application still runs, and the client does not hang up; no ping is due any more."""
+    position = len(impatient.log.lines)
+    with HTTP2Client(impatient.peer()) as client:
+        client.upgrade(target="/slow?1.2")
+        impatient.note(client.peer.key, "started")
+        client.peer.send(frame(DATA, 0, 0, b"x"))
+        assert ends(client, ErrorCodes.PROTOCOL_ERROR)
+        time.sleep(1)
+    impatient.settle()
+    assert not any("Traceback" in line for line in impatient.log.lines[position:])
+
+
 # The server stops
 
 
