@@ -47,6 +47,7 @@ def test_a_websocket_passes_all_of_them(server: Server) -> None:
             "state": "yes",
         }
         exchange(websocket)
+    assert get(server, "/page", HTTPS).status == 200  # by then the WebSocket has ended for all of them
     assert [line for line in complaints(server) if "does not offer http.upgrade" not in line] == []
 
 
