@@ -98,8 +98,8 @@ app.add_middleware(SessionMiddleware, secret_key="test")
 app.add_middleware(StarsessionsMiddleware, store=InMemoryStore(), cookie_name="stored", cookie_https_only=False)
 app.add_middleware(CSRFMiddleware, secret="test")
 app.add_middleware(SlowAPIMiddleware)
-# These two send the start of a response again with each part of its body: right inside a `BaseHTTPMiddleware`, as the last
-# one is, that is an error for whatever is streamed. Those that compress take it away.
+# These two send the start of a response again with each part of its body: right inside a `BaseHTTPMiddleware`, such as
+# the last one, that is an error for whatever is streamed. Those that compress take it away.
 app.add_middleware(SlowAPIASGIMiddleware)
 app.add_middleware(ETagMiddleware, etag_generator=etag)
 app.add_middleware(GZipMiddleware, minimum_size=0)
