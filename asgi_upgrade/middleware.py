@@ -127,6 +127,8 @@ class UpgradeMiddleware:
                 raise ValueError(f"{name} must be a bool, not {value!r}")
         self._tls = check_tls(tls) is not None
         self._tls_required = check_tls_required(tls_required, tls)
+        # Whether requests that offer nothing may be ours to answer.
+        self._may_refuse = self._tls or self._websocket_only is not None
         self._guard = Guard(
             self,
             self._serve,
@@ -165,14 +167,21 @@ class UpgradeMiddleware:
         if not guard.is_placed():
             guard.place(scope)
         kind = scope["type"]
-        if kind == "http" and not guard.delegates:
-            await self._serve(scope, receive, send, self.app)
+        if kind == "http":
+            if guard.delegates or not self._concerns_us(scope):
+                await self.app(scope, receive, send)  # nearly all requests: without a detour
+            else:
+                await self._serve(scope, receive, send, self.app)
         elif kind == "websocket":
             await guard.run_websocket(scope, receive, send, self.app)
         elif kind == "lifespan":
             await guard.run_lifespan(scope, receive, send, self.app)
         else:
             await self.app(scope, receive, send)
+
+    def _concerns_us(self, scope: Scope) -> bool:
+        """Tell whether we may have to answer a request ourselves."""
+        return self._may_refuse or bool(scope.get("extensions")) or _names_upgrade(scope["headers"])
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> None:
         """Serve a request with ``app``, which gets a ``websocket`` scope if the request is a handshake we accept."""
