@@ -25,11 +25,11 @@ import anyio
 import httpx
 from starlette.types import ASGIApp, Message, Scope
 
-from asgi_upgrade.extension import EXTENSION, VERSION, Connect
+from asgi_upgrade.extension import EXTENSION, VERSION
 from asgi_upgrade.headers import check_response_headers
 from asgi_upgrade.network_stream import NetworkStream
 from asgi_upgrade.offer import has_upgrade
-from asgi_upgrade.servers.switching import check_essential, fields_of_101
+from asgi_upgrade.servers.switching import Announcing, fields_of_101, shut_down
 from asgi_upgrade.stream import UpgradeStream
 from asgi_upgrade.stream_protocol import StreamProtocol
 from asgi_upgrade.stream_settings import StreamSettings
@@ -93,7 +93,7 @@ class UpgradeTransport(httpx.AsyncBaseTransport):
         self._exchanges.discard(exchange)
 
 
-class _Exchange(httpx.AsyncByteStream):
+class _Exchange(Announcing, httpx.AsyncByteStream):
     """One request and its response, whose body this is."""
 
     def __init__(self, transport: UpgradeTransport, request: httpx.Request) -> None:
@@ -183,21 +183,12 @@ class _Exchange(httpx.AsyncByteStream):
             "server": (request.url.host, request.url.port),
         }
         if has_upgrade(headers) and request.method != "CONNECT":
-            scope["extensions"] = {EXTENSION: {"version": VERSION, "connect": self._connect()}}
+            scope["extensions"] = {EXTENSION: {"version": VERSION, "connect": self.connect()}}
         return scope
 
-    def _connect(self) -> Connect:
-        def connect(protocol: asyncio.BaseProtocol, headers: list[tuple[bytes, bytes]]) -> asyncio.Future[bool]:
-            essential = check_essential(headers)
-            switched: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-            if self._switching or self._response.done() or self._left.is_set():
-                switched.set_result(False)
-            else:
-                self._withdraw()
-                self._protocol, self._essential, self._switched = protocol, essential, switched
-            return switched
-
-        return connect
+    def is_too_late(self) -> bool:
+        """See `Announcing.is_too_late`."""
+        return bool(self._switching or self._response.done() or self._left.is_set())
 
     async def receive(self) -> Message:
         async with self._request_lock:
@@ -223,7 +214,7 @@ class _Exchange(httpx.AsyncByteStream):
                 if not await self._switch(fields):
                     await self._refuse()
                 return
-            self._withdraw()
+            self.withdraw()
             self._start(message["status"], check_response_headers(message.get("headers", ())))
         elif not self._complete:
             if not self._response.done():
@@ -282,7 +273,7 @@ class _Exchange(httpx.AsyncByteStream):
 
     def _end(self) -> None:
         self._transport.forget(self)
-        self._withdraw()
+        self.withdraw()
         self._ended.set()
         self._send_body.close()
         if self._upgraded is not None:
@@ -290,14 +281,6 @@ class _Exchange(httpx.AsyncByteStream):
         if not self._response.done():
             self._response.cancel()
 
-    def _withdraw(self) -> None:
-        if self._switched is not None and not self._switched.done():
-            self._switched.set_result(False)
-
     def shutdown(self) -> None:
         if self._upgraded is not None:
-            shutdown = getattr(self._protocol, "shutdown", None)
-            if shutdown is not None:
-                shutdown()
-            else:
-                self._upgraded.close()
+            shut_down(self._protocol, self._upgraded)

@@ -11,21 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import Message, Scope
 
-from asgi_upgrade.extension import EXTENSION, HTTP2_VERSION, Connect
+from asgi_upgrade.extension import EXTENSION, HTTP2_VERSION
 from asgi_upgrade.http2.scope import CONNECTION_SPECIFIC
 from asgi_upgrade.http2.stream import Stream
 from asgi_upgrade.http2.transport import StreamTransport
-from asgi_upgrade.servers.switching import check_essential, fields_of_101
+from asgi_upgrade.servers.switching import Announcing, fields_of_101, refuse_101, shut_down
 
 if TYPE_CHECKING:
     from asgi_upgrade.http2.connection import HTTP2Protocol
 
 __all__ = ["WebSocketStream"]
 
-_REFUSAL = b"The connection could not be switched to another protocol.\n"
 
-
-class WebSocketStream(Stream):
+class WebSocketStream(Announcing, Stream):
     """One extended CONNECT with ``:protocol`` ``websocket``.
 
     Args:
@@ -44,20 +42,11 @@ class WebSocketStream(Stream):
         self._transport: StreamTransport | None = None  # from the switch on
         self._request_given = False
         self._ended = asyncio.Event()  # the transport is gone
-        scope["extensions"][EXTENSION] = {"version": HTTP2_VERSION, "protocol": "websocket", "connect": self._connect()}
+        scope["extensions"][EXTENSION] = {"version": HTTP2_VERSION, "protocol": "websocket", "connect": self.connect()}
 
-    def _connect(self) -> Connect:
-        def connect(protocol: asyncio.BaseProtocol, headers: list[tuple[bytes, bytes]]) -> asyncio.Future[bool]:
-            essential = check_essential(headers)
-            switched: asyncio.Future[bool] = self.connection.loop.create_future()
-            if self._started or self.gone:
-                switched.set_result(False)
-            else:
-                self._withdraw()
-                self._protocol, self._essential, self._switched = protocol, essential, switched
-            return switched
-
-        return connect
+    def is_too_late(self) -> bool:
+        """See `Announcing.is_too_late`."""
+        return bool(self._started or self.gone)
 
     # What the connection tells
 
@@ -83,15 +72,14 @@ class WebSocketStream(Stream):
     def disconnect(self) -> None:
         """The client has reset the stream, or has gone."""
         super().disconnect()
-        self._withdraw()
+        self.withdraw()
         if self._transport is not None:
             self._transport.lose(ConnectionResetError("the HTTP/2 stream was reset"))
 
     def shutdown(self) -> None:
         """The server begins to stop."""
         if self._transport is not None:
-            shutdown = getattr(self._protocol, "shutdown", self._transport.close)
-            shutdown()
+            shut_down(self._protocol, self._transport)
 
     def lost(self) -> None:
         """The transport is gone."""
@@ -123,11 +111,11 @@ class WebSocketStream(Stream):
             if message["status"] == 101:
                 fields = fields_of_101(self._essential, message.get("headers", ()))
                 if self._switched is None or self._switched.done():
-                    await self._refuse()
+                    await refuse_101(super().send)
                 else:
                     self._switch(fields)
                 return
-            self._withdraw()
+            self.withdraw()
         await super().send(message)
 
     def _switch(self, fields: list[tuple[bytes, bytes]]) -> None:
@@ -154,18 +142,12 @@ class WebSocketStream(Stream):
             self.shutdown()
         self._switched.set_result(True)
 
-    async def _refuse(self) -> None:
-        """A 101 that nobody announced, or that came too late, cannot go out."""
-        headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(_REFUSAL))]
-        await super().send({"type": "http.response.start", "status": 500, "headers": headers})
-        await super().send({"type": "http.response.body", "body": _REFUSAL})
-
     async def _fail(self) -> None:
         if self._transport is None:
             await super()._fail()
 
     async def _end(self) -> None:
-        self._withdraw()
+        self.withdraw()
         if self._transport is None:
             await super()._end()
         elif not self._ended.is_set():
@@ -178,11 +160,7 @@ class WebSocketStream(Stream):
 
     def finish(self) -> None:
         """The application has returned, or was cancelled."""
-        self._withdraw()
+        self.withdraw()
         if self._transport is not None and not self._ended.is_set():
             self._transport.abort()
         super().finish()
-
-    def _withdraw(self) -> None:
-        if self._switched is not None and not self._switched.done():
-            self._switched.set_result(False)

@@ -27,9 +27,9 @@ from hypercorn.protocol.h11 import H11Protocol as PlainH11Protocol
 from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
 from starlette.types import Message, Receive, Send
 
-from asgi_upgrade.extension import EXTENSION, VERSION, Connect
+from asgi_upgrade.extension import EXTENSION, VERSION
 from asgi_upgrade.offer import has_upgrade
-from asgi_upgrade.servers.switching import check_essential, fields_of_101, replay
+from asgi_upgrade.servers.switching import Announcing, fields_of_101, refuse_101, replay, shut_down
 
 __all__ = ["H11Protocol", "attach"]
 
@@ -105,7 +105,7 @@ class H11Protocol(PlainH11Protocol):
         await self.context.mark_request()
 
 
-class Switch:
+class Switch(Announcing):
     """What hypercorn calls in place of the application for one request that offers an upgrade."""
 
     stream: HTTPStream  # set before it is called
@@ -130,25 +130,16 @@ class Switch:
         """Call the application, with ``http.upgrade`` in the scope."""
         self._receive: Receive = receive
         self._send: Send = send
-        scope["extensions"][EXTENSION] = {"version": VERSION, "connect": self._connect()}
+        scope["extensions"][EXTENSION] = {"version": VERSION, "connect": self.connect()}
         self._notice_end()
         try:
             await self._http.app(scope, self.receive, self.send, sync_spawn, call_soon)  # type: ignore[arg-type]
         finally:
             self._end()
 
-    def _connect(self) -> Connect:
-        def connect(protocol: asyncio.BaseProtocol, headers: list[tuple[bytes, bytes]]) -> asyncio.Future[bool]:
-            essential = check_essential(headers)
-            switched: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-            if self._started or self._writer.is_closing():
-                switched.set_result(False)
-            else:
-                self._withdraw()
-                self._protocol, self._essential, self._switched = protocol, essential, switched
-            return switched
-
-        return connect
+    def is_too_late(self) -> bool:
+        """See `Announcing.is_too_late`."""
+        return bool(self._started or self._writer.is_closing())
 
     async def receive(self) -> Message:
         if not self._request_given:
@@ -184,10 +175,10 @@ class Switch:
                 fields = fields_of_101(self._essential, message.get("headers", ()))
                 self._started = self._discard = True
                 if not await self._switch(fields):
-                    await self._refuse()
+                    await refuse_101(self._send)
                 return
             self._started = True
-            self._withdraw()
+            self.withdraw()
         await self._send(message)
 
     async def _switch(self, fields: list[tuple[bytes, bytes]]) -> bool:
@@ -204,7 +195,7 @@ class Switch:
         if switched.done():
             return False
         if transport.is_closing() or not self._request_given:
-            self._withdraw()
+            self.withdraw()
             return True
 
         response = h11.InformationalResponse(
@@ -231,24 +222,13 @@ class Switch:
         await http.config.log.access(self.stream.scope, {"status": 101, "headers": fields}, seconds)
         return True
 
-    async def _refuse(self) -> None:
-        """A 101 that nobody announced, or that came too late, cannot go out."""
-        text = b"The connection could not be switched to another protocol.\n"
-        headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(text)).encode())]
-        await self._send({"type": "http.response.start", "status": 500, "headers": headers})
-        await self._send({"type": "http.response.body", "body": text, "more_body": False})
-
     async def _watch_shutdown(self) -> None:
         await self._http.context.terminated.wait()
-        shutdown = getattr(self._protocol, "shutdown", None)
-        if shutdown is not None:
-            shutdown()
-        else:
-            self._writer.transport.close()
+        shut_down(self._protocol, self._writer.transport)
 
     def _end(self) -> None:
         """The application has returned, and with it whatever it did with the connection has ended."""
-        self._withdraw()
+        self.withdraw()
         self._gone.set()
         del self._reader.feed_eof, self._reader.set_exception
         if self._shutdown is not None:
@@ -259,7 +239,3 @@ class Switch:
             self._reading.connection_lost(None)
             self._http.connection = H11WSConnection(self._http.connection)  # type: ignore[arg-type]
             self._http.connection.buffer.clear()
-
-    def _withdraw(self) -> None:
-        if self._switched is not None and not self._switched.done():
-            self._switched.set_result(False)

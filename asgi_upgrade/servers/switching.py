@@ -6,10 +6,60 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from asgi_upgrade.extension import NOT_IN_101
+from starlette.types import Send
+
+from asgi_upgrade.extension import NOT_IN_101, Connect
 from asgi_upgrade.headers import check_response_headers
 
-__all__ = ["check_essential", "fields_of_101", "has_body", "replay"]
+__all__ = ["Announcing", "check_essential", "fields_of_101", "has_body", "refuse_101", "replay", "shut_down"]
+
+_REFUSAL = b"The connection could not be switched to another protocol.\n"
+
+
+class Announcing:
+    """Mixed into what serves one request: keeps what the application announces by the extension's ``connect``."""
+
+    __slots__ = ()  # what is mixed into may have some
+
+    _protocol: Any  # what was announced last, if anything was
+    _essential: list[tuple[bytes, bytes]]
+    _switched: asyncio.Future[bool] | None  # what ``connect`` has returned then
+
+    def is_too_late(self) -> bool:
+        """Tell whether there can be no switch any more."""
+        raise NotImplementedError
+
+    def connect(self) -> Connect:
+        """The extension's ``connect``: a function, because those survive a deep copy of the scope."""
+
+        def connect(protocol: asyncio.BaseProtocol, headers: list[tuple[bytes, bytes]]) -> asyncio.Future[bool]:
+            essential = check_essential(headers)
+            switched: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+            if self.is_too_late():
+                switched.set_result(False)
+            else:
+                self.withdraw()
+                self._protocol, self._essential, self._switched = protocol, essential, switched  # type: ignore[misc]
+            return switched
+
+        return connect
+
+    def withdraw(self) -> None:
+        """Say that there will be no switch, if that is not decided."""
+        if self._switched is not None and not self._switched.done():
+            self._switched.set_result(False)
+
+
+async def refuse_101(send: Send) -> None:
+    """Answer in place of a 101 that cannot go out, because nobody announced it, or it came too late."""
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(_REFUSAL))]
+    await send({"type": "http.response.start", "status": 500, "headers": headers})
+    await send({"type": "http.response.body", "body": _REFUSAL, "more_body": False})
+
+
+def shut_down(protocol: Any, transport: asyncio.BaseTransport) -> None:
+    """Tell what owns a connection that the server stops, or close ``transport`` if it does not want to know."""
+    getattr(protocol, "shutdown", transport.close)()
 
 
 def check_essential(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -17,9 +17,9 @@ from starlette.types import Message, Receive, Scope, Send
 from uvicorn.config import Config
 
 from asgi_upgrade.edge_settings import EdgeSettings
-from asgi_upgrade.extension import EXTENSION, VERSION, Connect
+from asgi_upgrade.extension import EXTENSION, VERSION
 from asgi_upgrade.offer import has_upgrade
-from asgi_upgrade.servers.switching import check_essential, fields_of_101, has_body, replay
+from asgi_upgrade.servers.switching import Announcing, fields_of_101, has_body, refuse_101, replay, shut_down
 from asgi_upgrade.servers.uvicorn.upgrades import log_access, upgrade_connection, with_extension
 
 __all__ = ["HOLD_LIMIT", "Switch", "UpgradingProtocol", "edge_settings", "has_body", "request_head"]
@@ -97,7 +97,7 @@ class UpgradingProtocol:
         raise NotImplementedError
 
 
-class Switch:
+class Switch(Announcing):
     """What uvicorn calls in place of the application for one request that offers an upgrade.
 
     It lives as long as the connection, if that is switched, and holds on to nothing of HTTP from then on: thousands
@@ -161,20 +161,9 @@ class Switch:
         transport.set_protocol(http)
         http.data_received(head + data)
 
-    def connect(self) -> Connect:
-        """The extension's ``connect``: a function, because those survive a deep copy of the scope."""
-
-        def connect(protocol: asyncio.BaseProtocol, headers: list[tuple[bytes, bytes]]) -> asyncio.Future[bool]:
-            essential = check_essential(headers)
-            switched: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-            if self._started or self._cycle.disconnected:
-                switched.set_result(False)
-            else:
-                self._withdraw()
-                self._protocol, self._essential, self._switched = protocol, essential, switched
-            return switched
-
-        return connect
+    def is_too_late(self) -> bool:
+        """See `Announcing.is_too_late`."""
+        return bool(self._started or self._cycle.disconnected)
 
     async def receive(self) -> Message:
         while not self._done:
@@ -204,23 +193,19 @@ class Switch:
                 fields = fields_of_101(self._essential, message.get("headers", ()))
                 self._started = self._discard = True
                 if not await self._switch(fields):
-                    await self._refuse()
+                    await refuse_101(self._cycle.send)
                 return
             self._started = True
-            self._withdraw()
+            self.withdraw()
         await self._cycle.send(message)
 
     def shutdown(self) -> None:
         """uvicorn stops: it calls this for each of its connections."""
-        shutdown = getattr(self._protocol, "shutdown", None)
-        if shutdown is not None:
-            shutdown()
-        else:
-            self._transport.close()
+        shut_down(self._protocol, self._transport)
 
     def end(self) -> None:
         """The application has returned, and with it whatever it did with the connection has ended."""
-        self._withdraw()
+        self.withdraw()
         if self._done:
             if not self._passed_on:
                 self._connections.discard(self)
@@ -236,10 +221,6 @@ class Switch:
             self._cycle.disconnected = True
             self._transport.close()
 
-    def _withdraw(self) -> None:
-        if self._switched is not None and not self._switched.done():
-            self._switched.set_result(False)
-
     async def _switch(self, fields: list[tuple[bytes, bytes]]) -> bool:
         """Answer with the 101 and give the connection away. ``False`` if there is nothing to give it to."""
         cycle, http, switched = self._cycle, self._http, self._switched
@@ -253,7 +234,7 @@ class Switch:
         if switched.done():
             return bool(cycle.disconnected)
         if cycle.disconnected or self._transport.is_closing():
-            self._withdraw()
+            self.withdraw()
             return True
 
         if cycle.access_log:
@@ -292,13 +273,6 @@ class Switch:
         lines = [b"HTTP/1.1 101 Switching Protocols"]
         lines += [name + b": " + value for name, value in (*self._cycle.default_headers, *fields)]
         return b"\r\n".join(lines) + b"\r\n\r\n"
-
-    async def _refuse(self) -> None:
-        """A 101 that nobody announced, or that came too late, cannot go out."""
-        text = b"The connection could not be switched to another protocol.\n"
-        headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(text)).encode())]
-        await self._cycle.send({"type": "http.response.start", "status": 500, "headers": headers})
-        await self._cycle.send({"type": "http.response.body", "body": text, "more_body": False})
 
 
 def request_head(method: bytes, target: bytes, version: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
