@@ -1,0 +1,36 @@
+"""What every server does alike with what is announced."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from asgi_upgrade.testing import UpgradeTransport
+
+HEADERS = {"Connection": "Upgrade", "Upgrade": "example/1"}
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_an_announcement_behind_the_response_is_refused_at_once(late: bool) -> None:
+    outcomes: list[bool] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        connect = scope["extensions"]["http.upgrade"]["connect"]
+        if late:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        switched = connect(asyncio.Protocol(), [(b"upgrade", b"example/1")])
+        outcomes.append(switched.done())
+        if not late:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        assert not switched.result()
+        await send({"type": "http.response.body", "body": b""})
+
+    async def ask() -> int:
+        async with httpx.AsyncClient(transport=UpgradeTransport(app), base_url="http://test") as client:
+            return (await client.get("/", headers=HEADERS)).status_code
+
+    assert asyncio.run(ask()) == 200
+    assert outcomes == [late]
