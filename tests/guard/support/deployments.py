@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-import warnings
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +15,10 @@ import pytest
 
 from tests.guard.apps.applications import CASES, MORE_CASES
 from tests.guard.apps.notes import NOTES
+from tests.guard.support.client import TestClient, WebSocketDenialResponse
 from tests.guard.support.outcome import Outcome
 from tests.server.support.peer import KEY_HEADER
 from tests.server.support.process import Server
-
-with warnings.catch_warnings():
-    # Which HTTP client Starlette would rather use does not matter for WebSockets.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    warnings.simplefilter("ignore", UserWarning)
-    from starlette.testclient import TestClient, WebSocketDenialResponse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
