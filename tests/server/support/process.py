@@ -62,6 +62,11 @@ class Log:
                     raise AssertionError("never logged; the log says:\n" + "\n".join(self.lines[start:]))
                 self._grown.wait(remaining)
 
+    def wait_for_end(self, timeout: float = 5.0) -> None:
+        """Wait up to `timeout` seconds until all that the process has written is here, after it has ended."""
+        with self._grown:
+            assert self._grown.wait_for(lambda: self.ended, timeout), "something still writes to the log"
+
     def search(self, pattern: str, *, start: int = 0, timeout: float = 5.0) -> re.Match[str]:
         """The first match of the regular expression `pattern`; waits for it up to `timeout` seconds."""
         match: re.Match[str] = self.find(re.compile(pattern).search, start=start, timeout=timeout)
@@ -153,8 +158,10 @@ class Server:
         self.process.send_signal(signal.SIGTERM)
 
     def wait(self, timeout: float = 10.0) -> int:
-        """Wait up to `timeout` seconds for the process to end by itself."""
-        return self.process.wait(timeout)
+        """Wait up to `timeout` seconds for the process to end by itself, and for all that it logged."""
+        status = self.process.wait(timeout)
+        self.log.wait_for_end()
+        return status
 
 
 @contextmanager
