@@ -78,16 +78,17 @@ class Connection:
         deflate: The permessage-deflate codec that was agreed on, if any.
 
     Attributes:
+        bulk: Where what comes next of a long binary frame may be written directly, to be told to `bulk_received`;
+            ``None`` if there is no such frame.
         outgoing: Encoded pieces that have not been taken yet, in order.
         outgoing_size: Their length in bytes.
         close_sent: Our close frame is among what was encoded; no message may follow it (RFC 6455 §5.5.1), but pongs
             may until the peer's close frame has come (§5.5.2).
-        ended: `receive_data` has given its `Ending`; what else arrives is ignored.
+        ended: What else arrives is ignored: `receive_data` has given its `Ending`, or `ignore_input` was called.
     """
 
     __slots__ = (
         "_buffer",
-        "_bulk",
         "_bytes",
         "_compressed",
         "_decoder",
@@ -97,12 +98,14 @@ class Connection:
         "_mask",
         "_max_frames",
         "_max_size",
+        "_midway",
         "_opcode",
         "_pending",
         "_remaining",
         "_short",
         "_size",
         "_text",
+        "bulk",
         "close_sent",
         "ended",
         "outgoing",
@@ -113,6 +116,8 @@ class Connection:
         self._max_size = max_message_size
         self._max_frames = max_message_frames
         self._deflate = deflate
+        # Whether what is below is anything but the gap between two frames, or the end.
+        self._midway = False
         # Start of a frame whose header, or whose control payload, has not arrived whole.
         self._pending = b""
         # The data frame that has not arrived whole.
@@ -127,7 +132,7 @@ class Connection:
         self._decoder: codecs.IncrementalDecoder | None = None
         # The part of a long binary frame that is read next, and the end of it that has not arrived.
         self._buffer: memoryview | None = None
-        self._bulk: memoryview | None = None
+        self.bulk: memoryview | None = None
         # Where a text message is put together, and its last pieces if they are short.
         self._text: io.StringIO | None = None
         self._short: list[str] = []
@@ -140,25 +145,15 @@ class Connection:
 
     # Receiving
 
-    def receive_data(self, data: bytes) -> list[Event]:  # noqa: C901 - one loop over local variables, for speed
+    def receive_data(self, data: bytes) -> list[Event]:
         """Take bytes from the wire, cut anywhere; return what they complete, in order. Pongs go to `outgoing`."""
         events: list[Event] = []
-        if self.ended:
-            return events
         position = 0
         max_size = self._max_size
         try:
-            if self._pending:
-                data = self._pending + data
-                self._pending = b""
+            if self._midway:
+                data, position = self._resume(data, events)
             end = len(data)
-            while self._bulk is not None and position < end:
-                taken = min(len(self._bulk), end - position)
-                self._bulk[:taken] = memoryview(data)[position : position + taken]
-                position += taken
-                events += self.bulk_received(taken)
-            if self._remaining and position < end:
-                position = self._read_payload(data, 0, end, events)
             while end - position >= 2:
                 # What nearly all frames are: a whole short message. The general way is `_read_frame`.
                 first = data[position]
@@ -187,6 +182,7 @@ class Connection:
                     return events
             if position < end:
                 self._pending = data[position:]
+                self._midway = True
         except _Failure as failure:
             self._fail(failure.code, failure.reason, events)
         except UnicodeDecodeError:
@@ -197,41 +193,58 @@ class Connection:
             self._fail(CloseCode.MESSAGE_TOO_BIG, f"message is longer than {self._max_size} bytes", events)
         return events
 
-    @property
-    def bulk(self) -> memoryview | None:
-        """Where what comes next of a long binary frame may be written directly; ``None`` if there is no such frame."""
-        return self._bulk
+    def _resume(self, data: bytes, events: list[Event]) -> tuple[bytes, int]:
+        """Go on where the last bytes have stopped; return the bytes to read from now on, and where to begin."""
+        if self.ended:
+            return b"", 0
+        data = self._pending + data
+        self._pending = b""
+        position = 0
+        end = len(data)
+        while self.bulk is not None and position < end:
+            taken = min(len(self.bulk), end - position)
+            self.bulk[:taken] = memoryview(data)[position : position + taken]
+            position += taken
+            events += self.bulk_received(taken)
+        if self._remaining and position < end:
+            position = self._read_payload(data, position, end, events)
+        self._midway = self._remaining > 0
+        return data, position
 
     def bulk_received(self, size: int) -> list[Event]:
         """Take note of ``size`` bytes that were written to `bulk`; return what they complete."""
         events: list[Event] = []
-        if self._bulk is None or self._buffer is None:
+        if self.bulk is None or self._buffer is None:
             return events
         self._remaining -= size
-        if size < len(self._bulk):
-            self._bulk = self._bulk[size:]
+        if size < len(self.bulk):
+            self.bulk = self.bulk[size:]
             return events
         payload = apply_mask(self._buffer, self._mask)
         give_buffer(cast(bytearray, self._buffer.obj))
         if self._remaining:
             self._start_bulk()
         else:
-            self._buffer = self._bulk = None
+            self._buffer = self.bulk = None
         self._add_to_message(payload, self._final and not self._remaining, events)
         return events
 
     def _start_bulk(self) -> memoryview:
         size = min(self._remaining, BUFFER_SIZE)
-        self._buffer = self._bulk = memoryview(take_buffer(size))[:size]
-        return self._bulk
+        self._buffer = self.bulk = memoryview(take_buffer(size))[:size]
+        return self.bulk
+
+    def ignore_input(self) -> None:
+        """Forget what has arrived, and give no more events: the connection ends for another reason."""
+        self.ended = self._midway = True
+        self._buffer = self.bulk = self._text = self._bytes = self._decoder = None
+        self._pending = b""
 
     def _fail(self, code: int, reason: str, events: list[Event]) -> None:
         self._end(Ending(int(code), reason, failed=True), events)
 
     def _end(self, ending: Ending, events: list[Event]) -> None:
-        self.ended = True
-        self._buffer = self._bulk = self._text = self._bytes = self._decoder = None
-        self._pending = b""
+        self.ignore_input()
         events.append(ending)
 
     def _read_frame(self, data: bytes, position: int, end: int, events: list[Event]) -> int:  # noqa: C901
@@ -308,7 +321,9 @@ class Connection:
         self._final = bool(first & FIN)
         self._mask = data[start : start + 4]
         self._remaining = size
-        return self._read_payload(data, start + 4, end, events)
+        stop = self._read_payload(data, start + 4, end, events)
+        self._midway = self._remaining > 0
+        return stop
 
     def _read_payload(self, data: bytes, position: int, end: int, events: list[Event]) -> int:
         """Take what has arrived of the current data frame's payload; return where it stops."""

@@ -13,6 +13,7 @@ from typing import cast
 from starlette.types import Message
 
 from asgi_upgrade.websocket.connection import Connection, Ending, Event
+from asgi_upgrade.websocket.flusher import Flusher
 from asgi_upgrade.websocket.frames import CloseCode
 from asgi_upgrade.websocket.settings import WebSocketSettings
 
@@ -98,6 +99,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_ending",
         "_eof",
         "_flush_scheduled",
+        "_flusher",
         "_gathers",
         "_heard",
         "_idle_timer",
@@ -125,6 +127,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._connection = connection
         self._settings = settings
         self._loop = loop
+        self._flusher = Flusher.of(loop)
         # Messages for the application, the oldest last. An empty list is a tenth of an empty deque.
         self._queue: list[str | bytes] = []
         self._queue_size = 0
@@ -172,7 +175,7 @@ class WebSocketProtocol(asyncio.Protocol):
         events = connection.receive_data(data)
         if connection.outgoing and not self._flush_scheduled:
             self._flush_scheduled = True
-            self._loop.call_soon(self._flush)
+            self._flusher.add(self._flush)
             if self._write_paused:
                 # Pongs for a client that does not read: without this, its pings would pile up here as pongs.
                 self._pause_reading()
@@ -195,24 +198,22 @@ class WebSocketProtocol(asyncio.Protocol):
         self._transport.set_protocol(self)
 
     def _take_events(self, events: list[Event]) -> None:
-        connection = self._connection
-        ending = None
-        if type(events[-1]) is Ending:
-            ending = events.pop()
-        if events and not connection.close_sent:
-            size = 0
-            for event in events:
-                size += len(event)  # type: ignore[arg-type]
-            events.reverse()
+        ending = events.pop() if self._connection.ended else None
+        if events and not self._connection.close_sent:
+            if len(events) == 1:
+                size = len(events[0])  # type: ignore[arg-type]
+            else:
+                size = sum(map(len, events))  # type: ignore[arg-type]
+                events.reverse()
             if self._queue:
                 self._queue[:0] = events  # type: ignore[assignment]
             else:
                 self._queue = events  # type: ignore[assignment]
-            self._queue_size += size
+            self._queue_size = size = self._queue_size + size
             if self._receivers:
                 self._wake_receivers(len(events))
             settings = self._settings
-            if self._queue_size >= settings.max_queue_size or len(self._queue) >= settings.max_queue:
+            if size >= settings.max_queue_size or len(self._queue) >= settings.max_queue:
                 self._pause_reading()
             if settings.idle_timeout is not None:
                 self._last_message = self._loop.time()
@@ -309,7 +310,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._flush()
         elif not self._flush_scheduled:
             self._flush_scheduled = True
-            self._loop.call_soon(self._flush)
+            self._flusher.add(self._flush)
         if self._settings.idle_timeout is not None:
             self._last_message = self._loop.time()
 
@@ -414,7 +415,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _fail(self, code: int, reason: str) -> None:
         # RFC 6455 §7.1.7: nothing that still arrives is processed.
-        self._connection.ended = True
+        self._connection.ignore_input()
         self._ending = Ending(code, reason, failed=True)
         self._end()
 

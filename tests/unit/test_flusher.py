@@ -1,0 +1,86 @@
+"""`Flusher`: once in a turn, in order, whatever one of them does."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from typing import Any
+
+from asgi_upgrade.websocket.flusher import Flusher
+
+
+def test_all_are_called_in_the_next_turn_in_order() -> None:
+    async def run() -> None:
+        called: list[str] = []
+        flusher = Flusher.of(asyncio.get_running_loop())
+        assert Flusher.of(asyncio.get_running_loop()) is flusher
+        flusher.add(lambda: called.append("first"))
+        flusher.add(lambda: called.append("second"))
+        assert called == []
+        await asyncio.sleep(0)
+        assert called == ["first", "second"]
+        await asyncio.sleep(0)
+        assert called == ["first", "second"]
+
+    asyncio.run(run())
+
+
+def test_what_is_added_meanwhile_is_for_the_turn_after() -> None:
+    async def run() -> None:
+        called: list[str] = []
+        flusher = Flusher.of(asyncio.get_running_loop())
+
+        def first() -> None:
+            called.append("first")
+            flusher.add(lambda: called.append("later"))
+
+        flusher.add(first)
+        flusher.add(lambda: called.append("second"))
+        await asyncio.sleep(0)
+        assert called == ["first", "second"]
+        await asyncio.sleep(0)
+        assert called == ["first", "second", "later"]
+
+    asyncio.run(run())
+
+
+def test_one_that_raises_does_not_stop_the_others() -> None:
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        reported: list[dict[str, Any]] = []
+        loop.set_exception_handler(lambda _, context: reported.append(context))
+        called: list[str] = []
+        flusher = Flusher.of(loop)
+
+        def fail() -> None:
+            raise RuntimeError("the transport is broken")
+
+        flusher.add(fail)
+        flusher.add(lambda: called.append("other"))
+        await asyncio.sleep(0)
+        assert called == ["other"]
+        (context,) = reported
+        assert str(context["exception"]) == "the transport is broken"
+
+    asyncio.run(run())
+
+
+def test_each_loop_has_its_own() -> None:
+    first = asyncio.new_event_loop()
+    second = asyncio.new_event_loop()
+    try:
+        assert Flusher.of(first) is not Flusher.of(second)
+    finally:
+        first.close()
+        second.close()
+
+
+def test_a_loop_can_be_freed() -> None:
+    loop = asyncio.new_event_loop()
+    Flusher.of(loop)
+    loop.close()
+    freed = weakref.ref(loop)
+    del loop
+    gc.collect()
+    assert freed() is None
