@@ -49,6 +49,8 @@ class Guard:
 
     Attributes:
         delegates: Whether handshakes are converted further inside, and not by ``middleware`` itself.
+        may_move: Whether `is_placed` has to be asked: there is an application that may build its stack anew, or we do
+            not know yet.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Guard:
         edge: EdgeSettings,
     ) -> None:
         self.delegates = False
+        self.may_move = True
         self._placed = False
         self._middleware = middleware
         self._serve = serve
@@ -96,6 +99,7 @@ class Guard:
             if hides_application(last):
                 inside_us.append(last)
             _warn_unguarded(_name(node) for node in inside_us if type(node) is not type(middleware))
+            self.may_move = False
             return
         self._application = application
         if inside:

@@ -164,12 +164,13 @@ class UpgradeMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, or the lifespan."""
         guard = self._guard
-        if not guard.is_placed():
+        if guard.may_move and not guard.is_placed():
             guard.place(scope)
         kind = scope["type"]
         if kind == "http":
-            if guard.delegates or not self._concerns_us(scope):
-                await self.app(scope, receive, send)  # nearly all requests: without a detour
+            # Nearly all requests ask for nothing, and pass without a detour.
+            if guard.delegates or not (self._may_refuse or "extensions" in scope or _names_upgrade(scope["headers"])):
+                await self.app(scope, receive, send)
             else:
                 await self._serve(scope, receive, send, self.app)
         elif kind == "websocket":
@@ -178,10 +179,6 @@ class UpgradeMiddleware:
             await guard.run_lifespan(scope, receive, send, self.app)
         else:
             await self.app(scope, receive, send)
-
-    def _concerns_us(self, scope: Scope) -> bool:
-        """Tell whether we may have to answer a request ourselves."""
-        return self._may_refuse or bool(scope.get("extensions")) or _names_upgrade(scope["headers"])
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> None:
         """Serve a request with ``app``, which gets a ``websocket`` scope if the request is a handshake we accept."""

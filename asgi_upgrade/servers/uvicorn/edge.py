@@ -35,8 +35,6 @@ class UpgradingProtocol:
     """Mixed into uvicorn's HTTP protocols, in front of them.
 
     Attributes:
-        plain_app: What uvicorn calls for a request; ``app`` is what it calls for the next one.
-        settings: What this connection does by itself before it calls the application, or ``None``.
         stopping: uvicorn has begun to shut down.
         half_closed: The client has sent all it will send, behind a request that offers an upgrade.
     """
@@ -56,13 +54,25 @@ class UpgradingProtocol:
     tasks: set[asyncio.Task[None]]
     transport: asyncio.Transport
 
+    # Defaults of the class, and no `__init__`: beyond 30 attributes CPython does not let instances share their names,
+    # which takes a kilobyte of each connection and time of each request. uvicorn sets 28.
     stopping = False
     half_closed = False
+    _plain_app: Any = None
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.plain_app = self.app
-        self.settings = edge_settings.get(self.config)
+    @property
+    def plain_app(self) -> Any:
+        """What uvicorn calls for a request that offers nothing; ``app`` is what it calls for the next one."""
+        return self.config.loaded_app if self._plain_app is None else self._plain_app
+
+    def serve_with(self, app: Any) -> None:
+        """Call ``app`` for all requests from now on."""
+        self.app = self._plain_app = app
+
+    @property
+    def settings(self) -> EdgeSettings | None:
+        """What this connection does by itself before it calls the application, or ``None``."""
+        return edge_settings.get(self.config)
 
     def shutdown(self) -> None:
         self.stopping = True
@@ -90,7 +100,8 @@ class UpgradingProtocol:
     @property
     def successor(self) -> Callable[[], Any]:
         """Makes a protocol for the same connection, like the one that it began with."""
-        return partial(type(self), self.config, self.server_state, self.app_state, self.loop)
+        kind: Any = type(self)
+        return partial(kind, self.config, self.server_state, self.app_state, self.loop)
 
     def release(self) -> bytes:
         """Stop to be the protocol of this connection; return what has arrived behind the request."""
@@ -130,8 +141,9 @@ class Switch(Announcing):
             return
         self._cycle = send.__self__  # type: ignore[attr-defined]
         scope.setdefault("extensions", {})[EXTENSION] = {"version": VERSION, "connect": self.connect()}
-        if self._http.settings is not None and scope["scheme"] == "http":
-            app = upgrade_connection(app, self._http, self._http.settings, scope, self._resume_http)
+        settings = self._http.settings
+        if settings is not None and scope["scheme"] == "http":
+            app = upgrade_connection(app, self._http, settings, scope, self._resume_http)
         del receive, send
         try:
             await app(scope, self.receive, self.send)
@@ -156,7 +168,7 @@ class Switch(Announcing):
         self._passed_on = True
         self._connections.discard(self)
         http = successor()
-        http.app = http.plain_app = with_extension(http.plain_app, "tls", tls)
+        http.serve_with(with_extension(http.plain_app, "tls", tls))
         http.connection_made(transport)
         transport.set_protocol(http)
         http.data_received(head + data)

@@ -72,7 +72,7 @@ def borrow(lender: Any, data: bytes) -> None:
     """Serve the connection of ``lender``, an `UpgradingProtocol`, from ``data`` on, which starts with a request."""
     protocol = H11Protocol(lender.config, lender.server_state, lender.app_state, lender.loop)
     protocol.lender = lender
-    protocol.app = protocol.plain_app = lender.plain_app
+    protocol.serve_with(lender.plain_app)
     lender._unset_keepalive_if_required()
     lender.connections.discard(lender)
     lender.flow.resume_reading()

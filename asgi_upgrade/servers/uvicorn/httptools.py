@@ -75,6 +75,7 @@ class HttpToolsProtocol(UpgradingProtocol, httptools_impl.HttpToolsProtocol):
             else:
                 self._head = head
                 self._held = rest
+                self._await_answer()
             return
         self._held = rest
         self._serving_offer = True
@@ -84,15 +85,27 @@ class HttpToolsProtocol(UpgradingProtocol, httptools_impl.HttpToolsProtocol):
             self.on_message_complete()
         except httptools.HttpParserError:
             self._refuse()
+        else:
+            self._await_answer()
         finally:
             self.app = self.plain_app
             self._serving_offer = False
 
-    def on_response_complete(self) -> None:
-        _Plain.on_response_complete(self)
-        if self._held is None or not self.cycle.response_complete or self.transport.is_closing():
-            return
+    def _await_answer(self) -> None:
+        """Go on with what is held once the last request that has been read is answered."""
+        if self.cycle.response_complete:
+            self._go_on()
+        else:
+            self.cycle.on_response = self._on_answer
+
+    def _on_answer(self) -> None:
+        self.on_response_complete()
+        self._go_on()
+
+    def _go_on(self) -> None:
         held, head = self._held, self._head
+        if held is None or self.transport.is_closing():
+            return
         self._held = self._head = None
         if head is not None:
             borrow(self, head + held)
