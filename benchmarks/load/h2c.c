@@ -63,16 +63,7 @@ static void upgrade(struct connection *c, const struct options *options) {
     link_write_all(&c->link, head, (size_t)length);
     c->sent[0] = now();
     c->next = 3;
-    char *end = NULL;
-    while (!end) {
-        ssize_t n = link_read(&c->link, c->buffer + c->got, READ_SIZE - 1 - c->got);
-        if (n <= 0) die("the server closed the connection instead of switching it");
-        c->got += (size_t)n;
-        c->buffer[c->got] = 0;
-        end = strstr((char *)c->buffer, "\r\n\r\n");
-    }
-    if (strncmp((char *)c->buffer, "HTTP/1.1 101", 12)) die("not a 101: %.60s", (char *)c->buffer);
-    size_t used = (size_t)(end + 4 - (char *)c->buffer);
+    size_t used = link_read_101(&c->link, (char *)c->buffer, READ_SIZE, &c->got);
     c->got -= used;
     memmove(c->buffer, c->buffer + used, c->got);
     link_write_all(&c->link, PREFACE, sizeof PREFACE - 1);

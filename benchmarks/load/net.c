@@ -104,6 +104,20 @@ void link_write_all(struct link *link, const void *buffer, size_t size) {
     }
 }
 
+size_t link_read_101(struct link *link, char *buffer, size_t size, size_t *got) {
+    const char *end;
+    *got = 0;
+    do {
+        ssize_t n = link_read(link, buffer + *got, size - 1 - *got);
+        if (n <= 0) die("the server closed the connection instead of switching it");
+        *got += (size_t)n;
+        buffer[*got] = 0;
+        end = strstr(buffer, "\r\n\r\n");
+    } while (!end);
+    if (strncmp(buffer, "HTTP/1.1 101", 12)) die("not a 101: %.60s", buffer);
+    return (size_t)(end + 4 - buffer);
+}
+
 void link_close(struct link *link) {
 #ifdef WITH_TLS
     if (link->tls) SSL_free(link->tls);

@@ -23,5 +23,8 @@ ssize_t link_read(struct link *link, void *buffer, size_t size);
 ssize_t link_write(struct link *link, const void *buffer, size_t size);
 // Write everything on a blocking link.
 void link_write_all(struct link *link, const void *buffer, size_t size);
+// Read the head of a 101 into `buffer`, with what came behind it, and end it with a zero; returns the length of the
+// head, and in `got` the length of everything.
+size_t link_read_101(struct link *link, char *buffer, size_t size, size_t *got);
 void link_close(struct link *link);
 #endif

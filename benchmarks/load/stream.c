@@ -18,15 +18,8 @@ static void upgrade(struct link *link, const struct options *options) {
     int length = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: %s:%d\r\nUpgrade: tcp\r\nConnection: Upgrade\r\n\r\n",
                           options->path, options->host, options->port);
     link_write_all(link, request, (size_t)length);
-    size_t got = 0;
-    do {
-        ssize_t n = link_read(link, answer + got, sizeof answer - 1 - got);
-        if (n <= 0) die("the server closed the connection instead of switching it");
-        got += (size_t)n;
-        answer[got] = 0;
-    } while (!strstr(answer, "\r\n\r\n"));
-    if (strncmp(answer, "HTTP/1.1 101", 12)) die("not a 101: %.60s", answer);
-    if (strstr(answer, "\r\n\r\n")[4]) die("bytes after the 101 before anything was sent");
+    size_t got;
+    if (link_read_101(link, answer, sizeof answer, &got) != got) die("bytes after the 101 before anything was sent");
 }
 
 // Send what fits of the chunk; epoll watches for room while something is left.

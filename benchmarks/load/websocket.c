@@ -69,19 +69,11 @@ void handshake(struct link *link, const struct options *options) {
         options->path, options->host, options->port, options->offer ? "Sec-WebSocket-Extensions: " : "",
         options->offer ? options->offer : "", options->offer ? "\r\n" : "");
     link_write_all(link, request, (size_t)length);
-    size_t got = 0;
-    do {
-        ssize_t n = link_read(link, answer + got, sizeof answer - 1 - got);
-        if (n <= 0) die("the server closed the connection during the handshake");
-        got += (size_t)n;
-        answer[got] = 0;
-    } while (!strstr(answer, "\r\n\r\n"));
-    if (strncmp(answer, "HTTP/1.1 101", 12)) die("not a 101: %.60s", answer);
+    size_t got;
+    if (link_read_101(link, answer, sizeof answer, &got) != got) die("bytes after the 101 before anything was sent");
     // The accept value belongs to the key above: both are the example of RFC 6455 section 1.3.
     if (!strstr(answer, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")) die("wrong Sec-WebSocket-Accept");
     if (options->offer && !strcasestr(answer, "sec-websocket-extensions")) die("the server does not take the offer up");
-    if (!strstr(answer, "\r\n\r\n")[4]) return;
-    die("bytes after the 101 before anything was sent");
 }
 
 static void check_payload(struct replies *replies, const struct script *script, const unsigned char *data, size_t size) {
