@@ -49,8 +49,8 @@ class Guard:
 
     Attributes:
         delegates: Whether handshakes are converted further inside, and not by ``middleware`` itself.
-        may_move: Whether `is_placed` has to be asked: there is an application that may build its stack anew, or we do
-            not know yet.
+        may_move: Whether `is_placed` has to be asked: `place` has not been called, or has once found an
+            application, which may build its stack anew.
     """
 
     def __init__(
@@ -65,7 +65,6 @@ class Guard:
     ) -> None:
         self.delegates = False
         self.may_move = True
-        self._placed = False
         self._middleware = middleware
         self._serve = serve
         self._attach = attach
@@ -79,8 +78,8 @@ class Guard:
         self._reported = False
 
     def is_placed(self) -> bool:
-        """Tell whether `place` has been called, and the application is still as it was left."""
-        return self._placed and (self._application is None or is_guarded(self._application))
+        """Tell whether the application is known, and still as `place` has left it."""
+        return self._application is not None and is_guarded(self._application)
 
     def place(self, scope: Scope) -> None:
         """Take our place in the application, as far as it is known how.
@@ -88,7 +87,6 @@ class Guard:
         Args:
             scope: One that the middleware is called with.
         """
-        self._placed = True
         if scope["type"] != "lifespan":
             report_unavailable(self._edge)
         middleware = self._middleware
@@ -99,7 +97,7 @@ class Guard:
             if hides_application(last):
                 inside_us.append(last)
             _warn_unguarded(_name(node) for node in inside_us if type(node) is not type(middleware))
-            self.may_move = False
+            self.may_move = self._application is not None
             return
         self._application = application
         if inside:
