@@ -6,19 +6,26 @@ One callback for all of them costs less than one for each.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from typing import Protocol
 from weakref import WeakKeyDictionary
 
 __all__ = ["Flusher"]
 
 
+class Flushable(Protocol):
+    """What has something to send."""
+
+    def flush(self) -> None:
+        """Write it."""
+
+
 class Flusher:
-    """Calls functions in the next turn of the event loop that runs."""
+    """Has connections write in the next turn of the event loop that runs."""
 
     __slots__ = ("_waiting",)  # not the loop, which could never be freed then
 
     def __init__(self) -> None:
-        self._waiting: list[Callable[[], None]] = []
+        self._waiting: list[Flushable] = []
 
     @staticmethod
     def of(loop: asyncio.AbstractEventLoop) -> Flusher:
@@ -28,21 +35,21 @@ class Flusher:
             flusher = _flushers[loop] = Flusher()
         return flusher
 
-    def add(self, flush: Callable[[], None]) -> None:
-        """Have ``flush`` called in the next turn."""
+    def add(self, connection: Flushable) -> None:
+        """Have ``connection`` write in the next turn."""
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._waiting.append(flush)
+        self._waiting.append(connection)
 
     def _flush(self) -> None:
         waiting = self._waiting
         self._waiting = []
-        for flush in waiting:
+        for connection in waiting:
             try:
-                flush()
+                connection.flush()
             except Exception as error:  # noqa: BLE001
                 # As the loop does with a callback: the others have done nothing wrong.
-                context = {"message": f"Exception in callback {flush!r}", "exception": error}
+                context = {"message": f"Exception when {connection!r} writes", "exception": error}
                 asyncio.get_running_loop().call_exception_handler(context)
 
 

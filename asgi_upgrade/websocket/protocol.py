@@ -7,8 +7,8 @@ What the application sends within one turn of the event loop leaves in one write
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Awaitable, Callable
+from typing import Protocol, cast
 
 from starlette.types import Message
 
@@ -39,6 +39,16 @@ class ClientDisconnected(OSError):
         super().__init__(f"the WebSocket connection is closed: {code}" + (f" ({reason})" if reason else ""))
         self.code = code
         self.reason = reason
+
+
+class Handshake(Protocol):
+    """Serves the application until the connection is open."""
+
+    def receive(self) -> Awaitable[Message]:
+        """ASGI ``receive``."""
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """ASGI ``send``."""
 
 
 class _BulkReader(asyncio.BufferedProtocol):
@@ -85,6 +95,10 @@ class WebSocketProtocol(asyncio.Protocol):
         connection: The state machine.
         settings: Limits and times.
         loop: The loop everything runs on.
+        handshake: Who serves `send` until `connection_made` is called, and `receive` until the attribute is ``None``.
+
+    Attributes:
+        handshake: See above.
     """
 
     __slots__ = (
@@ -118,12 +132,20 @@ class WebSocketProtocol(asyncio.Protocol):
         "_transport",
         "_unsent",
         "_write_paused",
+        "handshake",
     )
 
-    _transport: asyncio.Transport
     _gathers: bool
 
-    def __init__(self, connection: Connection, settings: WebSocketSettings, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        settings: WebSocketSettings,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        handshake: Handshake | None = None,
+    ) -> None:
+        self.handshake = handshake
         self._connection = connection
         self._settings = settings
         self._loop = loop
@@ -131,11 +153,12 @@ class WebSocketProtocol(asyncio.Protocol):
         # Messages for the application, the oldest last. An empty list is a tenth of an empty deque.
         self._queue: list[str | bytes] = []
         self._queue_size = 0
-        self._receivers: list[asyncio.Future[None]] = []
+        self._receivers: list[asyncio.Future[str | bytes | None]] = []  # given the message; nothing at the end
         self._drainers: list[asyncio.Future[None]] = []
         self._reading_bulk = False  # a `_BulkReader` stands in for us
         self._reading_paused = False
-        self._write_paused = False
+        self._transport: asyncio.Transport = None  # type: ignore[assignment]  # until `connection_made`
+        self._write_paused = True  # until then as well
         self._flush_scheduled = False
         self._app_closed = False
         self._lost = False
@@ -158,6 +181,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport = cast(asyncio.Transport, transport)
+        self._write_paused = False
         # uvloop makes one system call of `writelines`. asyncio's copies, or does not always pause the protocol (Python
         # 3.12 and 3.13).
         self._gathers = type(transport).__module__ == "uvloop.loop"
@@ -175,7 +199,7 @@ class WebSocketProtocol(asyncio.Protocol):
         events = connection.receive_data(data)
         if connection.outgoing and not self._flush_scheduled:
             self._flush_scheduled = True
-            self._flusher.add(self._flush)
+            self._flusher.add(self)
             if self._write_paused:
                 # Pongs for a client that does not read: without this, its pings would pile up here as pongs.
                 self._pause_reading()
@@ -198,27 +222,32 @@ class WebSocketProtocol(asyncio.Protocol):
         self._transport.set_protocol(self)
 
     def _take_events(self, events: list[Event]) -> None:
-        ending = events.pop() if self._connection.ended else None
-        if events and not self._connection.close_sent:
-            if len(events) == 1:
-                size = len(events[0])  # type: ignore[arg-type]
-            else:
-                size = sum(map(len, events))  # type: ignore[arg-type]
-                events.reverse()
-            if self._queue:
-                self._queue[:0] = events  # type: ignore[assignment]
-            else:
-                self._queue = events  # type: ignore[assignment]
-            self._queue_size = size = self._queue_size + size
-            if self._receivers:
-                self._wake_receivers(len(events))
-            settings = self._settings
-            if size >= settings.max_queue_size or len(self._queue) >= settings.max_queue:
-                self._pause_reading()
-            if settings.idle_timeout is not None:
+        connection = self._connection
+        ending = events.pop() if connection.ended else None
+        if events and not connection.close_sent:
+            receivers = self._receivers
+            while receivers and events:
+                # What the application waits for passes by the queue: nobody else is in front of it.
+                receiver = receivers.pop(0)
+                if not receiver.done():
+                    receiver.set_result(events.pop(0))
+            if events:
+                self._enqueue(events)
+            if self._settings.idle_timeout is not None:
                 self._last_message = self._loop.time()
         if ending is not None:
             self._input_ended(ending)  # type: ignore[arg-type]
+
+    def _enqueue(self, messages: list[Event]) -> None:
+        self._queue_size += sum(map(len, messages))  # type: ignore[arg-type]
+        messages.reverse()
+        if self._queue:
+            self._queue[:0] = messages  # type: ignore[assignment]
+        else:
+            self._queue = messages  # type: ignore[assignment]
+        settings = self._settings
+        if self._queue_size >= settings.max_queue_size or len(self._queue) >= settings.max_queue:
+            self._pause_reading()
 
     def eof_received(self) -> bool:
         self._eof = True
@@ -260,6 +289,8 @@ class WebSocketProtocol(asyncio.Protocol):
 
     async def receive(self) -> Message:
         """ASGI ``receive``: the next message, or ``websocket.disconnect`` once there will be none."""
+        if self.handshake is not None:
+            return await self.handshake.receive()
         while not self._queue:
             if self._disconnect is not None:
                 code, reason = self._disconnect
@@ -271,20 +302,37 @@ class WebSocketProtocol(asyncio.Protocol):
             receiver = self._loop.create_future()
             self._receivers.append(receiver)
             try:
-                await receiver
-            except asyncio.CancelledError:
-                if receiver in self._receivers:
-                    self._receivers.remove(receiver)
-                elif self._queue:
-                    self._wake_receivers(1)  # this one was woken and cancelled at once: the message is for another
+                event = await receiver
+            except BaseException:
+                self._give_up(receiver)
                 raise
-        event = self._queue.pop()
-        self._queue_size -= len(event)
-        if self._reading_paused:
-            self._resume_reading()
+            if event is not None:
+                break
+        else:
+            event = self._queue.pop()
+            self._queue_size -= len(event)
+            if self._reading_paused:
+                self._resume_reading()
         if type(event) is bytes:
             return {"type": "websocket.receive", "bytes": event}
         return {"type": "websocket.receive", "text": event}
+
+    def _give_up(self, receiver: asyncio.Future[str | bytes | None]) -> None:
+        """``receive`` is cancelled: the message that it may have been given is for the next call."""
+        if receiver in self._receivers:
+            self._receivers.remove(receiver)
+        if not receiver.done() or receiver.cancelled():
+            return
+        message = receiver.result()
+        if message is None:
+            return
+        for other in self._receivers:
+            if not other.done():
+                self._receivers.remove(other)
+                other.set_result(message)
+                return
+        self._queue.append(message)
+        self._queue_size += len(message)
 
     async def send(self, message: Message) -> None:
         """ASGI ``send`` after the accept.
@@ -294,27 +342,39 @@ class WebSocketProtocol(asyncio.Protocol):
             RuntimeError: The message does not fit the state.
         """
         if message["type"] != "websocket.send":
-            self._send_other(message)
+            await self._send_other(message)
             return
-        while self._write_paused and self._disconnect is None:
-            await self._drain()
         connection = self._connection
-        if connection.close_sent or self._disconnect is not None:
-            self._raise_closed(message)
+        if self._write_paused or connection.close_sent or self._disconnect is not None:
+            await self._send_later(message)
+            return
         data = message.get("bytes")
         if data is not None:
             connection.send_bytes(data)
         else:
             connection.send_text(message["text"])
         if connection.outgoing_size >= self._settings.write_buffer_size:
-            self._flush()
+            self.flush()
         elif not self._flush_scheduled:
             self._flush_scheduled = True
-            self._flusher.add(self._flush)
+            self._flusher.add(self)
         if self._settings.idle_timeout is not None:
             self._last_message = self._loop.time()
 
-    def _send_other(self, message: Message) -> None:
+    async def _send_later(self, message: Message) -> None:
+        if self._transport is None and self.handshake is not None:
+            await self.handshake.send(message)
+            return
+        while self._write_paused and self._disconnect is None:
+            await self._drain()
+        if self._connection.close_sent or self._disconnect is not None:
+            self._raise_closed(message)
+        await self.send(message)
+
+    async def _send_other(self, message: Message) -> None:
+        if self._transport is None and self.handshake is not None:
+            await self.handshake.send(message)
+            return
         if message["type"] != "websocket.close":
             raise RuntimeError(
                 f"Expected ASGI message 'websocket.send' or 'websocket.close', but got '{message['type']}'."
@@ -353,10 +413,6 @@ class WebSocketProtocol(asyncio.Protocol):
                 self._closed = self._loop.create_future()
             await self._closed
 
-    def set_disconnected(self) -> None:
-        """Record that the peer has gone before the switch."""
-        self._set_disconnect(CloseCode.ABNORMAL_CLOSURE, "")
-
     # The end
 
     def _input_ended(self, ending: Ending) -> None:
@@ -377,7 +433,7 @@ class WebSocketProtocol(asyncio.Protocol):
             # The peer's code comes back to it without the reason; a broken rule is told with one (RFC 6455 §5.5.1).
             self._connection.send_close(ending.code, ending.reason if ending.failed else "")
         self._set_disconnect(ending.code, ending.reason)
-        self._flush()
+        self.flush()
         if self._eof or not self._transport.can_write_eof():
             self._let_go()
             return
@@ -399,7 +455,7 @@ class WebSocketProtocol(asyncio.Protocol):
         """Send what is left, then wait for the peer's close frame for a bounded time."""
         self._stop_timer("_ping_timer")
         self._stop_timer("_idle_timer")
-        self._flush()
+        self.flush()
         self._resume_reading()
         self._unsent = self._transport.get_write_buffer_size()
         self._start_timer("_close_timer", self._settings.close_timeout, self._cut)
@@ -430,16 +486,20 @@ class WebSocketProtocol(asyncio.Protocol):
 
     # Flow control
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what has been encoded."""
         self._flush_scheduled = False
         connection = self._connection
-        if not connection.outgoing or self._lost:
+        outgoing = connection.outgoing
+        if not outgoing or self._lost:
+            return
+        if len(outgoing) == 1:
+            connection.outgoing_size = 0
+            self._transport.write(outgoing.pop())
             return
         size = connection.outgoing_size
-        outgoing = connection.take_outgoing()
-        if len(outgoing) == 1:
-            self._transport.write(outgoing[0])
-        elif size <= _JOIN_LIMIT:
+        connection.take_outgoing()
+        if size <= _JOIN_LIMIT:
             self._transport.write(b"".join(outgoing))
         elif self._gathers:
             self._transport.writelines(outgoing)
@@ -461,13 +521,6 @@ class WebSocketProtocol(asyncio.Protocol):
             if not drainer.done():
                 drainer.set_result(None)
         self._drainers.clear()
-
-    def _wake_receivers(self, count: int) -> None:
-        while count and self._receivers:
-            receiver = self._receivers.pop(0)
-            if not receiver.done():
-                receiver.set_result(None)
-                count -= 1
 
     def _pause_reading(self) -> None:
         if not self._reading_paused and not self._lost:
@@ -530,7 +583,7 @@ class WebSocketProtocol(asyncio.Protocol):
                 self._keep_alive_in(interval - waited)
                 return
         self._connection.send_ping(b"")
-        self._flush()
+        self.flush()
         self._pinged = now
         self._heard = False
         self._unsent = self._transport.get_write_buffer_size()

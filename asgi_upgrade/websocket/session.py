@@ -59,6 +59,7 @@ class WebSocketSession:
     __slots__ = (
         "_accept",
         "_after_connect",
+        "_agreement",
         "_answered",
         "_carrier",
         "_deadline",
@@ -67,6 +68,7 @@ class WebSocketSession:
         "_http_receive",
         "_http_send",
         "_opened",
+        "_prepared",
         "_protocol",
         "_receive",
         "_scope",
@@ -108,9 +110,15 @@ class WebSocketSession:
         self._turn: asyncio.Event | None = None  # set when it is decided whether there will be one
         self._watcher: asyncio.Task[None] | None = None
         # The application keeps one `receive` and one `send`; what they do changes with the state of the handshake.
+        # If we carry the messages, they are the protocol's, which comes here until the handshake is over.
         self._receive: Callable[[], Awaitable[Message]] = self._receive_connect
         self._after_connect: Callable[[], Awaitable[Message]] = self._receive_before_accept
         self._send: Callable[[Message], Awaitable[None]] = self._send_before_accept
+        self._agreement: DeflateAgreement | None = None
+        self._prepared: WebSocketProtocol | None = None
+        if not isinstance(carrier, Bridge):
+            self._agreement = self._agree_on_deflate()
+            self._prepared = self._prepare_protocol()
 
     async def run(self, app: ASGIApp) -> None:
         """Run ``app`` until the connection is closed.
@@ -121,7 +129,9 @@ class WebSocketSession:
         assert task is not None
         self._deadline = asyncio.get_running_loop().call_later(self._settings.open_timeout, self._expire, task)
         try:
-            await app(self._websocket, self._app_receive, self._app_send)
+            # What the application calls for each message should be what serves it, without a detour.
+            messages = self._prepared or self
+            await app(self._websocket, messages.receive, messages.send)
         except (ClientDisconnected, WebSocketDisconnect):
             # Not an error of the application: the client may leave at any time.
             if not (self._disconnected or self._opened):
@@ -153,10 +163,12 @@ class WebSocketSession:
         if self._opened:
             await end_101(self._http_send)
 
-    def _app_receive(self) -> Awaitable[Message]:
+    def receive(self) -> Awaitable[Message]:
+        """ASGI ``receive``."""
         return self._receive()
 
-    def _app_send(self, message: Message) -> Awaitable[None]:
+    def send(self, message: Message) -> Awaitable[None]:
+        """ASGI ``send``."""
         return self._send(message)
 
     def _expire(self, task: asyncio.Task[Any]) -> None:
@@ -191,6 +203,8 @@ class WebSocketSession:
 
     async def _receive_connect(self) -> Message:
         self._receive = self._after_connect
+        if self._opened and self._prepared is not None:
+            self._prepared.handshake = None
         return {"type": "websocket.connect"}
 
     async def _receive_before_accept(self) -> Message:
@@ -260,13 +274,13 @@ class WebSocketSession:
             self._switched = self._carrier.connect(subprotocol)
             carrier: Bridge | WebSocketProtocol = self._carrier
         else:
-            agreement = self._agree_on_deflate()
-            extensions = None if agreement is None else agreement.header
+            assert self._prepared is not None
+            extensions = None if self._agreement is None else self._agreement.header
             handshake = self._accept.response_headers(subprotocol=subprotocol, extensions=extensions)
             headers = self._accept.response_headers(
                 subprotocol=subprotocol, extensions=extensions, headers=message.get("headers", ())
             )
-            carrier = self._create_protocol(agreement)
+            carrier = self._prepared
             self._switched = self._carrier["connect"](carrier, handshake)
         await send_101(self._http_send, headers)
         if not await self._switched:
@@ -280,6 +294,8 @@ class WebSocketSession:
         self._after_connect = carrier.receive
         if self._receive != self._receive_connect:
             self._receive = carrier.receive
+            if self._prepared is not None:
+                self._prepared.handshake = None
         if self._turn is not None:
             self._turn.set()
         if self._watcher is not None:
@@ -289,14 +305,14 @@ class WebSocketSession:
         deflate = self._settings.deflate
         return None if deflate is None else deflate.negotiate(self._accept.extensions)
 
-    def _create_protocol(self, agreement: DeflateAgreement | None) -> WebSocketProtocol:
-        settings = self._settings
+    def _prepare_protocol(self) -> WebSocketProtocol:
+        settings, agreement = self._settings, self._agreement
         connection = Connection(
             max_message_size=settings.max_message_size,
             max_message_frames=settings.max_message_frames,
             deflate=None if agreement is None or settings.deflate is None else Deflate(agreement, settings.deflate),
         )
-        return WebSocketProtocol(connection, settings, asyncio.get_running_loop())
+        return WebSocketProtocol(connection, settings, asyncio.get_running_loop(), handshake=self)
 
     # What ends a handshake otherwise
 
