@@ -69,7 +69,7 @@ def check_essential(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes,
         ValueError: One of them would break the response, or ``upgrade`` is missing.
     """
     checked = check_response_headers(headers)
-    if not any(name == b"upgrade" for name, _ in checked):
+    if b"upgrade" not in [name for name, _ in checked]:
         raise ValueError("the headers must name the protocol to switch to, in upgrade (RFC 9110 section 7.8)")
     return checked
 
@@ -85,26 +85,25 @@ def fields_of_101(
             WebSocket handshake is not taken from here.
 
     Raises:
-        ValueError: A field of ``headers`` would break the response.
+        ValueError: A field that is taken from ``headers`` would break the response.
     """
-    kept = {name for name, _ in essential} | NOT_IN_101
+    fixed = {name for name, _ in essential} | NOT_IN_101
+    # Most are the same as the essential ones: what does not reach the wire need not be checked.
+    added = check_response_headers([field for field in headers if field[0].lower() not in fixed])
     return [
         (b"connection", b"Upgrade"),
-        *(field for field in essential if field[0] != b"connection"),
-        *(
-            field
-            for field in check_response_headers(headers)
-            if field[0] not in kept and not field[0].startswith(b"sec-websocket-")
-        ),
+        *[field for field in essential if field[0] != b"connection"],
+        *[field for field in added if not field[0].startswith(b"sec-websocket-")],
     ]
 
 
 def has_body(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Tell whether a request with these lower-case fields has a body to wait for (RFC 9112 §6.3)."""
-    return any(
-        name == b"transfer-encoding" or (name == b"content-length" and value.strip(b" \t0") != b"")
-        for name, value in headers
-    )
+    # A loop, because it runs for each offer.
+    for name, value in headers:
+        if name == b"transfer-encoding" or (name == b"content-length" and value.strip(b" \t0") != b""):
+            return True
+    return False
 
 
 def replay(protocol: Any, data: bytes) -> None:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import codecs
 import io
-from dataclasses import dataclass
-from typing import TypeAlias, cast
+from typing import NamedTuple, TypeAlias, cast
 
 from asgi_upgrade.websocket.buffers import BUFFER_SIZE, give_buffer, take_buffer
 from asgi_upgrade.websocket.deflate import Deflate, DeflateError, InflatedTooLarge
@@ -28,8 +27,7 @@ from asgi_upgrade.websocket.frames import (
 __all__ = ["Connection", "Ending", "Event"]
 
 
-@dataclass(frozen=True)
-class Ending:
+class Ending(NamedTuple):
     """Nothing more will be received.
 
     Attributes:
@@ -85,6 +83,7 @@ class Connection:
         close_sent: Our close frame is among what was encoded; no message may follow it (RFC 6455 §5.5.1), but pongs
             may until the peer's close frame has come (§5.5.2).
         ended: What else arrives is ignored: `receive_data` has given its `Ending`, or `ignore_input` was called.
+        surplus: Something has arrived behind the peer's close frame.
     """
 
     __slots__ = (
@@ -110,6 +109,7 @@ class Connection:
         "ended",
         "outgoing",
         "outgoing_size",
+        "surplus",
     )
 
     def __init__(self, *, max_message_size: int, max_message_frames: int, deflate: Deflate | None = None) -> None:
@@ -142,6 +142,7 @@ class Connection:
         self.outgoing_size = 0
         self.close_sent = False
         self.ended = False
+        self.surplus = False
 
     # Receiving
 
@@ -179,6 +180,7 @@ class Connection:
                     break
                 position = following
                 if self.ended:
+                    self.surplus = position < end
                     return events
             if position < end:
                 self._pending = data[position:]
@@ -196,6 +198,7 @@ class Connection:
     def _resume(self, data: bytes, events: list[Event]) -> tuple[bytes, int]:
         """Go on where the last bytes have stopped; return the bytes to read from now on, and where to begin."""
         if self.ended:
+            self.surplus = True
             return b"", 0
         data = self._pending + data
         self._pending = b""

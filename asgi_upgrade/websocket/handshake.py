@@ -124,11 +124,24 @@ class Accept:
             lines.append((b"sec-websocket-protocol", subprotocol.encode("ascii")))
         if extensions is not None:
             lines += check_response_headers([(b"sec-websocket-extensions", extensions.encode("latin-1"))])
-        for name, value in check_response_headers(headers):
-            if name in _RESERVED or name.startswith(b"sec-websocket-"):
-                raise ValueError(f"header {name!r} cannot be set on a WebSocket handshake")
-            lines.append((name, value))
-        return lines
+        return lines + check_added_headers(headers)
+
+
+def check_added_headers(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
+    """Return header lines that an application adds to the 101 response, names in lower case.
+
+    Args:
+        headers: pairs of byte strings.
+
+    Raises:
+        ValueError: as `Accept.response_headers`.
+        TypeError: as `Accept.response_headers`.
+    """
+    checked = check_response_headers(headers)
+    for name, _ in checked:
+        if name in _RESERVED or name.startswith(b"sec-websocket-"):
+            raise ValueError(f"header {name!r} cannot be set on a WebSocket handshake")
+    return checked
 
 
 def accept_key(key: bytes) -> bytes:
@@ -233,13 +246,17 @@ def _has_version_13(fields: Mapping[bytes, list[bytes]]) -> bool:
 
 
 def _read_lists(key: bytes, fields: Mapping[bytes, list[bytes]]) -> Accept | Reject:
-    try:
-        subprotocols = parse_tokens(fields.get(b"sec-websocket-protocol", ()))
-    except HeaderError as error:
-        return Reject(400, f"Malformed Sec-WebSocket-Protocol: {error}")
-    try:
-        # RFC 6455 section 9.1: a value that does not conform must fail the connection, not only the extension.
-        extensions = parse_extensions(fields.get(b"sec-websocket-extensions", ()))
-    except HeaderError as error:
-        return Reject(400, f"Malformed Sec-WebSocket-Extensions: {error}")
+    subprotocols: list[str] = []
+    extensions: list[ExtensionOffer] = []
+    if b"sec-websocket-protocol" in fields:
+        try:
+            subprotocols = parse_tokens(fields[b"sec-websocket-protocol"])
+        except HeaderError as error:
+            return Reject(400, f"Malformed Sec-WebSocket-Protocol: {error}")
+    if b"sec-websocket-extensions" in fields:
+        try:
+            # RFC 6455 section 9.1: a value that does not conform must fail the connection, not only the extension.
+            extensions = parse_extensions(fields[b"sec-websocket-extensions"])
+        except HeaderError as error:
+            return Reject(400, f"Malformed Sec-WebSocket-Extensions: {error}")
     return Accept(key, tuple(dict.fromkeys(subprotocols)), tuple(extensions))

@@ -224,22 +224,24 @@ class WebSocketProtocol(asyncio.Protocol):
     def _take_events(self, events: list[Event]) -> None:
         connection = self._connection
         ending = events.pop() if connection.ended else None
+        answerable = False
         if events and not connection.close_sent:
+            answerable = True
             receivers = self._receivers
             while receivers and events:
-                # What the application waits for passes by the queue: nobody else is in front of it.
+                # What the application waits for passes by the queue: nothing else is in front of it.
                 receiver = receivers.pop(0)
                 if not receiver.done():
-                    receiver.set_result(events.pop(0))
+                    receiver.set_result(events.pop(0))  # type: ignore[arg-type]
             if events:
                 self._enqueue(events)
             if self._settings.idle_timeout is not None:
                 self._last_message = self._loop.time()
         if ending is not None:
-            self._input_ended(ending)  # type: ignore[arg-type]
+            self._input_ended(ending, answerable=answerable)  # type: ignore[arg-type]
 
     def _enqueue(self, messages: list[Event]) -> None:
-        self._queue_size += sum(map(len, messages))  # type: ignore[arg-type]
+        self._queue_size += sum(map(len, messages))
         messages.reverse()
         if self._queue:
             self._queue[:0] = messages  # type: ignore[assignment]
@@ -291,28 +293,27 @@ class WebSocketProtocol(asyncio.Protocol):
         """ASGI ``receive``: the next message, or ``websocket.disconnect`` once there will be none."""
         if self.handshake is not None:
             return await self.handshake.receive()
-        while not self._queue:
-            if self._disconnect is not None:
+        event: str | bytes | None = None
+        while event is None:
+            if self._queue:
+                event = self._queue.pop()
+                self._queue_size -= len(event)
+                if self._reading_paused:
+                    self._resume_reading()
+            elif self._disconnect is not None:
                 code, reason = self._disconnect
                 return {"type": "websocket.disconnect", "code": code, "reason": reason}
-            if self._ending is not None:
+            elif self._ending is not None:
                 # Everything that came before the end has been taken, and answered if the application wanted to.
                 self._end()
-                continue
-            receiver = self._loop.create_future()
-            self._receivers.append(receiver)
-            try:
-                event = await receiver
-            except BaseException:
-                self._give_up(receiver)
-                raise
-            if event is not None:
-                break
-        else:
-            event = self._queue.pop()
-            self._queue_size -= len(event)
-            if self._reading_paused:
-                self._resume_reading()
+            else:
+                receiver = self._loop.create_future()
+                self._receivers.append(receiver)
+                try:
+                    event = await receiver
+                except BaseException:
+                    self._give_up(receiver)
+                    raise
         if type(event) is bytes:
             return {"type": "websocket.receive", "bytes": event}
         return {"type": "websocket.receive", "text": event}
@@ -415,9 +416,10 @@ class WebSocketProtocol(asyncio.Protocol):
 
     # The end
 
-    def _input_ended(self, ending: Ending) -> None:
+    def _input_ended(self, ending: Ending, *, answerable: bool = False) -> None:
+        """Nothing more will arrive. ``answerable``: the application has just been given a message."""
         self._ending = ending
-        if self._connection.close_sent or (self._receivers and not self._queue):
+        if self._connection.close_sent or (self._receivers and not self._queue and not answerable):
             self._end()
         else:
             self._start_timer("_answer_timer", self._settings.answer_timeout, self._end)
@@ -434,11 +436,11 @@ class WebSocketProtocol(asyncio.Protocol):
             self._connection.send_close(ending.code, ending.reason if ending.failed else "")
         self._set_disconnect(ending.code, ending.reason)
         self.flush()
-        if self._eof or not self._transport.can_write_eof():
+        if self._eof or self._is_last_word(ending) or not self._transport.can_write_eof():
             self._let_go()
             return
         # Closing a socket that has unread bytes, be it a late pong, resets the connection, and the close frame could be
-        # lost on the way: so our direction ends now, and the rest with the peer's (RFC 6455 §7.1.1).
+        # lost on the way: so where something may come, our direction ends now, and the rest with the peer's (§7.1.1).
         self._transport.write_eof()
         self._resume_reading()
         if ending.failed:
@@ -446,10 +448,19 @@ class WebSocketProtocol(asyncio.Protocol):
         else:
             self._start_timer("_close_timer", min(_LINGER, self._settings.close_timeout), self._let_go)
 
+    def _is_last_word(self, ending: Ending) -> bool:
+        """Tell whether the peer has sent its close frame, nothing behind it, and owes no pong (RFC 6455 §5.5.2)."""
+        return not (ending.failed or self._connection.surplus or self._pinged)
+
     def _let_go(self) -> None:
         """Close the transport, which sends what it still has."""
-        self._start_timer("_close_timer", self._settings.close_timeout, self._cut)
-        self._transport.close()
+        transport = self._transport
+        # TLS has a farewell of its own to wait for.
+        if transport.get_write_buffer_size() or not transport.can_write_eof():
+            self._start_timer("_close_timer", self._settings.close_timeout, self._cut)
+        else:
+            self._stop_timer("_close_timer")
+        transport.close()
 
     def _await_close(self) -> None:
         """Send what is left, then wait for the peer's close frame for a bounded time."""

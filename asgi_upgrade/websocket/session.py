@@ -24,7 +24,7 @@ from asgi_upgrade.websocket.bridge import BRIDGE, CONVERTED, Bridge
 from asgi_upgrade.websocket.connection import Connection
 from asgi_upgrade.websocket.deflate import Deflate, DeflateAgreement
 from asgi_upgrade.websocket.frames import CloseCode
-from asgi_upgrade.websocket.handshake import Accept
+from asgi_upgrade.websocket.handshake import Accept, check_added_headers
 from asgi_upgrade.websocket.protocol import ClientDisconnected, WebSocketProtocol
 from asgi_upgrade.websocket.settings import WebSocketSettings
 
@@ -277,9 +277,7 @@ class WebSocketSession:
             assert self._prepared is not None
             extensions = None if self._agreement is None else self._agreement.header
             handshake = self._accept.response_headers(subprotocol=subprotocol, extensions=extensions)
-            headers = self._accept.response_headers(
-                subprotocol=subprotocol, extensions=extensions, headers=message.get("headers", ())
-            )
+            headers = handshake + check_added_headers(message.get("headers", ()))
             carrier = self._prepared
             self._switched = self._carrier["connect"](carrier, handshake)
         await send_101(self._http_send, headers)

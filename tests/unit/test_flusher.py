@@ -5,9 +5,19 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asgi_upgrade.websocket.flusher import Flusher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Writing:
+    """Has something to send: calls a function."""
+
+    def __init__(self, write: Callable[[], None]) -> None:
+        self.flush = write
 
 
 def test_all_are_called_in_the_next_turn_in_order() -> None:
@@ -15,8 +25,8 @@ def test_all_are_called_in_the_next_turn_in_order() -> None:
         called: list[str] = []
         flusher = Flusher.of(asyncio.get_running_loop())
         assert Flusher.of(asyncio.get_running_loop()) is flusher
-        flusher.add(lambda: called.append("first"))
-        flusher.add(lambda: called.append("second"))
+        flusher.add(Writing(lambda: called.append("first")))
+        flusher.add(Writing(lambda: called.append("second")))
         assert called == []
         await asyncio.sleep(0)
         assert called == ["first", "second"]
@@ -33,10 +43,10 @@ def test_what_is_added_meanwhile_is_for_the_turn_after() -> None:
 
         def first() -> None:
             called.append("first")
-            flusher.add(lambda: called.append("later"))
+            flusher.add(Writing(lambda: called.append("later")))
 
-        flusher.add(first)
-        flusher.add(lambda: called.append("second"))
+        flusher.add(Writing(first))
+        flusher.add(Writing(lambda: called.append("second")))
         await asyncio.sleep(0)
         assert called == ["first", "second"]
         await asyncio.sleep(0)
@@ -56,8 +66,8 @@ def test_one_that_raises_does_not_stop_the_others() -> None:
         def fail() -> None:
             raise RuntimeError("the transport is broken")
 
-        flusher.add(fail)
-        flusher.add(lambda: called.append("other"))
+        flusher.add(Writing(fail))
+        flusher.add(Writing(lambda: called.append("other")))
         await asyncio.sleep(0)
         assert called == ["other"]
         (context,) = reported

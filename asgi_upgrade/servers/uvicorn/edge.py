@@ -129,7 +129,8 @@ class Switch(Announcing):
         self._passed_on = False  # and this one has given it away
         self._request_given = False  # the application has received all of it
         self._receivers = 0
-        self._ended: asyncio.Event | None = None  # set at the end, if anybody waits for that
+        self._at_end = False  # the application has returned after the switch
+        self._ended: asyncio.Event | None = None  # set then, if anybody waits for that
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Call the application, with ``http.upgrade`` in the scope."""
@@ -192,9 +193,10 @@ class Switch(Announcing):
                 return message
             if message["type"] == "http.disconnect" and not self._done:
                 return message
-        if self._ended is None:
-            self._ended = asyncio.Event()
-        await self._ended.wait()
+        if not self._at_end:
+            if self._ended is None:
+                self._ended = asyncio.Event()
+            await self._ended.wait()
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
@@ -225,9 +227,9 @@ class Switch(Announcing):
             self._cycle.disconnected = True
             if self._cycle.message_event is not None:
                 self._cycle.message_event.set()
-            if self._ended is None:
-                self._ended = asyncio.Event()
-            self._ended.set()
+            self._at_end = True
+            if self._ended is not None:
+                self._ended.set()
         elif self._http is not None and self._http.half_closed:
             # It has its response, or will get none: as without us, but later.
             self._cycle.disconnected = True
