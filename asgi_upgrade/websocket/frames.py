@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from struct import Struct
 
 try:
     from websockets.speedups import apply_mask
@@ -66,6 +67,10 @@ class CloseCode(IntEnum):
 _WIRE_CODES = frozenset((1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014))
 
 
+_pack_16_bits = Struct("!BBH").pack
+_pack_64_bits = Struct("!BBQ").pack
+
+
 def is_valid_close_code(code: int) -> bool:
     """Tell whether ``code`` may stand in a close frame (RFC 6455 §7.4)."""
     return code in _WIRE_CODES or 3000 <= code <= 4999
@@ -76,8 +81,8 @@ def encode_header(first_byte: int, size: int) -> bytes:
     if size < 126:
         return bytes((first_byte, size))
     if size < 65536:
-        return bytes((first_byte, 126, size >> 8, size & 0xFF))
-    return bytes((first_byte, 127)) + size.to_bytes(8, "big")
+        return _pack_16_bits(first_byte, 126, size)
+    return _pack_64_bits(first_byte, 127, size)
 
 
 def encode_close(code: int, reason: str = "") -> bytes:
