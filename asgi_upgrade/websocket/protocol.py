@@ -206,7 +206,15 @@ class WebSocketProtocol(asyncio.Protocol):
         if connection.bulk is not None and not self._reading_bulk:
             self._reading_bulk = True
             self._transport.set_protocol(_BulkReader(self, connection))
-        if events:
+        if not events:
+            return
+        receivers = self._receivers
+        if len(events) == 1 and receivers and not (connection.ended or connection.close_sent or receivers[0].done()):
+            # What most reads are: one message, which the application waits for. The general way is `_take_events`.
+            receivers.pop(0).set_result(events[0])  # type: ignore[arg-type]
+            if self._settings.idle_timeout is not None:
+                self._last_message = self._loop.time()
+        else:
             self._take_events(events)
 
     def bulk_received(self, size: int) -> None:
