@@ -457,8 +457,13 @@ class WebSocketProtocol(asyncio.Protocol):
             self._start_timer("_close_timer", min(_LINGER, self._settings.close_timeout), self._let_go)
 
     def _is_last_word(self, ending: Ending) -> bool:
-        """Tell whether the peer has sent its close frame, nothing behind it, and owes no pong (RFC 6455 §5.5.2)."""
-        return not (ending.failed or self._connection.surplus or self._pinged)
+        """Tell whether the peer has sent its close frame, nothing behind it, and owes no pong (RFC 6455 §5.5.2).
+
+        And whether it has been sent ours: a stream of HTTP/2, which sends later, ends in both directions without haste.
+        """
+        return not (
+            ending.failed or self._connection.surplus or self._pinged or self._transport.get_write_buffer_size()
+        )
 
     def _let_go(self) -> None:
         """Close the transport, which sends what it still has."""
