@@ -83,7 +83,6 @@ class Connection:
         close_sent: Our close frame is among what was encoded; no message may follow it (RFC 6455 §5.5.1), but pongs
             may until the peer's close frame has come (§5.5.2).
         ended: What else arrives is ignored: `receive_data` has given its `Ending`, or `ignore_input` was called.
-        surplus: Something has arrived behind the peer's close frame.
     """
 
     __slots__ = (
@@ -109,7 +108,6 @@ class Connection:
         "ended",
         "outgoing",
         "outgoing_size",
-        "surplus",
     )
 
     def __init__(self, *, max_message_size: int, max_message_frames: int, deflate: Deflate | None = None) -> None:
@@ -142,7 +140,6 @@ class Connection:
         self.outgoing_size = 0
         self.close_sent = False
         self.ended = False
-        self.surplus = False
 
     # Receiving
 
@@ -180,7 +177,6 @@ class Connection:
                     break
                 position = following
                 if self.ended:
-                    self.surplus = position < end
                     return events
             if position < end:
                 self._pending = data[position:]
@@ -198,7 +194,6 @@ class Connection:
     def _resume(self, data: bytes, events: list[Event]) -> tuple[bytes, int]:
         """Go on where the last bytes have stopped; return the bytes to read from now on, and where to begin."""
         if self.ended:
-            self.surplus = True
             return b"", 0
         data = self._pending + data
         self._pending = b""

@@ -444,11 +444,11 @@ class WebSocketProtocol(asyncio.Protocol):
             self._connection.send_close(ending.code, ending.reason if ending.failed else "")
         self._set_disconnect(ending.code, ending.reason)
         self.flush()
-        if self._eof or self._is_last_word(ending) or not self._transport.can_write_eof():
+        if self._eof or not self._transport.can_write_eof():
             self._let_go()
             return
         # Closing a socket that has unread bytes, be it a late pong, resets the connection, and the close frame could be
-        # lost on the way: so where something may come, our direction ends now, and the rest with the peer's (§7.1.1).
+        # lost on the way: so our direction ends now, and the rest with the peer's (RFC 6455 §7.1.1).
         self._transport.write_eof()
         self._resume_reading()
         if ending.failed:
@@ -456,24 +456,10 @@ class WebSocketProtocol(asyncio.Protocol):
         else:
             self._start_timer("_close_timer", min(_LINGER, self._settings.close_timeout), self._let_go)
 
-    def _is_last_word(self, ending: Ending) -> bool:
-        """Tell whether the peer has sent its close frame, nothing behind it, and owes no pong (RFC 6455 §5.5.2).
-
-        And whether it has been sent ours: a stream of HTTP/2, which sends later, ends in both directions without haste.
-        """
-        return not (
-            ending.failed or self._connection.surplus or self._pinged or self._transport.get_write_buffer_size()
-        )
-
     def _let_go(self) -> None:
         """Close the transport, which sends what it still has."""
-        transport = self._transport
-        # TLS has a farewell of its own to wait for.
-        if transport.get_write_buffer_size() or not transport.can_write_eof():
-            self._start_timer("_close_timer", self._settings.close_timeout, self._cut)
-        else:
-            self._stop_timer("_close_timer")
-        transport.close()
+        self._start_timer("_close_timer", self._settings.close_timeout, self._cut)
+        self._transport.close()
 
     def _await_close(self) -> None:
         """Send what is left, then wait for the peer's close frame for a bounded time."""
