@@ -163,3 +163,12 @@ def test_a_session_whose_101_was_replaced_is_told_by_an_os_error(server: Server)
     with server.handshaker() as websocket:
         assert websocket.refused("/accept-with?replace").status == 403
         assert server.note(websocket.key, "raised")["os_error"]
+
+
+def test_connect_comes_first_even_if_the_application_accepts_without_it(server: Server) -> None:
+    with server.handshaker() as websocket:
+        # The message is there before the application asks for anything.
+        websocket.send(websocket.handshake("/accept-at-once") + frame(TEXT, b"early"))
+        websocket.receive_101()
+        assert websocket.receive_text() == "websocket.connect websocket.receive"
+        websocket.finish()

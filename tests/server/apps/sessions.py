@@ -196,6 +196,16 @@ async def slow_accept(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @session
+async def accept_at_once(scope: Scope, receive: Receive, send: Send) -> None:
+    """Accept without having received anything, and tell the types of the first two messages."""
+    await send({"type": "websocket.accept"})
+    await asyncio.sleep(0.1)
+    kinds = [(await receive())["type"] for _ in range(2)]
+    await send({"type": "websocket.send", "text": " ".join(kinds)})
+    await until_disconnect(scope, receive)
+
+
+@session
 async def wait_before_accept(scope: Scope, receive: Receive, send: Send) -> None:
     """Let the client wait, and look whether it does."""
     await connect(scope, receive)
