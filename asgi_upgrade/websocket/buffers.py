@@ -1,13 +1,17 @@
-"""Buffers that long frames are read into, used again: fresh memory costs more than filling it."""
+"""Memory for long frames, used again: the kernel takes longer to give fresh memory than we take to fill it."""
 
 from __future__ import annotations
 
-__all__ = ["BUFFER_SIZE", "give_buffer", "take_buffer"]
+from functools import cache
+
+__all__ = ["BUFFER_SIZE", "give_buffer", "keep_freed_memory", "take_buffer"]
 
 # Bytes of the largest buffer. A longer frame is read in several.
 BUFFER_SIZE = 1024 * 1024
 # How many wait for their next use in this process.
 _SPARE_BUFFERS = 4
+# Bytes that glibc is shown; it keeps up to twice as many, eight messages of the size of a buffer.
+_SHOWN_SIZE = 4 * BUFFER_SIZE
 
 _spare: list[bytearray] = []
 
@@ -25,3 +29,14 @@ def give_buffer(buffer: bytearray) -> None:
     """Keep ``buffer`` for its next use, if there are not enough of them."""
     if len(_spare) < _SPARE_BUFFERS:
         _spare.append(buffer)
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Have this process keep some memory of the messages that are done with, for the next ones.
+
+    From what is free at the end of its heap, glibc returns all to the kernel as soon as that is more than twice the
+    largest block it has mapped and seen freed: mallopt(3), M_MMAP_THRESHOLD. So it is shown such a block, of which
+    nothing is used. Elsewhere this does nothing.
+    """
+    bytearray(_SHOWN_SIZE)

@@ -10,7 +10,7 @@ import codecs
 import io
 from typing import NamedTuple, TypeAlias, cast
 
-from asgi_upgrade.websocket.buffers import BUFFER_SIZE, give_buffer, take_buffer
+from asgi_upgrade.websocket.buffers import BUFFER_SIZE, give_buffer, keep_freed_memory, take_buffer
 from asgi_upgrade.websocket.deflate import Deflate, DeflateError, InflatedTooLarge
 from asgi_upgrade.websocket.frames import (
     FIN,
@@ -301,6 +301,7 @@ class Connection:
                 raise _Failure(CloseCode.PROTOCOL_ERROR, "length is not in its shortest form")
             if size >> 63:
                 raise _Failure(CloseCode.PROTOCOL_ERROR, "length has its top bit set")
+            keep_freed_memory()
 
         compressed = self._compressed if opcode == Opcode.CONTINUATION else bool(first & RSV1)
         so_far = self._size if opcode == Opcode.CONTINUATION else 0
