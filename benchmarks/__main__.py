@@ -26,8 +26,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--rows", type=_names, help=f"which rows, separated by commas (default: all up to http): {row_names}"
     )
+    all_servers = [name for name, server in SERVERS.items() if server.by_default]
     parser.add_argument(
-        "--servers", type=_names, default=list(SERVERS), help=f"which servers (default: {','.join(SERVERS)})"
+        "--servers",
+        type=_names,
+        default=all_servers,
+        help=f"which servers (default: {','.join(all_servers)}); bare is what the event loop can do at most",
     )
     parser.add_argument("--runs", type=int, default=5, help="runs for each server and row (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=2.0, help="length of a run (default: %(default)s)")

@@ -32,6 +32,7 @@ class Row:
     segment: int | None = None  # most bytes that the client writes at once
     app: str = "plain"
     only: Sequence[str] = ()  # the servers that take part; empty: all
+    fresh_servers: bool = False  # started anew for each round: two processes of the same server differ by some percent
 
     @property
     def more_is_better(self) -> bool:
@@ -101,6 +102,7 @@ ROWS = (
         unit="requests/s",
         connections=32,
         only=("asgi-upgrade", "uvicorn"),
+        fresh_servers=True,
     ),
 )
 

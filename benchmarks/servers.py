@@ -82,6 +82,10 @@ def _hypercorn(settings: Settings) -> list[str]:
     ]
 
 
+def _bare(settings: Settings) -> list[str]:
+    return ["benchmarks.bare", str(settings.port)]
+
+
 @dataclass(frozen=True)
 class Server:
     """A server that may take part: ``package`` must be installed, ``command`` follows ``python -m``."""
@@ -90,6 +94,7 @@ class Server:
     package: str
     command: Callable[[Settings], list[str]]
     apps: str = "apps"
+    by_default: bool = True  # takes part if no servers are named
 
 
 SERVERS = {
@@ -101,6 +106,7 @@ SERVERS = {
         Server("granian", "granian", _granian),
         Server("gunicorn", "gunicorn", _gunicorn),
         Server("hypercorn", "hypercorn", _hypercorn),
+        Server("bare", "uvloop", _bare, by_default=False),
     )
 }
 

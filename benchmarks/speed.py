@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -72,11 +72,25 @@ class Load:
 def run_row(row: Row, contestants: Sequence[Contestant], plan: Plan, say: Callable[[str], None]) -> list[Result]:
     """Measure ``row`` for all contestants that may take part in it."""
     results = entrants(row, contestants)
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+    rounds = range(plan.runs)
+    with tempfile.TemporaryDirectory() as folder:
         load = Load(row, plan, Path(folder))
         (load.folder / "frames").write_bytes(row.frames())
+        for numbers in [range(number, number + 1) for number in rounds] if row.fresh_servers else [rounds]:
+            _run_rounds(load, results, numbers, say)
+    return list(results.values())
+
+
+def _run_rounds(
+    load: Load, results: Mapping[Contestant, Result], rounds: Iterable[int], say: Callable[[str], None]
+) -> None:
+    """Start the servers, and measure each of them once in each round."""
+    row, plan = load.row, load.plan
+    with ExitStack() as stack:
         targets: dict[Contestant, Target] = {}
         for contestant, result in results.items():
+            if result.error is not None:
+                continue
             settings = contestant.settings(row, plan)
             try:
                 pid = stack.enter_context(running(contestant.server, settings, contestant.python, plan.server_core))
@@ -84,7 +98,7 @@ def run_row(row: Row, contestants: Sequence[Contestant], plan: Plan, say: Callab
                 result.compressed_to = load.warm_up(targets[contestant])
             except (ServerError, LoadError, ValueError) as error:
                 result.error = str(error)
-        for number in range(plan.runs):
+        for number in rounds:
             fit = [contestant for contestant in targets if results[contestant].error is None]
             # Every other round runs backwards, so that nobody always follows the same neighbour.
             for contestant in fit if number % 2 == 0 else reversed(fit):
@@ -96,4 +110,3 @@ def run_row(row: Row, contestants: Sequence[Contestant], plan: Plan, say: Callab
                     continue
                 figure = f"{result.samples[-1].rate:,.0f} {row.unit}"
                 say(f"{row.key}  round {number + 1}  {result.name} {result.variant}  {figure}")
-    return list(results.values())
