@@ -227,6 +227,7 @@ class Switch(Announcing):
             self._cycle.disconnected = True
             if self._cycle.message_event is not None:
                 self._cycle.message_event.set()
+            self._cycle = None  # its scope holds us: no garbage that has to be collected
             self._at_end = True
             if self._ended is not None:
                 self._ended.set()
