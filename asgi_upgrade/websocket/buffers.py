@@ -10,8 +10,8 @@ __all__ = ["BUFFER_SIZE", "give_buffer", "keep_freed_memory", "take_buffer"]
 BUFFER_SIZE = 1024 * 1024
 # How many wait for their next use in this process.
 _SPARE_BUFFERS = 4
-# Bytes that glibc is shown; it keeps up to twice as many, eight messages of the size of a buffer.
-_SHOWN_SIZE = 4 * BUFFER_SIZE
+# Bytes that glibc is shown. It keeps up to twice as many: four long texts that are being decoded take half of that.
+_SHOWN_SIZE = 8 * BUFFER_SIZE
 
 _spare: list[bytearray] = []
 

@@ -58,6 +58,10 @@ def _configs() -> Iterator[Config]:
     current = asyncio.current_task()
     for task in [current, *asyncio.all_tasks()]:
         frame = getattr(task.get_coro(), "cr_frame", None) if task is not None else None
-        lifespan = frame.f_locals.get("self") if frame is not None else None
-        if isinstance(lifespan, LifespanOn):
-            yield lifespan.config
+        if frame is None:
+            continue
+        # A middleware may run the lifespan in a task of its own; several servers may run on this loop.
+        receiver = getattr(frame.f_locals.get("receive"), "__self__", None)
+        for lifespan in (frame.f_locals.get("self"), receiver):
+            if isinstance(lifespan, LifespanOn):
+                yield lifespan.config
