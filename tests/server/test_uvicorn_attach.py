@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.server.conftest import COMBINATIONS, PARSERS
-from tests.server.support.process import APPS, RUNNING, running, uvicorn
+from tests.server.support.process import APPS, RUNNING, child_environment, running, uvicorn
 
 if TYPE_CHECKING:
     from tests.server.support.process import Server
@@ -112,3 +114,9 @@ def test_two_middlewares_in_one_app_convert_once() -> None:
     with uvicorn("configured:twice") as server:
         assert is_converted(server)
         assert warnings(server) == []
+
+
+def test_of_several_servers_on_one_loop_only_that_of_the_application_is_extended() -> None:
+    command = [sys.executable, APPS / "many_servers.py"]
+    ran = subprocess.run(command, env=child_environment({}), check=True, capture_output=True, timeout=30)
+    assert json.loads(ran.stdout) == [13]

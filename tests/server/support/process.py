@@ -181,7 +181,7 @@ def running(
     """
     process = subprocess.Popen(
         [sys.executable, *command],
-        env=_environment(environment or {}),
+        env=child_environment(environment or {}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -227,8 +227,8 @@ def uvicorn(app: str, *options: str, http: str = "auto", loop: str = "auto", **k
     return running([*command, *options], **{"ready": RUNNING, **kwargs})
 
 
-def _environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """The child's environment: it imports the very `asgi_upgrade` that the tests would import."""
+def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """What a child inherits, and `extra`: it imports the very `asgi_upgrade` that the tests would import."""
     spec = find_spec("asgi_upgrade")
     assert spec is not None
     assert spec.origin is not None
