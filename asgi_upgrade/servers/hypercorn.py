@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from inspect import signature
 from typing import Any, cast
@@ -29,6 +28,7 @@ from starlette.types import Message, Receive, Send
 
 from asgi_upgrade.extension import EXTENSION, VERSION
 from asgi_upgrade.offer import has_upgrade
+from asgi_upgrade.servers.lifespans import running_lifespans
 from asgi_upgrade.servers.switching import Announcing, fields_of_101, refuse_101, replay, shut_down
 
 __all__ = ["H11Protocol", "attach"]
@@ -45,23 +45,14 @@ def attach(*, change: bool) -> bool:
     Returns:
         Whether there is one, and new connections will have the extension.
     """
-    config = next(_configs(), None)
-    if config is None or "connection_state" not in signature(PlainH11Protocol.__init__).parameters:
+    lifespan = next(running_lifespans(Lifespan), None)
+    if lifespan is None or "connection_state" not in signature(PlainH11Protocol.__init__).parameters:
         return False  # hypercorn before 0.17 is built differently
+    config = lifespan.config
     if change:
         hypercorn.protocol.H11Protocol = H11Protocol  # type: ignore[attr-defined]
         _attached.add(config)
     return config in _attached
-
-
-def _configs() -> Iterator[Config]:
-    """The configurations of the servers whose lifespans run on this loop; the current task's first."""
-    # hypercorn's own dispatcher runs the lifespans of applications in tasks of theirs.
-    for task in [asyncio.current_task(), *asyncio.all_tasks()]:
-        frame = getattr(task.get_coro(), "cr_frame", None) if task is not None else None
-        lifespan = frame.f_locals.get("self") if frame is not None else None
-        if isinstance(lifespan, Lifespan):
-            yield lifespan.config
 
 
 class H11Protocol(PlainH11Protocol):

@@ -1,20 +1,17 @@
 """Finds the uvicorn that runs the application, and has it use our protocols for new connections.
 
 uvicorn reads ``Config.http_protocol_class`` for each connection, so setting it during the lifespan's startup, which
-ends before the first connection, is enough. No public path leads from a lifespan to the ``Config``: the coroutine of
-the task that runs it does.
+ends before the first connection, is enough.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
 from importlib import import_module
 
-from uvicorn.config import Config
 from uvicorn.lifespan.on import LifespanOn
 
 from asgi_upgrade.edge_settings import EdgeSettings
+from asgi_upgrade.servers.lifespans import running_lifespans
 from asgi_upgrade.servers.uvicorn.edge import UpgradingProtocol, edge_settings
 
 __all__ = ["attach"]
@@ -35,9 +32,10 @@ def attach(*, change: bool, settings: EdgeSettings | None = None) -> str | None:
         change: ``False`` only looks.
         settings: What its connections shall do by themselves, from the next one on, if they are extended.
     """
-    config = next(_configs(), None)
-    if config is None:
+    lifespan = next(running_lifespans(LifespanOn), None)
+    if lifespan is None:
         return "no uvicorn runs this application's lifespan"
+    config = lifespan.config
     if settings:
         edge_settings[config] = settings
     current = config.http_protocol_class
@@ -51,17 +49,3 @@ def attach(*, change: bool, settings: EdgeSettings | None = None) -> str | None:
     module, _, name = replacement.partition(":")
     config.http_protocol_class = getattr(import_module(f"asgi_upgrade.servers.uvicorn.{module}"), name)
     return None
-
-
-def _configs() -> Iterator[Config]:
-    """The configurations of the servers whose lifespans run on this loop; the current task's first."""
-    current = asyncio.current_task()
-    for task in [current, *asyncio.all_tasks()]:
-        frame = getattr(task.get_coro(), "cr_frame", None) if task is not None else None
-        if frame is None:
-            continue
-        # A middleware may run the lifespan in a task of its own; several servers may run on this loop.
-        receiver = getattr(frame.f_locals.get("receive"), "__self__", None)
-        for lifespan in (frame.f_locals.get("self"), receiver):
-            if isinstance(lifespan, LifespanOn):
-                yield lifespan.config
