@@ -29,7 +29,7 @@ from starlette.types import Message, Receive, Send
 from asgi_upgrade.extension import EXTENSION, VERSION
 from asgi_upgrade.offer import has_upgrade
 from asgi_upgrade.servers.lifespans import running_lifespans
-from asgi_upgrade.servers.switching import Announcing, fields_of_101, refuse_101, replay, shut_down
+from asgi_upgrade.servers.switching import Announcing, fields_of_101, printed, refuse_101, replay, shut_down
 
 __all__ = ["H11Protocol", "attach"]
 
@@ -189,9 +189,8 @@ class Switch(Announcing):
             self.withdraw()
             return True
 
-        response = h11.InformationalResponse(
-            status_code=101, headers=[*self._http.config.response_headers("h11"), *fields], reason="Switching Protocols"
-        )
+        headers = [*self._http.config.response_headers("h11"), *printed(fields)]
+        response = h11.InformationalResponse(status_code=101, headers=headers, reason="Switching Protocols")
         transport.write(http.connection.send(response))
         self.stream.state = ASGIHTTPState.CLOSED
         self._reading = transport.get_protocol()

@@ -7,9 +7,12 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.server.support.upgrades import TCP
 from tests.server.support.websocket import ACCEPT, TEXT, frame
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.server.support.peer import Response
     from tests.server.support.process import Server
 
@@ -38,6 +41,31 @@ def test_the_101_carries_what_the_handshake_needs_each_exactly_once(server: Serv
     assert response.all("sec-websocket-extensions") == []
     assert len(response.all("date")) == 1
     assert response.all("server") == ["uvicorn"]
+
+
+def test_the_101_prints_the_names_of_its_fields_as_the_rfcs_do(server: Server) -> None:
+    """Case means nothing (RFC 9110 section 5.1), but gql and others look the names up in a plain dict."""
+    fields = {"Sec-WebSocket-Protocol": "configured.v2", "Sec-WebSocket-Extensions": "permessage-deflate"}
+    with server.handshaker() as websocket:
+        websocket.send(websocket.handshake("/accept-with?header=UPPER:1", fields))
+        head = websocket.receive_head()
+    names = [line.partition(b":")[0] for line in head.split(b"\r\n")[1:]]
+    assert [name for name in names if name.lower() in (b"upgrade", b"connection") or b"websocket" in name.lower()] == [
+        b"Connection",
+        b"Upgrade",
+        b"Sec-WebSocket-Accept",
+        b"Sec-WebSocket-Protocol",
+        b"Sec-WebSocket-Extensions",
+    ]
+    assert b"upper" in names  # the application's own keep the case that ASGI gives them
+
+
+def test_the_101_to_another_protocol_prints_its_names_so_too(shared: Callable[..., Server]) -> None:
+    with shared("streams:fastapi").peer() as peer:
+        peer.send(peer.request("GET", "/streams/echo", headers=TCP))
+        head = peer.receive_head()
+    names = [line.partition(b":")[0] for line in head.split(b"\r\n")[1:]]
+    assert {b"Connection", b"Upgrade"} <= set(names)
 
 
 def test_the_101_has_no_body_and_nothing_that_describes_one(server: Server) -> None:

@@ -59,6 +59,12 @@ def test_both_directions_keep_their_order(peer: Peer) -> None:
     sender.join(5)
 
 
+def test_the_101_prints_the_names_of_its_fields_as_the_rfcs_do(peer: Peer) -> None:
+    peer.send(peer.request("GET", "/echo", headers=TCP))
+    names = [line.partition(b":")[0] for line in peer.receive_head().split(b"\r\n")[1:]]
+    assert {b"Connection", b"Upgrade", b"x-switch"} <= set(names)
+
+
 @pytest.mark.parametrize("size", [5, 200_000])
 def test_bytes_behind_the_request_come_first(peer: Peer, size: int) -> None:
     data = secrets.token_bytes(size)

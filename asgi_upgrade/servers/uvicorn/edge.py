@@ -19,7 +19,7 @@ from uvicorn.config import Config
 from asgi_upgrade.edge_settings import EdgeSettings
 from asgi_upgrade.extension import EXTENSION, VERSION
 from asgi_upgrade.offer import has_upgrade
-from asgi_upgrade.servers.switching import Announcing, fields_of_101, has_body, refuse_101, replay, shut_down
+from asgi_upgrade.servers.switching import Announcing, fields_of_101, has_body, printed, refuse_101, replay, shut_down
 from asgi_upgrade.servers.uvicorn.upgrades import log_access, upgrade_connection, with_extension
 
 __all__ = ["HOLD_LIMIT", "Switch", "UpgradingProtocol", "edge_settings", "has_body", "request_head"]
@@ -286,7 +286,7 @@ class Switch(Announcing):
 
     def _render(self, fields: list[tuple[bytes, bytes]]) -> bytes:
         lines = [b"HTTP/1.1 101 Switching Protocols"]
-        lines += [name + b": " + value for name, value in (*self._cycle.default_headers, *fields)]
+        lines += [name + b": " + value for name, value in (*self._cycle.default_headers, *printed(fields))]
         return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
