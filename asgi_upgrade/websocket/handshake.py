@@ -27,8 +27,9 @@ from asgi_upgrade.offer import UpgradeOffer
 # RFC 6455 section 1.3.
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
-# 16 bytes are 128 bits, 22 digits of base64 carry 132: the last digit has four zero bits (RFC 4648 section 3.5).
-_is_key = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==").fullmatch
+# 16 bytes are 128 bits, 22 digits of base64 carry 132. A client that fills the surplus bits with something else than
+# zeros may be refused (RFC 4648 section 3.5), but no other server does; the answer is made from the text as sent.
+_is_key = re.compile(rb"[A-Za-z0-9+/]{22}==").fullmatch
 _names_websocket = re.compile(rb"(?:^|,)[ \t]*websocket[ \t]*(?:,|\Z)", re.IGNORECASE).search
 
 _FIELDS = frozenset(

@@ -279,8 +279,8 @@ def test_an_old_version_without_a_key_learns_the_supported_one() -> None:
         [KEY + b"="],
         [KEY + b"AAAA"],
         [b"SGVsbG8sIHdvcmxkIQ=="],
-        [b"dGhlIHNhbXBsZSBub25jZR=="],
         [b"dGhlIHNhbXBsZSBub25jZQAA"],
+        [b"dGhlIHNhbXBsZSBub25jZQA="],
         [b"dGhlIHNhbXBs ZSBub25jZQ=="],
         [b"dGhlIHNhbXBsZSBub25j-_=="],
         [b"=GhlIHNhbXBsZSBub25jZQ=="],
@@ -295,14 +295,11 @@ def test_the_key_is_there_once_and_has_16_bytes(keys: list[bytes]) -> None:
     assert "Sec-WebSocket-Key" in rejection.reason
 
 
-def test_the_key_is_strict_base64() -> None:
-    # Of the 64 digits in the last place, four leave the four surplus bits zero.
-    digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-    keys = {digit: KEY[:21] + digit.encode() + b"==" for digit in digits}
-    accepted = {
-        d for d, key in keys.items() if isinstance(negotiate(make_scope(replace(b"sec-websocket-key", key))), Accept)
-    }
-    assert accepted == set("AQgw")
+@pytest.mark.parametrize("digit", "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
+def test_a_key_may_have_surplus_bits_set(digit: str) -> None:
+    """Of the 64 digits in the last place, four leave them zero; the other sixty are taken as other servers do."""
+    key = KEY[:21] + digit.encode() + b"=="
+    assert accept(replace(b"sec-websocket-key", key)).key == reference_accept_key(key.decode()).encode()
 
 
 @pytest.mark.parametrize(
