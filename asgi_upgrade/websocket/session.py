@@ -11,7 +11,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,7 +19,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from asgi_upgrade.extension import EXTENSION, UpgradeExtension
 from asgi_upgrade.headers import check_response_headers
-from asgi_upgrade.switch import end_101, report_held_back, send_101
+from asgi_upgrade.switch import end_101, report_held_back, request_line, send_101
 from asgi_upgrade.websocket.bridge import BRIDGE, CONVERTED, Bridge
 from asgi_upgrade.websocket.connection import Connection
 from asgi_upgrade.websocket.deflate import Deflate, DeflateAgreement
@@ -31,6 +31,9 @@ from asgi_upgrade.websocket.settings import WebSocketSettings
 __all__ = ["WebSocketSession"]
 
 logger = logging.getLogger("asgi_upgrade")
+
+# No more of a client's words than this goes into one line.
+_LOGGED_LENGTH = 300
 
 # What Starlette's router adds to a scope; metrics and tracing look for it when the response starts.
 _ROUTE_KEYS = ("endpoint", "path_params", "route", "router")
@@ -269,14 +272,21 @@ class WebSocketSession:
         subprotocol = message.get("subprotocol")
         if subprotocol is None:
             subprotocol = self._accept.choose_subprotocol(self._subprotocols)
+        offered_only = not self._settings.allow_unoffered_subprotocols
+        if offered_only and subprotocol is not None and subprotocol not in self._accept.subprotocols:
+            await self._refuse_subprotocol(subprotocol)
         if isinstance(self._carrier, Bridge):
-            headers = self._accept.response_headers(subprotocol=subprotocol, headers=message.get("headers", ()))
+            headers = self._accept.response_headers(
+                subprotocol=subprotocol, headers=message.get("headers", ()), offered_only=offered_only
+            )
             self._switched = self._carrier.connect(subprotocol)
             carrier: Bridge | WebSocketProtocol = self._carrier
         else:
             assert self._prepared is not None
             extensions = None if self._agreement is None else self._agreement.header
-            handshake = self._accept.response_headers(subprotocol=subprotocol, extensions=extensions)
+            handshake = self._accept.response_headers(
+                subprotocol=subprotocol, extensions=extensions, offered_only=offered_only
+            )
             headers = handshake + check_added_headers(message.get("headers", ()))
             carrier = self._prepared
             self._switched = self._carrier["connect"](carrier, handshake)
@@ -328,6 +338,20 @@ class WebSocketSession:
         response = PlainTextResponse(text + "\n", status)
         await response(self._scope, self._http_receive, self._http_send)
         self._give_up()
+
+    async def _refuse_subprotocol(self, subprotocol: str) -> NoReturn:
+        """Refuse the client: it would fail the connection over a subprotocol that it has not asked for."""
+        offered = ", ".join(self._accept.subprotocols) or "none"
+        reason = f"The application chose the subprotocol {subprotocol}, and this handshake offers: {offered}"
+        reason = ascii(reason[:_LOGGED_LENGTH])[1:-1]
+        logger.warning(
+            "%s: refused with 400. %s. Let it choose from scope['subprotocols'], or set "
+            "allow_unoffered_subprotocols=True.",
+            request_line(self._scope),
+            reason,
+        )
+        await self._respond(400, reason)
+        raise ClientDisconnected(CloseCode.ABNORMAL_CLOSURE, "the subprotocol was not offered")
 
     async def _time_out(self) -> None:
         seconds = self._settings.open_timeout

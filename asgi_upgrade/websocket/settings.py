@@ -1,4 +1,4 @@
-"""What a WebSocket connection may cost and how long it may take: limits, times, compression."""
+"""What a WebSocket connection may cost and how long it may take: limits, times, compression, and how strict we are."""
 
 from __future__ import annotations
 
@@ -30,6 +30,10 @@ class WebSocketSettings:
         idle_timeout: Time without a message in either direction after which the connection ends with 1001;
             ``None`` never ends it.
         deflate: How to compress (RFC 7692); ``None`` never compresses.
+        allow_unoffered_subprotocols: Whether the application may accept with a subprotocol that the client has not
+            offered. If not, such a client gets 400.
+        lenient_subprotocols: Whether names of subprotocols may have characters that no token has, such as ``/`` and
+            ``=``.
 
     Raises:
         ValueError: A value is out of range; the message names it.
@@ -47,6 +51,8 @@ class WebSocketSettings:
     ping_timeout: float | None = 20.0
     idle_timeout: float | None = None
     deflate: PerMessageDeflate | None = None
+    allow_unoffered_subprotocols: bool = False
+    lenient_subprotocols: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -54,6 +60,9 @@ class WebSocketSettings:
             if name == "deflate":
                 if value is not None and not isinstance(value, PerMessageDeflate):
                     raise ValueError(f"deflate must be a bool or a PerMessageDeflate, not {value!r}")
+            elif name.endswith("_subprotocols"):
+                if not isinstance(value, bool):
+                    raise ValueError(f"{name} must be a bool, not {value!r}")
             elif name.endswith(("_timeout", "_interval")):
                 if value is None and name in ("ping_interval", "ping_timeout", "idle_timeout"):
                     continue

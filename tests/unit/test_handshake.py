@@ -327,6 +327,24 @@ def test_malformed_subprotocols(line: bytes) -> None:
         assert rejection.reason.startswith("Malformed Sec-WebSocket-Protocol: ")
 
 
+@pytest.mark.parametrize("name", ["a/b", "abc+/==", "a;b", "urn:x@y", "(a)", "[{}]", "<a>?"])
+def test_lenient_subprotocols(name: str) -> None:
+    scope = make_scope(replace(b"sec-websocket-protocol", b"chat, " + name.encode()))
+    assert isinstance(negotiate(scope), Reject)
+    answer = negotiate(scope, lenient_subprotocols=True)
+    assert isinstance(answer, Accept)
+    assert answer.subprotocols == ("chat", name)
+    assert (b"sec-websocket-protocol", name.encode()) in answer.response_headers(subprotocol=name)
+
+
+@pytest.mark.parametrize("line", [b"a b", b'"a"', b"a\\b", b"\xe4", b"a\x00", b"a, b\r\nx: y", b'"', b"a\tb"])
+def test_lenient_subprotocols_stay_in_their_line(line: bytes) -> None:
+    scope = make_scope(replace(b"sec-websocket-protocol", line))
+    answer = negotiate(scope, lenient_subprotocols=True)
+    assert isinstance(answer, Reject)
+    assert answer.reason.startswith("Malformed Sec-WebSocket-Protocol: ")
+
+
 def test_extensions_keep_the_clients_order() -> None:
     lines = [b'a; x=1; x; y="2"', b"", b"permessage-deflate; client_max_window_bits, permessage-deflate"]
     assert accept(replace(b"sec-websocket-extensions", *lines)).extensions == (
@@ -394,6 +412,17 @@ def test_response_headers() -> None:
 def test_a_subprotocol_must_have_been_offered(subprotocol: str) -> None:
     with pytest.raises(ValueError, match="was not offered"):
         Accept(ACCEPT, ("a",)).response_headers(subprotocol=subprotocol)
+
+
+def test_a_subprotocol_that_was_not_offered_may_be_let_out() -> None:
+    headers = Accept(ACCEPT, ("a",)).response_headers(subprotocol="b", offered_only=False)
+    assert headers[-1] == (b"sec-websocket-protocol", b"b")
+
+
+@pytest.mark.parametrize("subprotocol", ["", "a\r\nx: y", "a, b", "ä", "a\tb", 'a"'])
+def test_but_not_out_of_its_line(subprotocol: str) -> None:
+    with pytest.raises(ValueError, match="cannot stand in a header field"):
+        Accept(ACCEPT, ("a",)).response_headers(subprotocol=subprotocol, offered_only=False)
 
 
 @pytest.mark.parametrize("case", [bytes.lower, bytes.upper, bytes.title])
