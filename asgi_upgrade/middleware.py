@@ -14,14 +14,13 @@ from asgi_upgrade.edge_settings import EdgeSettings, check_h2c, check_tls, check
 from asgi_upgrade.extension import UpgradeExtension, get_extension
 from asgi_upgrade.guard import Guard
 from asgi_upgrade.handlers import Handler, ProtocolTable, run_handler
-from asgi_upgrade.headers import is_token
 from asgi_upgrade.http2.settings import H2CSettings
 from asgi_upgrade.refusal import refuse, upgrade_fields
 from asgi_upgrade.stream_settings import StreamSettings
 from asgi_upgrade.switch import report_no_extension
 from asgi_upgrade.websocket.bridge import get_bridge
 from asgi_upgrade.websocket.deflate import PerMessageDeflate
-from asgi_upgrade.websocket.handshake import Accept, Reject, negotiate
+from asgi_upgrade.websocket.handshake import Accept, Reject, is_subprotocol, negotiate
 from asgi_upgrade.websocket.origin import OriginPolicy
 from asgi_upgrade.websocket.session import WebSocketSession
 from asgi_upgrade.websocket.settings import WebSocketSettings
@@ -49,6 +48,10 @@ class UpgradeMiddleware:
             or ``"https://*.example.com"``; ``["*"]`` admits all. Default: none besides its own.
         subprotocols: WebSocket subprotocols to choose from, in no order, where the application names none in
             ``websocket.accept``. The client's order of preference decides. Default: none.
+        allow_unoffered_subprotocols: Whether the application may accept with a subprotocol that the client did not
+            offer, as uvicorn's own WebSockets let it. Default: ``False``, the client gets 400.
+        lenient_subprotocols: Whether names of subprotocols may have ``/``, ``=`` and other characters that RFC 6455
+            does not allow there. Default: ``False``.
         websocket_only: Path patterns in Starlette's syntax (``"/rooms/{name}"``), or a predicate on the scope. Plain
             HTTP requests for them are answered with 426 (RFC 9110 §15.5.22). Default: none.
         h2c: Whether to speak HTTP/2 with clients that ask for it by ``Upgrade: h2c`` (RFC 7540 §3.2), or the networks
@@ -94,6 +97,8 @@ class UpgradeMiddleware:
         protocols: Mapping[str, Handler] | None = None,
         allowed_origins: Sequence[str] = (),
         subprotocols: Sequence[str] = (),
+        allow_unoffered_subprotocols: bool = WebSocketSettings.allow_unoffered_subprotocols,
+        lenient_subprotocols: bool = WebSocketSettings.lenient_subprotocols,
         websocket_only: Sequence[str] | Callable[[Scope], bool] = (),
         h2c: bool | Sequence[str] | H2CSettings = False,
         tls: ssl.SSLContext | None = None,
@@ -120,7 +125,7 @@ class UpgradeMiddleware:
         self.app = app
         self._protocols = ProtocolTable({} if protocols is None else protocols)
         self._origin = OriginPolicy(allowed_origins)
-        self._subprotocols = _check_subprotocols(subprotocols)
+        self._subprotocols = _check_subprotocols(subprotocols, lenient=lenient_subprotocols)
         self._websocket_only = _path_predicate(websocket_only)
         for name, value in (("attach", attach), ("allow_unguarded", allow_unguarded), ("match_routes", match_routes)):
             if not isinstance(value, bool):
@@ -150,6 +155,8 @@ class UpgradeMiddleware:
             ping_timeout=ping_timeout,
             idle_timeout=idle_timeout,
             deflate=PerMessageDeflate() if deflate is True else deflate or None,
+            allow_unoffered_subprotocols=allow_unoffered_subprotocols,
+            lenient_subprotocols=lenient_subprotocols,
         )
         self._stream_settings = StreamSettings(
             read_buffer_size=read_buffer_size,
@@ -196,7 +203,7 @@ class UpgradeMiddleware:
         if bridge is not None:
             handshake = Accept(b"", bridge.subprotocols)  # the server has read the rest
         elif extension is not None or _names_upgrade(scope["headers"]):
-            handshake = negotiate(scope)
+            handshake = negotiate(scope, lenient_subprotocols=self._settings.lenient_subprotocols)
             if extension is None and isinstance(handshake, Accept):
                 handshake = None  # a server that cannot switch
         if handshake is not None:
@@ -273,8 +280,10 @@ def _describe_server(scope: Scope) -> Response:
     return response
 
 
-def _check_subprotocols(subprotocols: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(subprotocols, str) or not all(isinstance(name, str) and is_token(name) for name in subprotocols):
+def _check_subprotocols(subprotocols: Sequence[str], *, lenient: bool) -> tuple[str, ...]:
+    if isinstance(subprotocols, str) or not all(
+        isinstance(name, str) and is_subprotocol(name, lenient=lenient) for name in subprotocols
+    ):
         raise ValueError(f"subprotocols must be a sequence of tokens (RFC 9110 section 5.6.2), not {subprotocols!r}")
     return tuple(subprotocols)
 

@@ -15,6 +15,9 @@ unattached = UpgradeMiddleware(application, attach=False)
 predicate = UpgradeMiddleware(application, websocket_only=has_query_ws)
 small_buffers = UpgradeMiddleware(application, write_buffer_size=16 * 1024, max_queue=8, max_queue_size=64 * 1024)
 impatient = UpgradeMiddleware(application, close_timeout=0.5)
+any_subprotocol = UpgradeMiddleware(
+    application, subprotocols=["v1/b"], allow_unoffered_subprotocols=True, lenient_subprotocols=True
+)
 twice = UpgradeMiddleware(UpgradeMiddleware(application))
 
 
