@@ -42,7 +42,10 @@ class WebSocketStream(Announcing, Stream):
         self._transport: StreamTransport | None = None  # from the switch on
         self._request_given = False
         self._ended = asyncio.Event()  # the transport is gone
-        scope["extensions"][EXTENSION] = {"version": HTTP2_VERSION, "protocol": "websocket", "connect": self.connect()}
+        entry = {"version": HTTP2_VERSION, "protocol": "websocket", "connect": self.connect()}
+        if connection.server.websocket_limits:
+            entry["websocket"] = connection.server.websocket_limits
+        scope["extensions"][EXTENSION] = entry
 
     def is_too_late(self) -> bool:
         """See `Announcing.is_too_late`."""

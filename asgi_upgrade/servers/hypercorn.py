@@ -30,6 +30,7 @@ from asgi_upgrade.extension import EXTENSION, VERSION
 from asgi_upgrade.offer import has_upgrade
 from asgi_upgrade.servers.lifespans import running_lifespans
 from asgi_upgrade.servers.switching import Announcing, fields_of_101, printed, refuse_101, replay, shut_down
+from asgi_upgrade.servers.websocket_limits import HYPERCORN, websocket_limits
 
 __all__ = ["H11Protocol", "attach"]
 
@@ -121,7 +122,10 @@ class Switch(Announcing):
         """Call the application, with ``http.upgrade`` in the scope."""
         self._receive: Receive = receive
         self._send: Send = send
-        scope["extensions"][EXTENSION] = {"version": VERSION, "connect": self.connect()}
+        scope["extensions"][EXTENSION] = entry = {"version": VERSION, "connect": self.connect()}
+        limits = websocket_limits(self._http.config, HYPERCORN)
+        if limits:
+            entry["websocket"] = limits
         self._notice_end()
         try:
             await self._http.app(scope, self.receive, self.send, sync_spawn, call_soon)  # type: ignore[arg-type]

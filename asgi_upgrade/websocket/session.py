@@ -102,7 +102,7 @@ class WebSocketSession:
         self._http_send = send
         self._carrier = carrier
         self._subprotocols = subprotocols
-        self._settings = settings
+        self._settings = settings if isinstance(carrier, Bridge) else settings.for_server(carrier.get("websocket"))
         self._deadline: asyncio.TimerHandle | None = None  # runs until it is decided what becomes of the handshake
         self._expired = False
         self._switched: asyncio.Future[bool] | None = None  # from the 101 on

@@ -21,6 +21,7 @@ from asgi_upgrade.extension import EXTENSION, VERSION
 from asgi_upgrade.offer import has_upgrade
 from asgi_upgrade.servers.switching import Announcing, fields_of_101, has_body, printed, refuse_101, replay, shut_down
 from asgi_upgrade.servers.uvicorn.upgrades import log_access, upgrade_connection, with_extension
+from asgi_upgrade.servers.websocket_limits import UVICORN, websocket_limits
 
 __all__ = ["HOLD_LIMIT", "Switch", "UpgradingProtocol", "edge_settings", "has_body", "request_head"]
 
@@ -141,7 +142,10 @@ class Switch(Announcing):
             await app(scope, receive, send)
             return
         self._cycle = send.__self__  # type: ignore[attr-defined]
-        scope.setdefault("extensions", {})[EXTENSION] = {"version": VERSION, "connect": self.connect()}
+        scope.setdefault("extensions", {})[EXTENSION] = entry = {"version": VERSION, "connect": self.connect()}
+        limits = websocket_limits(self._http.config, UVICORN)
+        if limits:
+            entry["websocket"] = limits
         settings = self._http.settings
         if settings is not None and scope["scheme"] == "http":
             app = upgrade_connection(app, self._http, settings, scope, self._resume_http)
