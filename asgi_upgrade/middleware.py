@@ -23,7 +23,7 @@ from asgi_upgrade.websocket.deflate import PerMessageDeflate
 from asgi_upgrade.websocket.handshake import Accept, Reject, is_subprotocol, negotiate
 from asgi_upgrade.websocket.origin import OriginPolicy
 from asgi_upgrade.websocket.session import WebSocketSession
-from asgi_upgrade.websocket.settings import WebSocketSettings
+from asgi_upgrade.websocket.settings import SERVERS, ServersChoice, WebSocketSettings
 
 __all__ = ["UpgradeMiddleware"]
 
@@ -68,9 +68,10 @@ class UpgradeMiddleware:
         match_routes: Whether Starlette's WebSocket routes also match handshakes that are still HTTP requests, so that
             rate limits, metrics and tracing find the route. Default: ``True``.
         deflate: Whether to agree to permessage-deflate (RFC 7692), or how. Default: ``True``.
-        max_message_size: Longest message accepted, in bytes, after inflating. Default: 1 MiB.
+        max_message_size: Longest message accepted, in bytes, after inflating. Default: what the server is told by
+            ``--ws-max-size`` or its like, else 16 MiB.
         max_message_frames: Most frames one message may come in. Default: 16384.
-        max_queue: Messages that wait for the application before reading pauses. Default: 64.
+        max_queue: Messages that wait for the application before reading pauses. Default: the server's, else 64.
         max_queue_size: The same in bytes. Default: 256 KiB.
         read_buffer_size: Bytes that wait for a handler of ``protocols`` before reading pauses. Default: 64 KiB.
         write_buffer_size: Bytes that wait for a slow client before ``send`` blocks. Default: 64 KiB.
@@ -78,8 +79,9 @@ class UpgradeMiddleware:
         close_timeout: Seconds the client may take to answer a close frame, or to end its side after a handler of
             ``protocols`` has ended. Default: 10.
         answer_timeout: Seconds the application may go on answering what arrived before the end. Default: 1.
-        ping_interval: Seconds between pings, or ``None``. Default: 20.
-        ping_timeout: Seconds a client may stay silent after a ping, or ``None``. Default: 20.
+        ping_interval: Seconds between pings, or ``None`` for none. Default: the server's, else 20.
+        ping_timeout: Seconds a client may stay silent after a ping, or ``None`` for ever. Default: the server's, else
+            20.
         idle_timeout: Seconds without a message, or for ``protocols`` without a byte, after which a connection is
             closed, or ``None``. Default: ``None``.
         total_timeout: Seconds after which a handler of ``protocols`` is cancelled, or ``None``. Default: ``None``.
@@ -107,17 +109,17 @@ class UpgradeMiddleware:
         allow_unguarded: bool = False,
         match_routes: bool = True,
         deflate: bool | PerMessageDeflate = True,
-        max_message_size: int = WebSocketSettings.max_message_size,
+        max_message_size: int | ServersChoice = SERVERS,
         max_message_frames: int = WebSocketSettings.max_message_frames,
-        max_queue: int = WebSocketSettings.max_queue,
+        max_queue: int | ServersChoice = SERVERS,
         max_queue_size: int = WebSocketSettings.max_queue_size,
         read_buffer_size: int = StreamSettings.read_buffer_size,
         write_buffer_size: int = WebSocketSettings.write_buffer_size,
         open_timeout: float = WebSocketSettings.open_timeout,
         close_timeout: float = WebSocketSettings.close_timeout,
         answer_timeout: float = WebSocketSettings.answer_timeout,
-        ping_interval: float | None = WebSocketSettings.ping_interval,
-        ping_timeout: float | None = WebSocketSettings.ping_timeout,
+        ping_interval: float | ServersChoice | None = SERVERS,
+        ping_timeout: float | ServersChoice | None = SERVERS,
         idle_timeout: float | None = WebSocketSettings.idle_timeout,
         total_timeout: float | None = StreamSettings.total_timeout,
         shutdown_timeout: float = StreamSettings.shutdown_timeout,
@@ -142,7 +144,7 @@ class UpgradeMiddleware:
             match_routes=match_routes,
             edge=EdgeSettings(check_h2c(h2c), tls, self._tls_required, open_timeout),
         )
-        self._settings = WebSocketSettings(
+        self._settings = WebSocketSettings.given(
             max_message_size=max_message_size,
             max_message_frames=max_message_frames,
             max_queue=max_queue,

@@ -18,6 +18,8 @@ impatient = UpgradeMiddleware(application, close_timeout=0.5)
 any_subprotocol = UpgradeMiddleware(
     application, subprotocols=["v1/b"], allow_unoffered_subprotocols=True, lenient_subprotocols=True
 )
+long_queue = UpgradeMiddleware(application, max_queue_size=64 * 1024 * 1024)
+own_limits = UpgradeMiddleware(application, max_message_size=2000, ping_interval=None)
 twice = UpgradeMiddleware(UpgradeMiddleware(application))
 
 
