@@ -15,7 +15,7 @@ from asgi_upgrade.extension import EXTENSION, HTTP2_VERSION
 from asgi_upgrade.http2.scope import CONNECTION_SPECIFIC
 from asgi_upgrade.http2.stream import Stream
 from asgi_upgrade.http2.transport import StreamTransport
-from asgi_upgrade.servers.switching import Announcing, fields_of_101, refuse_101, shut_down
+from asgi_upgrade.servers.switching import Announcing, fields_of_101, name_http_schemes, refuse_101, shut_down
 
 if TYPE_CHECKING:
     from asgi_upgrade.http2.connection import HTTP2Protocol
@@ -46,6 +46,7 @@ class WebSocketStream(Announcing, Stream):
         if connection.server.websocket_limits:
             entry["websocket"] = connection.server.websocket_limits
         scope["extensions"][EXTENSION] = entry
+        scope["headers"] = name_http_schemes(scope["headers"])
 
     def is_too_late(self) -> bool:
         """See `Announcing.is_too_late`."""

@@ -29,7 +29,15 @@ from starlette.types import Message, Receive, Send
 from asgi_upgrade.extension import EXTENSION, VERSION
 from asgi_upgrade.offer import has_upgrade
 from asgi_upgrade.servers.lifespans import running_lifespans
-from asgi_upgrade.servers.switching import Announcing, fields_of_101, printed, refuse_101, replay, shut_down
+from asgi_upgrade.servers.switching import (
+    Announcing,
+    fields_of_101,
+    name_http_schemes,
+    printed,
+    refuse_101,
+    replay,
+    shut_down,
+)
 from asgi_upgrade.servers.websocket_limits import HYPERCORN, websocket_limits
 
 __all__ = ["H11Protocol", "attach"]
@@ -126,6 +134,7 @@ class Switch(Announcing):
         limits = websocket_limits(self._http.config, HYPERCORN)
         if limits:
             entry["websocket"] = limits
+        scope["headers"] = name_http_schemes(scope["headers"])
         self._notice_end()
         try:
             await self._http.app(scope, self.receive, self.send, sync_spawn, call_soon)  # type: ignore[arg-type]

@@ -189,7 +189,7 @@ class WebSocketSession:
         del scope["method"]
         scope["type"] = "websocket"
         scope["asgi"] = {**scope["asgi"], "spec_version": "2.4"}
-        scope["scheme"] = "wss" if scope.get("scheme") == "https" else "ws"
+        scope["scheme"] = "wss" if scope.get("scheme") in ("https", "wss") else "ws"
         scope["subprotocols"] = list(self._accept.subprotocols)
         extensions = {name: entry for name, entry in scope["extensions"].items() if name not in (EXTENSION, BRIDGE)}
         scope["extensions"] = {**extensions, "websocket.http.response": {}}

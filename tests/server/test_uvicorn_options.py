@@ -122,6 +122,18 @@ def test_behind_a_proxy_the_forwarded_scheme_is_compared_with_the_origin(server:
         assert websocket.refused(headers=headers).status == 403
 
 
+def test_wss_of_traefik_is_https_in_the_middleware_and_wss_in_the_endpoint(server: Server) -> None:
+    headers = {"Host": "chat.example", "Origin": "https://chat.example", "X-Forwarded-Proto": "wss"}
+    with server.websocket("/describe-scope?remember", headers) as websocket:
+        scope = json.loads(websocket.receive_text())
+        websocket.finish()
+        assert scope["scheme"] == "wss"
+        assert server.note(websocket.key, "outer scope")["scheme"] == "https"
+    with server.peer() as peer:
+        facts = json.loads(peer.ask(headers={**JAVA, "X-Forwarded-Proto": "wss"}).body)
+        assert ["x-forwarded-proto", "https"] in facts["headers"]
+
+
 def test_proxy_headers_turned_off_are_ignored(shared: Callable[..., Server]) -> None:
     scope = described(shared("upgraded:app", "--no-proxy-headers"), {"X-Forwarded-Proto": "https"})
     assert scope["scheme"] == "ws"

@@ -19,7 +19,16 @@ from uvicorn.config import Config
 from asgi_upgrade.edge_settings import EdgeSettings
 from asgi_upgrade.extension import EXTENSION, VERSION
 from asgi_upgrade.offer import has_upgrade
-from asgi_upgrade.servers.switching import Announcing, fields_of_101, has_body, printed, refuse_101, replay, shut_down
+from asgi_upgrade.servers.switching import (
+    Announcing,
+    fields_of_101,
+    has_body,
+    name_http_schemes,
+    printed,
+    refuse_101,
+    replay,
+    shut_down,
+)
 from asgi_upgrade.servers.uvicorn.upgrades import log_access, upgrade_connection, with_extension
 from asgi_upgrade.servers.websocket_limits import UVICORN, websocket_limits
 
@@ -146,6 +155,7 @@ class Switch(Announcing):
         limits = websocket_limits(self._http.config, UVICORN)
         if limits:
             entry["websocket"] = limits
+        scope["headers"] = name_http_schemes(scope["headers"])
         settings = self._http.settings
         if settings is not None and scope["scheme"] == "http":
             app = upgrade_connection(app, self._http, settings, scope, self._resume_http)
