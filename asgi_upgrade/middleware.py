@@ -191,7 +191,7 @@ class UpgradeMiddleware:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> None:
         """Serve a request with ``app``, which gets a ``websocket`` scope if the request is a handshake we accept."""
-        if self._tls_required is not None and scope.get("scheme") != "https" and self._tls_required(scope):
+        if self._tls_required is not None and not _is_secure(scope) and self._tls_required(scope):
             await _reject(_tls_required(scope), scope, receive, send)
             return
         if self._tls and _is_about_server(scope):
@@ -247,6 +247,11 @@ class UpgradeMiddleware:
         return True
 
 
+def _is_secure(scope: Scope) -> bool:
+    # Middleware for proxies may have written wss into it.
+    return scope.get("scheme") in ("https", "wss")
+
+
 def _is_about_server(scope: Scope) -> bool:
     # RFC 9110 §9.3.7: OPTIONS * asks about the server, not about a resource.
     return scope["method"] == "OPTIONS" and bool(scope["path"] == scope.get("root_path", "") + "*")
@@ -277,7 +282,7 @@ def _describe_server(scope: Scope) -> Response:
     """Return the answer to ``OPTIONS *``, which says in the clear that there is TLS (RFC 2817 §3.2, §4.1)."""
     # Without a body: CUPS never reads one here, and takes it for its next response.
     response = Response()
-    if scope.get("scheme") != "https":
+    if not _is_secure(scope):
         response.raw_headers.extend(upgrade_fields(scope, _TLS))
     return response
 
