@@ -145,7 +145,7 @@ class PerMessageDeflate:
     """How the server compresses, and what it asks of clients (RFC 7692 §7).
 
     What concerns the server alone is kept to without a word of it, unless the client's offer has the parameter: there
-    are clients that take no parameter which they have not named, Netty's before 4.1.49 among them.
+    are clients that take no parameter which they have not named, such as those made with Netty 4.1.48.
 
     The defaults are those where less time, smaller messages and less memory each begin to cost too much of the others.
 
