@@ -21,7 +21,7 @@ from asgi_upgrade.switch import report_no_extension
 from asgi_upgrade.websocket.bridge import get_bridge
 from asgi_upgrade.websocket.deflate import PerMessageDeflate
 from asgi_upgrade.websocket.handshake import Accept, Reject, is_subprotocol, negotiate
-from asgi_upgrade.websocket.origin import OriginPolicy
+from asgi_upgrade.websocket.origin import AllowedOrigins, OriginPolicy
 from asgi_upgrade.websocket.session import WebSocketSession
 from asgi_upgrade.websocket.settings import SERVERS, ServersChoice, WebSocketSettings
 
@@ -45,7 +45,8 @@ class UpgradeMiddleware:
             functions that take an `UpgradeStream`. Names compare without regard to case, versions exactly. A handler
             with a method ``accepts(scope)`` may decline a request by that; then the next offer is tried. Default: none.
         allowed_origins: Origins that may open a WebSocket besides the page's own, such as ``"https://example.com"``
-            or ``"https://*.example.com"``; ``["*"]`` admits all. Default: none besides its own.
+            or ``"https://*.example.com"``; ``["*"]`` admits all; or a function ``(origin, scope) -> bool``. Default:
+            none besides its own.
         subprotocols: WebSocket subprotocols to choose from, in no order, where the application names none in
             ``websocket.accept``. The client's order of preference decides. Default: none.
         allow_unoffered_subprotocols: Whether the application may accept with a subprotocol that the client did not
@@ -97,7 +98,7 @@ class UpgradeMiddleware:
         app: ASGIApp,
         *,
         protocols: Mapping[str, Handler] | None = None,
-        allowed_origins: Sequence[str] = (),
+        allowed_origins: AllowedOrigins = (),
         subprotocols: Sequence[str] = (),
         allow_unoffered_subprotocols: bool = WebSocketSettings.allow_unoffered_subprotocols,
         lenient_subprotocols: bool = WebSocketSettings.lenient_subprotocols,
