@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from asgi_upgrade.extension import NOT_IN_101, get_extension
-from asgi_upgrade.handlers import Handler, is_protocol, run_handler
+from asgi_upgrade.handlers import Handler, check_handler, check_protocol, run_handler
 from asgi_upgrade.headers import check_response_headers
 from asgi_upgrade.offer import UpgradeOffer
 from asgi_upgrade.refusal import refuse, upgrade_fields
@@ -78,10 +78,8 @@ class UpgradeResponse(Response):
         total_timeout: float | None = StreamSettings.total_timeout,
         shutdown_timeout: float = StreamSettings.shutdown_timeout,
     ) -> None:
-        if not callable(handler):
-            raise ValueError(f"handler must be callable, not {handler!r}")
-        if not is_protocol(protocol):
-            raise ValueError(f"protocol must be 'name' or 'name/version' (RFC 9110 section 7.8), not {protocol!r}")
+        check_handler(handler)
+        check_protocol(protocol)
         if fallback is not None and not callable(fallback):
             raise ValueError(f"fallback must be a response or an ASGI application, not {fallback!r}")
         super().__init__(None, 101, headers, background=background)

@@ -106,10 +106,12 @@ class WebSocketSettings:
                 if not isinstance(value, bool):
                     raise ValueError(f"{name} must be a bool, not {value!r}")
             elif name.endswith(("_timeout", "_interval")):
-                if value is None and name in ("ping_interval", "ping_timeout", "idle_timeout"):
+                optional = name in ("ping_interval", "ping_timeout", "idle_timeout")
+                if value is None and optional:
                     continue
                 if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
-                    raise ValueError(f"{name} must be a positive number of seconds, not {value!r}")
+                    none = ", or None to turn it off" if optional else ""
+                    raise ValueError(f"{name} must be a positive number of seconds{none}, not {value!r}")
             elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be a positive integer, not {value!r}")
 

@@ -478,10 +478,17 @@ async def test_a_cancelled_application_cuts_the_connection() -> None:
 # Arguments
 
 
+def print_it(stream: UpgradeStream) -> None:
+    print(stream)
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
         ({"handler": None}, "handler"),
+        ({"handler": print_it}, "handler"),
+        ({"protocol": "websocket"}, "WebSocket endpoint"),
+        ({"protocol": "H2C"}, "argument h2c"),
         ({"protocol": "two words"}, "protocol"),
         ({"protocol": ""}, "protocol"),
         ({"fallback": "text"}, "fallback"),
@@ -494,7 +501,7 @@ async def test_a_cancelled_application_cuts_the_connection() -> None:
         ({"headers": {"TE": "trailers"}}, "te"),
         ({"headers": {"x": "a\r\nb: c"}}, "x"),
         ({"headers": {"x y": "z"}}, "x y"),
-        ({"idle_timeout": 0}, "idle_timeout"),
+        ({"idle_timeout": 0}, "idle_timeout must be .* or None to turn it off, not 0"),
         ({"read_buffer_size": 0}, "read_buffer_size"),
     ],
 )

@@ -79,6 +79,15 @@ def test_without_limits_the_defaults_hold(limits: dict[str, Any] | None) -> None
     assert all(getattr(settings, name) == getattr(defaults, name) for name in NAMES)
 
 
+@pytest.mark.parametrize("name", ["ping_interval", "ping_timeout", "idle_timeout"])
+def test_who_gives_0_is_told_what_turns_it_off(name: str) -> None:
+    with pytest.raises(
+        ValueError, match=f"^{name} must be a positive number of seconds, or None to turn it off, not 0$"
+    ):
+        WebSocketSettings.given(**{name: 0})
+    assert getattr(WebSocketSettings.given(**{name: None}), name) is None
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_given_is_checked(name: str) -> None:
     with pytest.raises(ValueError, match=name):
