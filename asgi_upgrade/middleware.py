@@ -125,6 +125,8 @@ class UpgradeMiddleware:
         total_timeout: float | None = StreamSettings.total_timeout,
         shutdown_timeout: float = StreamSettings.shutdown_timeout,
     ) -> None:
+        if not callable(app):
+            raise ValueError(f"app must be an ASGI application, not {app!r}")
         self.app = app
         self._protocols = ProtocolTable({} if protocols is None else protocols)
         self._origin = OriginPolicy(allowed_origins)
