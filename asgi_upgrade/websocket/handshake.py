@@ -84,7 +84,7 @@ class Accept:
     """A handshake that can be completed.
 
     Attributes:
-        key: the value for ``Sec-WebSocket-Accept``, empty in HTTP/2.
+        key: the value for ``Sec-WebSocket-Accept``, empty for no such line: in HTTP/2, and where the server writes it.
         subprotocols: the subprotocols that the client offers, in its order of preference, each once.
         extensions: the extensions that the client offers, in its order of preference.
     """
@@ -128,7 +128,9 @@ class Accept:
                 frames a body.
             TypeError: a header is not a pair of byte strings.
         """
-        lines = [(b"upgrade", b"websocket"), (b"connection", b"Upgrade"), (b"sec-websocket-accept", self.key)]
+        lines = [(b"upgrade", b"websocket"), (b"connection", b"Upgrade")]
+        if self.key:
+            lines.append((b"sec-websocket-accept", self.key))
         if subprotocol is not None:
             # RFC 6455 section 4.1: the client fails the connection over a subprotocol that it did not ask for.
             if offered_only and subprotocol not in self.subprotocols:

@@ -408,6 +408,11 @@ def test_response_headers() -> None:
     ]
 
 
+def test_without_a_key_there_is_no_empty_answer_to_it() -> None:
+    """In HTTP/2, and where the server performs the handshake, which middleware sees all the same."""
+    assert Accept(b"").response_headers() == [(b"upgrade", b"websocket"), (b"connection", b"Upgrade")]
+
+
 @pytest.mark.parametrize("subprotocol", ["b", "", "A", "a\r\nx: y", "a, b", "ä"])
 def test_a_subprotocol_must_have_been_offered(subprotocol: str) -> None:
     with pytest.raises(ValueError, match="was not offered"):
