@@ -123,18 +123,20 @@ class WebSocketSession:
             self._agreement = self._agree_on_deflate()
             self._prepared = self._prepare_protocol()
 
-    async def run(self, app: ASGIApp) -> None:
+    async def run(self, app: ASGIApp) -> Any:
         """Run ``app`` until the connection is closed.
 
-        An exception of ``app`` is raised again, after a response or a close frame has been prepared for it.
+        An exception of ``app`` is raised again, after a response or a close frame has been prepared for it. What ``app``
+        has returned is returned: servers report what is not ``None``.
         """
+        result: Any = None
         task = asyncio.current_task()
         assert task is not None
         self._deadline = asyncio.get_running_loop().call_later(self._settings.open_timeout, self._expire, task)
         try:
             # What the application calls for each message should be what serves it, without a detour.
             messages = self._prepared or self
-            await app(self._websocket, messages.receive, messages.send)
+            result = await app(self._websocket, messages.receive, messages.send)  # type: ignore[func-returns-value]
         except (ClientDisconnected, WebSocketDisconnect):
             # Not an error of the application: the client may leave at any time.
             if not (self._disconnected or self._opened):
@@ -165,6 +167,7 @@ class WebSocketSession:
             await self._respond(500, "The application did not answer the WebSocket handshake.")
         if self._opened:
             await end_101(self._http_send)
+        return result
 
     def receive(self) -> Awaitable[Message]:
         """ASGI ``receive``."""

@@ -142,14 +142,13 @@ class Switch(Announcing):
         self._at_end = False  # the application has returned after the switch
         self._ended: asyncio.Event | None = None  # set then, if anybody waits for that
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Call the application, with ``http.upgrade`` in the scope."""
         assert self._http is not None
         app = self._http.plain_app
         if scope["http_version"] != "1.1" or scope["method"] == "CONNECT":
             # RFC 9110 §7.8: an Upgrade field in an HTTP/1.0 request is ignored. §9.3.6: CONNECT is no upgrade.
-            await app(scope, receive, send)
-            return
+            return await app(scope, receive, send)
         self._cycle = send.__self__  # type: ignore[attr-defined]
         scope.setdefault("extensions", {})[EXTENSION] = entry = {"version": VERSION, "connect": self.connect()}
         limits = websocket_limits(self._http.config, UVICORN)
@@ -161,7 +160,7 @@ class Switch(Announcing):
             app = upgrade_connection(app, self._http, settings, scope, self._resume_http)
         del receive, send
         try:
-            await app(scope, self.receive, self.send)
+            return await app(scope, self.receive, self.send)  # what is not None, uvicorn reports
         finally:
             self.end()
 

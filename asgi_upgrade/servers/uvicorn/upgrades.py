@@ -59,7 +59,7 @@ def with_extension(app: ASGIApp, name: str, entry: Any) -> ASGIApp:
 
     async def extended(scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("extensions", {})[name] = entry
-        await app(scope, receive, send)
+        return await app(scope, receive, send)
 
     return extended
 
