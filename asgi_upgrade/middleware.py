@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from starlette.responses import Response
 from starlette.routing import compile_path
@@ -173,7 +174,7 @@ class UpgradeMiddleware:
             shutdown_timeout=shutdown_timeout,
         )
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Serve one connection, or the lifespan."""
         guard = self._guard
         if guard.may_move and not guard.is_placed():
@@ -182,28 +183,26 @@ class UpgradeMiddleware:
         if kind == "http":
             # Nearly all requests ask for nothing, and pass without a detour.
             if guard.delegates or not (self._may_refuse or "extensions" in scope or _names_upgrade(scope["headers"])):
-                await self.app(scope, receive, send)
-            else:
-                await self._serve(scope, receive, send, self.app)
-        elif kind == "websocket":
+                return await self.app(scope, receive, send)  # what is not None, servers report
+            return await self._serve(scope, receive, send, self.app)
+        if kind == "websocket":
             await guard.run_websocket(scope, receive, send, self.app)
         elif kind == "lifespan":
             await guard.run_lifespan(scope, receive, send, self.app)
         else:
-            await self.app(scope, receive, send)
+            return await self.app(scope, receive, send)
+        return None
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> Any:
         """Serve a request with ``app``, which gets a ``websocket`` scope if the request is a handshake we accept."""
         if self._tls_required is not None and not _is_secure(scope) and self._tls_required(scope):
-            await _reject(_tls_required(scope), scope, receive, send)
-            return
+            return await _reject(_tls_required(scope), scope, receive, send)
         if self._tls and _is_about_server(scope):
-            await _describe_server(scope)(scope, receive, send)
-            return
+            return await _describe_server(scope)(scope, receive, send)
         extension = get_extension(scope)
         bridge = get_bridge(scope) if extension is None else None
         if bridge is None and self._protocols and await self._speak(scope, send, extension):
-            return
+            return None
         handshake: Accept | Reject | None = None
         if bridge is not None:
             handshake = Accept(b"", bridge.subprotocols)  # the server has read the rest
@@ -215,8 +214,7 @@ class UpgradeMiddleware:
             if isinstance(handshake, Accept):
                 handshake = self._origin.check(scope) or handshake
             if isinstance(handshake, Reject):
-                await _reject(handshake, scope, receive, send)
-                return
+                return await _reject(handshake, scope, receive, send)
             carrier = extension or bridge
             assert carrier is not None
             self._guard.guard_routes()
@@ -229,11 +227,10 @@ class UpgradeMiddleware:
                 subprotocols=self._subprotocols,
                 settings=self._settings,
             )
-            await session.run(app)
-        elif self._websocket_only is not None and self._websocket_only(scope):
-            await _reject(_upgrade_required(scope), scope, receive, send)
-        else:
-            await app(scope, receive, send)
+            return await session.run(app)
+        if self._websocket_only is not None and self._websocket_only(scope):
+            return await _reject(_upgrade_required(scope), scope, receive, send)
+        return await app(scope, receive, send)
 
     async def _speak(self, scope: Scope, send: Send, extension: UpgradeExtension | None) -> bool:
         """Serve a request that offers one of our protocols. ``False`` if there is none, or WebSocket comes first."""

@@ -148,6 +148,21 @@ def test_the_servers_own_headers_are_on_the_101(shared: Callable[..., Server]) -
     assert response.header("server") is None
 
 
+@pytest.mark.parametrize("parser", PARSERS)
+def test_a_value_that_the_application_returns_is_reported_as_without_us(
+    shared: Callable[..., Server], parser: str
+) -> None:
+    server = shared("configured:returning", http=parser)
+    for headers in ({}, JAVA, {**JAVA, "Content-Length": "0"}):
+        start = len(server.log.lines)
+        with server.peer() as peer:
+            assert peer.ask(headers=headers).status == 200
+        server.log.search("ASGI callable should return None, but returned 'a value for http'", start=start)
+    with server.websocket() as websocket:
+        websocket.finish()
+    server.log.search("ASGI callable should return None, but returned 'a value for websocket'")
+
+
 # Limits of WebSockets
 
 

@@ -1,5 +1,7 @@
 """The application under `UpgradeMiddleware` with one setting each."""
 
+from typing import Any
+
 from plain import app as application
 from starlette.types import Receive, Scope, Send
 
@@ -20,6 +22,14 @@ any_subprotocol = UpgradeMiddleware(
 )
 long_queue = UpgradeMiddleware(application, max_queue_size=64 * 1024 * 1024)
 own_limits = UpgradeMiddleware(application, max_message_size=2000, ping_interval=None)
+
+
+async def returns(scope: Scope, receive: Receive, send: Send) -> Any:
+    await application(scope, receive, send)
+    return f"a value for {scope['type']}"
+
+
+returning = UpgradeMiddleware(returns)
 twice = UpgradeMiddleware(UpgradeMiddleware(application))
 
 
