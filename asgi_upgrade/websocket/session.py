@@ -126,7 +126,7 @@ class WebSocketSession:
     async def run(self, app: ASGIApp) -> Any:
         """Run ``app`` until the connection is closed.
 
-        An exception of ``app`` is raised again, after a response or a close frame has been prepared for it. What ``app``
+        An exception of ``app`` is raised again, after a response or a close frame has been prepared for it. What it
         has returned is returned: servers report what is not ``None``.
         """
         result: Any = None
