@@ -17,6 +17,7 @@ from asgi_upgrade.guard import Guard
 from asgi_upgrade.handlers import Handler, ProtocolTable, run_handler
 from asgi_upgrade.http2.settings import H2CSettings
 from asgi_upgrade.refusal import refuse, upgrade_fields
+from asgi_upgrade.stray import report_stray_handshake
 from asgi_upgrade.stream_settings import StreamSettings
 from asgi_upgrade.switch import report_no_extension
 from asgi_upgrade.websocket.bridge import get_bridge
@@ -182,7 +183,7 @@ class UpgradeMiddleware:
         kind = scope["type"]
         if kind == "http":
             # Nearly all requests ask for nothing, and pass without a detour.
-            if guard.delegates or not (self._may_refuse or "extensions" in scope or _names_upgrade(scope["headers"])):
+            if guard.delegates or not (self._may_refuse or "extensions" in scope or _may_upgrade(scope["headers"])):
                 return await self.app(scope, receive, send)  # what is not None, servers report
             return await self._serve(scope, receive, send, self.app)
         if kind == "websocket":
@@ -206,7 +207,9 @@ class UpgradeMiddleware:
         handshake: Accept | Reject | None = None
         if bridge is not None:
             handshake = Accept(b"", bridge.subprotocols)  # the server has read the rest
-        elif extension is not None or _names_upgrade(scope["headers"]):
+        elif extension is not None or _may_upgrade(scope["headers"]):
+            if extension is None:
+                report_stray_handshake(scope)
             handshake = negotiate(scope, lenient_subprotocols=self._settings.lenient_subprotocols)
             if extension is None and isinstance(handshake, Accept):
                 handshake = None  # a server that cannot switch
@@ -257,10 +260,11 @@ def _is_about_server(scope: Scope) -> bool:
     return scope["method"] == "OPTIONS" and bool(scope["path"] == scope.get("root_path", "") + "*")
 
 
-def _names_upgrade(headers: list[tuple[bytes, bytes]]) -> bool:
-    # A loop, because it runs for each request.
-    for name, _ in headers:  # noqa: SIM110
-        if name == b"upgrade":
+def _may_upgrade(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Tell whether a request has ``Upgrade``, or fields of a handshake that has lost it."""
+    # A loop, because it runs for each request. Few names come behind this one in the order of bytes.
+    for name, _ in headers:
+        if name > b"sec-websocket-" and (name == b"upgrade" or name.startswith(b"sec-websocket-")):
             return True
     return False
 
