@@ -9,6 +9,7 @@ from pathlib import Path
 
 PACKAGES = {
     "apache2": "apache2-bin",
+    "caddy": "caddy",
     "chromedriver": "chromium-driver",
     "chromium": "chromium",
     "curl": "curl",
@@ -18,6 +19,7 @@ PACKAGES = {
     "ipptool": "cups-ipp-utils",
     "java": "default-jdk-headless",
     "javac": "default-jdk-headless",
+    "lighttpd": "lighttpd",
     "lpstat": "cups-client",
     "nghttp": "nghttp2-client",
     "nginx": "nginx-light",
