@@ -113,9 +113,9 @@ class DeflateAgreement:
     """The parameters that server and client have agreed on.
 
     Attributes:
-        server_no_context_takeover: The server compresses each message by itself (RFC 7692 §7.1.1.1).
-        client_no_context_takeover: So does the client (§7.1.1.2).
-        server_max_window_bits: Size of the window that the server compresses with, as a power of two (§7.1.2.1).
+        server_no_context_takeover: The server must compress each message by itself (RFC 7692 §7.1.1.1).
+        client_no_context_takeover: So must the client (§7.1.1.2).
+        server_max_window_bits: Largest window that the server may compress with, as a power of two (§7.1.2.1).
             ``None`` stands for 15, without saying so.
         client_max_window_bits: The same for the client (§7.1.2.2).
     """
@@ -143,6 +143,9 @@ class DeflateAgreement:
 @dataclass(frozen=True)
 class PerMessageDeflate:
     """How the server compresses, and what it asks of clients (RFC 7692 §7).
+
+    What concerns the server alone is kept to without a word of it, unless the client's offer has the parameter: there
+    are clients that take no parameter which they have not named, such as those made with Netty 4.1.48.
 
     The defaults are those where less time, smaller messages and less memory each begin to cost too much of the others.
 
@@ -219,15 +222,16 @@ class PerMessageDeflate:
                 return None
             offered[name] = value
 
-        # RFC 7692 §7.1.1. The client demands the first for the server; by the second it tells what it does anyway.
+        # RFC 7692 §7.1.1. The client demands the first for the server; by the second it tells what it does anyway. Only
+        # the second has to be said to a client that has not named it: it saves the memory of our inflater.
         #
-        # offer, either parameter   setting   answer
-        # -----------------------   -------   ----------------
-        # absent                    False     -
-        # absent                    True      parameter
-        # without value             any       parameter
-        # with value                any       offer declined
-        server_no_context_takeover = self.server_no_context_takeover
+        # offer           setting   answer, server_no_context_takeover   answer, client_no_context_takeover
+        # -------------   -------   ----------------------------------   ----------------------------------
+        # absent          False     -                                    -
+        # absent          True      -                                    parameter
+        # without value   any       parameter                            parameter
+        # with value      any       offer declined                       offer declined
+        server_no_context_takeover = False
         if "server_no_context_takeover" in offered:
             if offered.pop("server_no_context_takeover") is not None:
                 return None
@@ -238,21 +242,20 @@ class PerMessageDeflate:
                 return None
             client_no_context_takeover = True
 
-        # RFC 7692 §7.1.2.1. The client limits the server; the server may announce a limit of its own.
+        # RFC 7692 §7.1.2.1. The client limits the server. What the server uses may be less, and need not be said: the
+        # limit only tells the client what it must be able to inflate.
         #
-        # offer, server_max_window_bits   setting   answer
-        # -----------------------------   -------   --------------------------------------------
-        # absent                          15        -
-        # absent                          9 to 14   setting
-        # 9 to 15                         any       smaller of both
-        # 8                               any       offer declined: zlib cannot compress so
-        # without value, other value      any       offer declined
-        server_bits = None if self.server_max_window_bits == _MAX_WINDOW_BITS else self.server_max_window_bits
+        # offer, server_max_window_bits   answer
+        # -----------------------------   ---------------------------------------
+        # absent                          -
+        # 9 to 15                         the same
+        # 8                               offer declined: zlib cannot compress so
+        # without value, other value      offer declined
+        server_bits = None
         if "server_max_window_bits" in offered:
-            bits = _WINDOW_BITS.get(offered.pop("server_max_window_bits") or "", 0)
-            if bits < _MIN_WINDOW_BITS:
+            server_bits = _WINDOW_BITS.get(offered.pop("server_max_window_bits") or "", 0)
+            if server_bits < _MIN_WINDOW_BITS:
                 return None
-            server_bits = min(bits, self.server_max_window_bits)
 
         # RFC 7692 §7.1.2.2. The client lets the server limit it, perhaps tells a limit that it keeps anyway.
         #
@@ -291,7 +294,16 @@ class Deflate:
         threshold: Length in bytes from which messages should be compressed.
     """
 
-    __slots__ = ("_agreement", "_begun", "_compressor", "_drops_inflater", "_inflater", "_settings", "threshold")
+    __slots__ = (
+        "_agreement",
+        "_begun",
+        "_compressor",
+        "_drops_compressor",
+        "_drops_inflater",
+        "_inflater",
+        "_settings",
+        "threshold",
+    )
 
     def __init__(self, agreement: DeflateAgreement, settings: PerMessageDeflate) -> None:
         self._agreement = agreement
@@ -301,11 +313,12 @@ class Deflate:
         self._inflater: _Inflater | None = None
         # Data of an unfinished message has been inflated.
         self._begun = False
+        self._drops_compressor = agreement.server_no_context_takeover or settings.server_no_context_takeover
         self._drops_inflater = agreement.client_no_context_takeover
         if settings.threshold is not None:
             self.threshold = settings.threshold
         else:
-            self.threshold = _THRESHOLD_WITHOUT_CONTEXT if agreement.server_no_context_takeover else _THRESHOLD
+            self.threshold = _THRESHOLD_WITHOUT_CONTEXT if self._drops_compressor else _THRESHOLD
 
     def compress(self, payload: bytes) -> bytes:
         """Return a whole message compressed, ready for one frame with RSV1 (RFC 7692 §7.2.1)."""
@@ -318,9 +331,9 @@ class Deflate:
 
     def _new_compressor(self) -> _Compressor:
         settings = self._settings
-        bits = self._agreement.server_max_window_bits or _MAX_WINDOW_BITS
+        bits = min(self._agreement.server_max_window_bits or _MAX_WINDOW_BITS, settings.server_max_window_bits)
         compressor = _make_compressor(settings.level, bits, settings.memory_level)
-        if not self._agreement.server_no_context_takeover:
+        if not self._drops_compressor:
             self._compressor = compressor
         return compressor
 

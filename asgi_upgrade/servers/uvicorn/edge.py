@@ -20,8 +20,18 @@ from asgi_upgrade.edge_settings import EdgeSettings
 from asgi_upgrade.extension import EXTENSION, VERSION
 from asgi_upgrade.guard.in_place import in_place
 from asgi_upgrade.offer import has_upgrade
-from asgi_upgrade.servers.switching import Announcing, fields_of_101, has_body, refuse_101, replay, shut_down
+from asgi_upgrade.servers.switching import (
+    Announcing,
+    fields_of_101,
+    has_body,
+    name_http_schemes,
+    printed,
+    refuse_101,
+    replay,
+    shut_down,
+)
 from asgi_upgrade.servers.uvicorn.upgrades import log_access, upgrade_connection, with_extension
+from asgi_upgrade.servers.websocket_limits import UVICORN, websocket_limits
 
 __all__ = ["HOLD_LIMIT", "Switch", "UpgradingProtocol", "edge_settings", "has_body", "request_head"]
 
@@ -133,22 +143,25 @@ class Switch(Announcing):
         self._at_end = False  # the application has returned after the switch
         self._ended: asyncio.Event | None = None  # set then, if anybody waits for that
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Call the application, with ``http.upgrade`` in the scope."""
         assert self._http is not None
         app = self._http.plain_app
         if scope["http_version"] != "1.1" or scope["method"] == "CONNECT":
             # RFC 9110 §7.8: an Upgrade field in an HTTP/1.0 request is ignored. §9.3.6: CONNECT is no upgrade.
-            await app(scope, receive, send)
-            return
+            return await app(scope, receive, send)
         self._cycle = send.__self__  # type: ignore[attr-defined]
-        scope.setdefault("extensions", {})[EXTENSION] = {"version": VERSION, "connect": self.connect()}
+        scope.setdefault("extensions", {})[EXTENSION] = entry = {"version": VERSION, "connect": self.connect()}
+        limits = websocket_limits(self._http.config, UVICORN)
+        if limits:
+            entry["websocket"] = limits
+        scope["headers"] = name_http_schemes(scope["headers"])
         settings = self._http.settings
         if settings is not None and scope["scheme"] == "http":
             app = upgrade_connection(app, self._http, settings, scope, self._resume_http)
         del receive, send
         try:
-            await in_place(app)(scope, self.receive, self.send)
+            return await in_place(app)(scope, self.receive, self.send)  # what is not None, uvicorn reports
         finally:
             self.end()
 
@@ -287,7 +300,7 @@ class Switch(Announcing):
 
     def _render(self, fields: list[tuple[bytes, bytes]]) -> bytes:
         lines = [b"HTTP/1.1 101 Switching Protocols"]
-        lines += [name + b": " + value for name, value in (*self._cycle.default_headers, *fields)]
+        lines += [name + b": " + value for name, value in (*self._cycle.default_headers, *printed(fields))]
         return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
