@@ -221,15 +221,18 @@ class Connection:
         payload = apply_mask(self._buffer, self._mask)
         give_buffer(cast(bytearray, self._buffer.obj))
         if self._remaining:
-            self._start_bulk()
+            self._start_bulk(0)
         else:
             self._buffer = self.bulk = None
         self._add_to_message(payload, self._final and not self._remaining, events)
         return events
 
-    def _start_bulk(self) -> memoryview:
-        size = min(self._remaining, BUFFER_SIZE)
-        self._buffer = self.bulk = memoryview(take_buffer(size))[:size]
+    def _start_bulk(self, arrived: int) -> memoryview:
+        """Make room for what comes next of a long frame, ``arrived`` bytes of it being there already."""
+        missing = self._remaining
+        # Before the last frame, `_size` counts what has arrived of the message; for this one, what was announced.
+        buffer = memoryview(take_buffer(missing, self._size - missing + arrived))
+        self._buffer = self.bulk = buffer[:missing] if missing < len(buffer) else buffer
         return self.bulk
 
     def ignore_input(self) -> None:
@@ -334,7 +337,7 @@ class Connection:
             and self._opcode == Opcode.BINARY
             and not self._compressed
         ):
-            self._start_bulk()[:taken] = memoryview(data)[position:stop]
+            self._start_bulk(taken)[:taken] = memoryview(data)[position:stop]
             self.bulk_received(taken)
             return stop
         if taken or not self._remaining:
