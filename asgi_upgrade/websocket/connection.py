@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import sys
 from typing import NamedTuple, TypeAlias, cast
 
 from asgi_upgrade.websocket.buffers import BUFFER_SIZE, give_buffer, keep_freed_memory, take_buffer
@@ -76,6 +77,8 @@ class Connection:
         deflate: The permessage-deflate codec that was agreed on, if any.
 
     Attributes:
+        max_queue_size: Bytes of messages that may wait for the application, for `receive_data`. No limit by default.
+        held: The last bytes had more compressed messages than that; the rest waits for `receive_data`, as it came.
         bulk: Where what comes next of a long binary frame may be written directly, to be told to `bulk_received`;
             ``None`` if there is no such frame.
         outgoing: Encoded pieces that have not been taken yet, in order.
@@ -93,6 +96,7 @@ class Connection:
         "_deflate",
         "_final",
         "_frames",
+        "_inflated",
         "_mask",
         "_max_frames",
         "_max_size",
@@ -106,6 +110,8 @@ class Connection:
         "bulk",
         "close_sent",
         "ended",
+        "held",
+        "max_queue_size",
         "outgoing",
         "outgoing_size",
     )
@@ -114,6 +120,9 @@ class Connection:
         self._max_size = max_message_size
         self._max_frames = max_message_frames
         self._deflate = deflate
+        self._inflated = 0  # bytes of the compressed messages that the present call of `receive_data` has completed
+        self.max_queue_size = sys.maxsize
+        self.held = False
         # Whether what is below is anything but the gap between two frames, or the end.
         self._midway = False
         # Start of a frame whose header, or whose control payload, has not arrived whole.
@@ -143,10 +152,19 @@ class Connection:
 
     # Receiving
 
-    def receive_data(self, data: bytes) -> list[Event]:
-        """Take bytes from the wire, cut anywhere; return what they complete, in order. Pongs go to `outgoing`."""
+    def receive_data(self, data: bytes, queue_size: int = 0) -> list[Event]:
+        """Take bytes from the wire, cut anywhere; return what they complete, in order. Pongs go to `outgoing`.
+
+        A compressed message can be a thousand times as long as what came over the wire. So if the messages make
+        `max_queue_size` full, what follows is kept as it is, and `held` is true: call this again, with no bytes or with
+        those that come next, when there is room again.
+
+        Args:
+            data: The bytes.
+            queue_size: How many bytes of messages wait for the application already.
+        """
         events: list[Event] = []
-        position = 0
+        position = self._inflated = 0
         max_size = self._max_size
         try:
             if self._midway:
@@ -172,6 +190,9 @@ class Connection:
                         events.append(payload if first == _BINARY else payload.decode())
                         position = stop
                         continue
+                if self._inflated and self._inflated + queue_size >= self.max_queue_size:
+                    self.held = True
+                    break
                 following = self._read_frame(data, position, end, events)
                 if following < 0:
                     break
@@ -197,6 +218,7 @@ class Connection:
             return b"", 0
         data = self._pending + data
         self._pending = b""
+        self.held = False
         position = 0
         end = len(data)
         while self.bulk is not None and position < end:
@@ -238,6 +260,7 @@ class Connection:
     def ignore_input(self) -> None:
         """Forget what has arrived, and give no more events: the connection ends for another reason."""
         self.ended = self._midway = True
+        self.held = False
         self._buffer = self.bulk = self._text = self._bytes = self._decoder = None
         self._pending = b""
 
@@ -355,6 +378,8 @@ class Connection:
             assert self._deflate is not None
             piece = self._deflate.decompress(piece, last, self._max_size - self._size)
             self._size += len(piece)
+            if last:
+                self._inflated += self._size
         # StringIO and BytesIO grow in linear time whatever the size of the pieces, and do not copy at the end.
         if self._opcode == Opcode.TEXT:
             if last and self._text is None:

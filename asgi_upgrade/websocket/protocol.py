@@ -116,6 +116,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_flusher",
         "_gathers",
         "_heard",
+        "_held_scheduled",
         "_idle_timer",
         "_last_message",
         "_loop",
@@ -147,6 +148,7 @@ class WebSocketProtocol(asyncio.Protocol):
     ) -> None:
         self.handshake = handshake
         self._connection = connection
+        connection.max_queue_size = settings.max_queue_size
         self._settings = settings
         self._loop = loop
         self._flusher = Flusher.of(loop)
@@ -157,6 +159,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._drainers: list[asyncio.Future[None]] = []
         self._reading_bulk = False  # a `_BulkReader` stands in for us
         self._reading_paused = False
+        self._held_scheduled = False  # `_read_held` will be called
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # until `connection_made`
         self._write_paused = True  # until then as well
         self._flush_scheduled = False
@@ -196,7 +199,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._heard = True
         connection = self._connection
-        events = connection.receive_data(data)
+        events = connection.receive_data(data, self._queue_size)
         if connection.outgoing and not self._flush_scheduled:
             self._flush_scheduled = True
             self._flusher.add(self)
@@ -209,7 +212,11 @@ class WebSocketProtocol(asyncio.Protocol):
         if not events:
             return
         receivers = self._receivers
-        if len(events) == 1 and receivers and not (connection.ended or connection.close_sent or receivers[0].done()):
+        if (
+            len(events) == 1
+            and receivers
+            and not (connection.ended or connection.close_sent or connection.held or receivers[0].done())
+        ):
             # What most reads are: one message, which the application waits for. The general way is `_take_events`.
             receivers.pop(0).set_result(events[0])  # type: ignore[arg-type]
             if self._settings.idle_timeout is not None:
@@ -247,6 +254,19 @@ class WebSocketProtocol(asyncio.Protocol):
                 self._last_message = self._loop.time()
         if ending is not None:
             self._input_ended(ending, answerable=answerable)  # type: ignore[arg-type]
+        elif connection.held:
+            self._pause_reading()
+            self._resume_reading()  # perhaps the application has taken everything
+
+    def _read_held(self) -> None:
+        """Go on with what was read when the queue was full."""
+        self._held_scheduled = False
+        if not self._connection.held:
+            return
+        self.data_received(b"")
+        if self._eof and self._ending is None and not self._connection.held:
+            self._input_ended(Ending(CloseCode.ABNORMAL_CLOSURE, "", failed=False))
+        self._resume_reading()
 
     def _enqueue(self, messages: list[Event]) -> None:
         self._queue_size += sum(map(len, messages))
@@ -261,7 +281,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self._eof = True
-        if self._ending is None:
+        if self._ending is None and not self._connection.held:
             self._input_ended(Ending(CloseCode.ABNORMAL_CLOSURE, "", failed=False))
         # A half-closed connection still carries answers to what came before, except over TLS.
         return self._disconnect is None and self._transport.get_extra_info("sslcontext") is None
@@ -546,8 +566,12 @@ class WebSocketProtocol(asyncio.Protocol):
             and len(self._queue) <= settings.max_queue // 2
             and self._queue_size <= settings.max_queue_size // 2
         ):
-            self._reading_paused = False
-            self._transport.resume_reading()
+            if not self._connection.held:
+                self._reading_paused = False
+                self._transport.resume_reading()
+            elif not self._held_scheduled:
+                self._held_scheduled = True
+                self._loop.call_soon(self._read_held)
 
     # Times
 

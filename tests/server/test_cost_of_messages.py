@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
+import zlib
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.server.support.process import uvicorn
-from tests.server.support.usage import memory
+from tests.server.support.usage import memory, peak
+from tests.server.support.websocket import BINARY, TEXT, close_frame, frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,3 +58,53 @@ def test_memory_follows_what_has_arrived_of_a_frame_not_what_it_announces(fresh:
             websocket.send(rest)
             message = websocket.receive_message()
             assert message == (bytes(MEBIBYTE) if opcode == 2 else "\0" * MEBIBYTE)
+
+
+DEFLATE = {"Sec-WebSocket-Extensions": "permessage-deflate; client_no_context_takeover"}
+
+
+def compressed(opcode: int, data: bytes) -> bytes:
+    """A message of compressed data."""
+    message = bytearray(frame(opcode, data))
+    message[0] |= 0x40
+    return bytes(message)
+
+
+def bombs(count: int) -> bytes:
+    """Messages of 1 MiB, each a number and zeros, in about a kilobyte."""
+    deflater = zlib.compressobj(9, wbits=-15)
+    zeros = deflater.compress(bytes(MEBIBYTE - 4)) + deflater.flush(zlib.Z_SYNC_FLUSH)[:-4]
+    stored = b"\0\4\0\xfb\xff"  # a block of four bytes that is not compressed
+    return b"".join(compressed(BINARY, stored + number.to_bytes(4, "big") + zeros) for number in range(count))
+
+
+@pytest.mark.parametrize("ending", ["message", "close frame"])
+def test_compressed_messages_are_not_inflated_before_there_is_room_for_them(fresh: Server, ending: str) -> None:
+    """The queue's limits hold for what a message is, not for what came over the wire: 240 KiB of messages of 1 MiB."""
+    count, pid = 230, fresh.process.pid
+    with fresh.websocket("/wait-for-release", DEFLATE) as websocket, fresh.peer() as other:
+        before = peak(pid)
+        last = frame(TEXT, b"that was all") if ending == "message" else close_frame(1000)
+        websocket.send(bombs(count) + last)
+        time.sleep(0.5)
+        fresh.settle()
+        # A queue of 256 KiB, a message of 1 MiB, the pieces it is put together from, and what was read.
+        assert peak(pid) - before < 6 * MEBIBYTE
+        other.ask("POST", "/release", headers={"Content-Length": "0"})
+        if ending == "message":
+            assert json.loads(websocket.receive_text()) == {"messages": count, "in order": True}
+            websocket.finish()
+        else:
+            assert websocket.receive_close() == (1000, "")
+        assert peak(pid) - before < 8 * MEBIBYTE
+
+
+def test_compressed_messages_reach_an_application_that_reads(fresh: Server) -> None:
+    with fresh.websocket("/echo", DEFLATE) as websocket:
+        websocket.send(bombs(20))
+        for number in range(20):
+            first, second = websocket.receive_exactly(2)
+            assert (first, second) == (0xC2, 126), number
+            size = int.from_bytes(websocket.receive_exactly(2), "big")
+            assert websocket.receive_exactly(size)
+        websocket.finish()

@@ -25,6 +25,12 @@ def memory(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
 
 
+def peak(pid: int) -> int:
+    """Bytes of memory that have been resident at most."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
 class Spent:
     """What a process has used in a block.
 
