@@ -81,7 +81,7 @@ class Connection:
         held: The last bytes had more compressed messages than that; the rest waits for `receive_data`, as it came.
         bulk: Where what comes next of a long binary frame may be written directly, to be told to `bulk_received`;
             ``None`` if there is no such frame.
-        outgoing: Encoded pieces that have not been taken yet, in order.
+        outgoing: Encoded pieces that have not been taken yet, in order. Pongs in a row are one piece, a bytearray.
         outgoing_size: Their length in bytes.
         close_sent: Our close frame is among what was encoded; no message may follow it (RFC 6455 §5.5.1), but pongs
             may until the peer's close frame has come (§5.5.2).
@@ -145,7 +145,7 @@ class Connection:
         self._short: list[str] = []
         self._bytes: io.BytesIO | None = None
 
-        self.outgoing: list[bytes] = []
+        self.outgoing: list[bytes | bytearray] = []
         self.outgoing_size = 0
         self.close_sent = False
         self.ended = False
@@ -415,7 +415,14 @@ class Connection:
 
     def _read_control(self, opcode: int, payload: bytes, events: list[Event]) -> None:
         if opcode == Opcode.PING:
-            self.outgoing.append(bytes((FIN | Opcode.PONG, len(payload))) + payload)
+            head = bytes((FIN | Opcode.PONG, len(payload)))
+            last = self.outgoing[-1] if self.outgoing else None
+            if type(last) is bytearray:
+                # An object for each pong would take twenty times its size, and one read may bring 40,000 pings.
+                last += head
+                last += payload
+            else:
+                self.outgoing.append(bytearray(head + payload))
             self.outgoing_size += 2 + len(payload)
         elif opcode == Opcode.PONG:
             pass
@@ -474,7 +481,7 @@ class Connection:
             self.outgoing.append(frame)
             self.outgoing_size += len(frame)
 
-    def take_outgoing(self) -> list[bytes]:
+    def take_outgoing(self) -> list[bytes | bytearray]:
         """Return what has been encoded, in order, and forget it."""
         outgoing = self.outgoing
         self.outgoing = []

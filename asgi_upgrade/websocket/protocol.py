@@ -200,11 +200,15 @@ class WebSocketProtocol(asyncio.Protocol):
         self._heard = True
         connection = self._connection
         events = connection.receive_data(data, self._queue_size)
-        if connection.outgoing and not self._flush_scheduled:
-            self._flush_scheduled = True
-            self._flusher.add(self)
+        if connection.outgoing:
+            # Pongs. A loop may read often within one turn: at its end they could be many.
+            if connection.outgoing_size >= self._settings.write_buffer_size:
+                self.flush()
+            elif not self._flush_scheduled:
+                self._flush_scheduled = True
+                self._flusher.add(self)
             if self._write_paused:
-                # Pongs for a client that does not read: without this, its pings would pile up here as pongs.
+                # The client does not read: without this, its pings would pile up here as pongs.
                 self._pause_reading()
         if connection.bulk is not None and not self._reading_bulk:
             self._reading_bulk = True

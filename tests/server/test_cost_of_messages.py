@@ -13,7 +13,7 @@ import pytest
 
 from tests.server.support.process import uvicorn
 from tests.server.support.usage import memory, peak
-from tests.server.support.websocket import BINARY, TEXT, close_frame, frame
+from tests.server.support.websocket import BINARY, PING, TEXT, close_frame, frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,3 +108,15 @@ def test_compressed_messages_reach_an_application_that_reads(fresh: Server) -> N
             size = int.from_bytes(websocket.receive_exactly(2), "big")
             assert websocket.receive_exactly(size)
         websocket.finish()
+
+
+@pytest.mark.parametrize("size", [0, 100])
+def test_pongs_for_a_client_that_does_not_read_are_bounded(fresh: Server, size: int) -> None:
+    """``write_buffer_size``, and what one read brings, not what several reads in one turn of the loop do."""
+    pings = frame(PING, bytes(size))
+    with fresh.websocket(receive_buffer=16 * 1024) as websocket:
+        before = peak(fresh.process.pid)
+        rest = websocket.send_until_blocked(pings * (32 * MEBIBYTE // len(pings)))
+        assert len(rest) > 8 * MEBIBYTE
+        assert peak(fresh.process.pid) - before < 3 * MEBIBYTE
+        websocket.reset()

@@ -371,6 +371,22 @@ def test_the_most_frames(limit: int) -> None:
         check(frame(opcode, b"a", fin=False) + rest * (limit - 1) + frame(CONTINUATION), [ending], max_frames=limit)
 
 
+def test_a_flood_of_pings_takes_no_more_memory_than_its_pongs() -> None:
+    connection = make()
+    pings = b"".join(frame(PING, b"%d" % (number % 7)) for number in range(20_000))
+    connection.send_text("before")
+    tracemalloc.start()
+    connection.receive_data(pings)
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    connection.send_text("behind")
+    connection.receive_data(frame(PING, b"last"))
+    assert connection.outgoing_size == sum(map(len, connection.outgoing))
+    assert size < 2 * 20_000 * 3
+    sent = [frame.payload for frame in read_frames(b"".join(connection.take_outgoing()))]
+    assert sent == [b"before", *(b"%d" % (number % 7) for number in range(20_000)), b"behind", b"last"]
+
+
 # permessage-deflate
 
 
