@@ -19,6 +19,11 @@ from asgi_upgrade.websocket.settings import WebSocketSettings
 
 __all__ = ["ClientDisconnected", "WebSocketProtocol"]
 
+# What one connection may send in a turn of the event loop, in the measure of `Connection.outgoing_cost`, before `send`
+# waits for the next turn: 62 short messages, or about 64 KiB. Less would be slower, more would let others wait longer.
+_SHARE = 64 * 1024
+# How many messages may be taken out of a full queue in a turn; a power of two.
+_MESSAGES = 32
 # Above this, pieces are handed to the transport one by one instead of being copied into one.
 _JOIN_LIMIT = 128 * 1024
 # Bytes that are read at once where a long frame may start: the less they are, the less is copied.
@@ -120,6 +125,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_last_message",
         "_loop",
         "_lost",
+        "_may_send",
         "_ping_due",
         "_ping_timer",
         "_pinged",
@@ -129,6 +135,8 @@ class WebSocketProtocol(asyncio.Protocol):
         "_reading_paused",
         "_receivers",
         "_settings",
+        "_share",
+        "_spent_in",
         "_transport",
         "_unsent",
         "_write_paused",
@@ -160,6 +168,9 @@ class WebSocketProtocol(asyncio.Protocol):
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # until `connection_made`
         self._write_paused = True  # until then as well
         self._flush_scheduled = False
+        self._share = min(_SHARE, settings.write_buffer_size)
+        self._spent_in = -1  # the turn in which that was sent, as the flusher counts them
+        self._may_send = False  # `send` has nothing to look at before it sends
         self._app_closed = False
         self._lost = False
         self._eof = False  # the peer has ended its direction
@@ -277,6 +288,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._write_paused = True
+        self._may_send = False
 
     def resume_writing(self) -> None:
         self._heard = True  # it reads
@@ -304,11 +316,16 @@ class WebSocketProtocol(asyncio.Protocol):
         event: str | bytes | None = None
         while event is None:
             if self._queue:
+                if self._reading_paused and not len(self._queue) % _MESSAGES:
+                    await asyncio.sleep(0)
+                    if not self._queue:
+                        continue
                 event = self._queue.pop()
                 self._queue_size -= len(event)
                 if self._reading_paused:
                     self._resume_reading()
             elif self._disconnect is not None:
+                await asyncio.sleep(0)  # somebody may ask for ever
                 code, reason = self._disconnect
                 return {"type": "websocket.disconnect", "code": code, "reason": reason}
             elif self._ending is not None:
@@ -354,31 +371,45 @@ class WebSocketProtocol(asyncio.Protocol):
             await self._send_other(message)
             return
         connection = self._connection
-        if self._write_paused or connection.close_sent or self._disconnect is not None:
-            await self._send_later(message)
+        if not self._may_send and await self._wait_to_send(message):
             return
+        if not self._flush_scheduled:
+            if self._flusher.full and await self._wait_to_send(message):
+                return
+            self._flush_scheduled = True
+            self._flusher.add(self)
         data = message.get("bytes")
         if data is not None:
             connection.send_bytes(data)
         else:
             connection.send_text(message["text"])
-        if connection.outgoing_size >= self._settings.write_buffer_size:
+        if connection.outgoing_cost >= self._share:
             self.flush()
-        elif not self._flush_scheduled:
-            self._flush_scheduled = True
-            self._flusher.add(self)
+            self._spent_in = self._flusher.spend()
+            self._may_send = False
         if self._settings.idle_timeout is not None:
             self._last_message = self._loop.time()
 
-    async def _send_later(self, message: Message) -> None:
+    async def _wait_to_send(self, message: Message) -> bool:
+        """Wait until ``message`` may be sent; ``True`` if the handshake has taken it.
+
+        What this connection, or all together, may send in a turn may have been sent: one turn is waited for then, and
+        only one, so that several tasks send in the order in which they have called.
+        """
         if self._transport is None and self.handshake is not None:
             await self.handshake.send(message)
-            return
+            return True
+        flusher = self._flusher
+        if flusher.full or self._spent_in == flusher.turn:
+            await asyncio.sleep(0)
         while self._write_paused and self._disconnect is None:
             await self._drain()
         if self._connection.close_sent or self._disconnect is not None:
             self._raise_closed(message)
-        await self.send(message)
+        if self._transport.is_closing():
+            raise ClientDisconnected(CloseCode.ABNORMAL_CLOSURE, "")
+        self._may_send = self._spent_in != flusher.turn
+        return False
 
     async def _send_other(self, message: Message) -> None:
         if self._transport is None and self.handshake is not None:
@@ -406,6 +437,7 @@ class WebSocketProtocol(asyncio.Protocol):
         if self._disconnect is not None:
             return
         self._connection.send_close(code, reason)
+        self._may_send = False
         self._app_closed = True
         if self._ending is not None:
             self._end()
@@ -488,6 +520,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def _set_disconnect(self, code: int, reason: str) -> None:
         if self._disconnect is None:
             self._disconnect = (int(code), reason)
+        self._may_send = False
         for receiver in self._receivers:
             if not receiver.done():
                 receiver.set_result(None)
@@ -504,12 +537,13 @@ class WebSocketProtocol(asyncio.Protocol):
         if not outgoing or self._lost:
             return
         if len(outgoing) == 1:
-            connection.outgoing_size = 0
+            connection.outgoing_cost = 0
             self._transport.write(outgoing.pop())
             return
-        size = connection.outgoing_size
+        # The cost is no less than the size.
+        joined = connection.outgoing_cost <= _JOIN_LIMIT or sum(map(len, outgoing)) <= _JOIN_LIMIT
         connection.take_outgoing()
-        if size <= _JOIN_LIMIT:
+        if joined:
             self._transport.write(b"".join(outgoing))
         elif self._gathers:
             self._transport.writelines(outgoing)
