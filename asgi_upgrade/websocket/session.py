@@ -32,6 +32,8 @@ __all__ = ["WebSocketSession"]
 
 logger = logging.getLogger("asgi_upgrade")
 
+# Seconds between two questions to a `receive` that always has an answer, at most.
+_LONGEST_DELAY = 1.0
 # What Starlette's router adds to a scope; metrics and tracing look for it when the response starts.
 _ROUTE_KEYS = ("endpoint", "path_params", "route", "router")
 
@@ -219,8 +221,12 @@ class WebSocketSession:
         return {"type": "websocket.disconnect", "code": int(CloseCode.ABNORMAL_CLOSURE), "reason": ""}
 
     async def _watch(self) -> None:
+        # Middleware that has read the request may give it again and again, without ever waiting: it is asked less and
+        # less often then.
+        delay = 0.0
         while (await self._http_receive())["type"] != "http.disconnect":
-            pass
+            await asyncio.sleep(delay)
+            delay = min(2 * delay + 0.001, _LONGEST_DELAY)
         if not self._opened:
             self._give_up()
 

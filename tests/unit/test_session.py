@@ -1,0 +1,124 @@
+"""`WebSocketSession`: one handshake, with a server and middleware around that a test makes up."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from asgi_upgrade.websocket.handshake import Accept, negotiate
+from asgi_upgrade.websocket.session import WebSocketSession
+from asgi_upgrade.websocket.settings import WebSocketSettings
+
+if TYPE_CHECKING:
+    from starlette.types import Message, Receive, Scope, Send
+
+HANDSHAKE = [
+    (b"host", b"example.com"),
+    (b"connection", b"upgrade"),
+    (b"upgrade", b"websocket"),
+    (b"sec-websocket-version", b"13"),
+    (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ=="),
+]
+REQUEST = {"type": "http.request", "body": b"", "more_body": False}
+DISCONNECT = {"type": "http.disconnect"}
+
+
+class Server:
+    """Offers the extension for one handshake, and keeps what is sent; it never switches."""
+
+    def __init__(self) -> None:
+        self.sent: list[Message] = []
+        self.gone = asyncio.Event()  # the client
+        self.extension: dict[str, Any] = {"version": "1.0", "connect": self._connect}
+        self._request_given = False
+
+    async def receive(self) -> Message:
+        if not self._request_given:
+            self._request_given = True
+            return REQUEST
+        await self.gone.wait()
+        return DISCONNECT
+
+    async def send(self, message: Message) -> None:
+        self.sent.append(message)
+
+    @property
+    def status(self) -> int | None:
+        """Of the response, if there is one."""
+        return next((message["status"] for message in self.sent if message["type"] == "http.response.start"), None)
+
+    def session(self, *, receive: Receive | None = None, send: Send | None = None, **settings: Any) -> WebSocketSession:
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "GET",
+            "scheme": "http",
+            "path": "/",
+            "raw_path": b"/",
+            "query_string": b"",
+            "headers": HANDSHAKE,
+            "extensions": {"http.upgrade": self.extension},
+        }
+        accept = negotiate(scope)
+        assert isinstance(accept, Accept)
+        return WebSocketSession(
+            scope,
+            receive or self.receive,
+            send or self.send,
+            carrier=self.extension,  # type: ignore[arg-type]
+            accept=accept,
+            subprotocols=(),
+            settings=WebSocketSettings(**settings),
+        )
+
+    def _connect(self, protocol: Any, headers: Any) -> asyncio.Future[bool]:
+        return asyncio.get_running_loop().create_future()
+
+
+async def wait_and_return(scope: Scope, receive: Receive, send: Send) -> None:
+    """Wait for the client, and go when it goes."""
+    assert (await receive())["type"] == "websocket.connect"
+    assert (await receive()) == {"type": "websocket.disconnect", "code": 1006, "reason": ""}
+
+
+@pytest.mark.parametrize("more_body", [False, True])
+def test_middleware_that_gives_the_request_for_ever_leaves_the_loop_its_turns(*, more_body: bool) -> None:
+    """A widespread shape: what has read the body replaces `receive` by a function that returns it."""
+    asked = 0
+
+    async def receive() -> Message:
+        nonlocal asked
+        asked += 1
+        return {**REQUEST, "more_body": more_body}
+
+    async def test() -> None:
+        server = Server()
+        running = asyncio.ensure_future(server.session(receive=receive, open_timeout=0.3).run(wait_and_return))
+        await asyncio.wait_for(running, 5)
+        assert server.status == 503
+        assert 2 < asked < 20
+
+    asyncio.run(test())
+
+
+def test_middleware_that_has_an_answer_at_first_is_asked_until_the_client_leaves() -> None:
+    async def test() -> None:
+        server = Server()
+        replayed = 5
+
+        async def receive() -> Message:
+            nonlocal replayed
+            if replayed:
+                replayed -= 1
+                return REQUEST
+            return await server.receive()
+
+        running = asyncio.ensure_future(server.session(receive=receive).run(wait_and_return))
+        await asyncio.sleep(0.05)
+        server.gone.set()
+        await asyncio.wait_for(running, 5)
+
+    asyncio.run(test())
