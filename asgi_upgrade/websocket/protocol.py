@@ -161,7 +161,9 @@ class WebSocketProtocol(asyncio.Protocol):
         # Messages for the application, the oldest last. An empty list is a tenth of an empty deque.
         self._queue: list[str | bytes] = []
         self._queue_size = 0
-        self._receivers: list[asyncio.Future[str | bytes | None]] = []  # given the message; nothing at the end
+        # Those who wait for a message, the first to come first. They are woken, and take what they find in the queue:
+        # so messages are taken in order even if one who was woken is cancelled, or somebody else comes first.
+        self._receivers: list[asyncio.Future[None]] = []
         self._drainers: list[asyncio.Future[None]] = []
         self._reading_bulk = False  # a `_BulkReader` stands in for us
         self._reading_paused = False
@@ -220,9 +222,15 @@ class WebSocketProtocol(asyncio.Protocol):
         if not events:
             return
         receivers = self._receivers
-        if len(events) == 1 and receivers and not (connection.ended or connection.close_sent or receivers[0].done()):
+        if (
+            len(events) == 1
+            and receivers
+            and not (self._queue or connection.ended or connection.close_sent or receivers[0].done())
+        ):
             # What most reads are: one message, which the application waits for. The general way is `_take_events`.
-            receivers.pop(0).set_result(events[0])  # type: ignore[arg-type]
+            self._queue = events  # type: ignore[assignment]
+            self._queue_size = len(events[0])
+            receivers.pop(0).set_result(None)
             if self._settings.idle_timeout is not None:
                 self._last_message = self._loop.time()
         else:
@@ -243,32 +251,37 @@ class WebSocketProtocol(asyncio.Protocol):
     def _take_events(self, events: list[Event]) -> None:
         connection = self._connection
         ending = events.pop() if connection.ended else None
-        answerable = False
         if events and not connection.close_sent:
-            answerable = True
-            receivers = self._receivers
-            while receivers and events:
-                # What the application waits for passes by the queue: nothing else is in front of it.
-                receiver = receivers.pop(0)
-                if not receiver.done():
-                    receiver.set_result(events.pop(0))  # type: ignore[arg-type]
-            if events:
-                self._enqueue(events)
-            if self._settings.idle_timeout is not None:
-                self._last_message = self._loop.time()
+            self._enqueue(events)
         if ending is not None:
-            self._input_ended(ending, answerable=answerable)  # type: ignore[arg-type]
+            self._input_ended(ending)  # type: ignore[arg-type]
 
     def _enqueue(self, messages: list[Event]) -> None:
         self._queue_size += sum(map(len, messages))
+        count = len(messages)
         messages.reverse()
         if self._queue:
             self._queue[:0] = messages  # type: ignore[assignment]
         else:
             self._queue = messages  # type: ignore[assignment]
         settings = self._settings
-        if self._queue_size >= settings.max_queue_size or len(self._queue) >= settings.max_queue:
+        waiting = len(self._queue)
+        # What somebody waits for is as good as taken.
+        if waiting > len(self._receivers) and (
+            self._queue_size >= settings.max_queue_size or waiting >= settings.max_queue
+        ):
             self._pause_reading()
+        self._wake_receivers(count)
+        if settings.idle_timeout is not None:
+            self._last_message = self._loop.time()
+
+    def _wake_receivers(self, count: int) -> None:
+        receivers = self._receivers
+        while receivers and count:
+            receiver = receivers.pop(0)
+            if not receiver.done():
+                receiver.set_result(None)
+                count -= 1
 
     def eof_received(self) -> bool:
         self._eof = True
@@ -313,52 +326,38 @@ class WebSocketProtocol(asyncio.Protocol):
         """ASGI ``receive``: the next message, or ``websocket.disconnect`` once there will be none."""
         if self.handshake is not None:
             return await self.handshake.receive()
-        event: str | bytes | None = None
-        while event is None:
-            if self._queue:
-                if self._reading_paused and not len(self._queue) % _MESSAGES:
-                    await asyncio.sleep(0)
-                    if not self._queue:
-                        continue
-                event = self._queue.pop()
-                self._queue_size -= len(event)
-                if self._reading_paused:
-                    self._resume_reading()
-            elif self._disconnect is not None:
+        if self._reading_paused and not len(self._queue) % _MESSAGES:
+            await asyncio.sleep(0)
+        while not self._queue:
+            if self._disconnect is not None:
                 await asyncio.sleep(0)  # somebody may ask for ever
                 code, reason = self._disconnect
                 return {"type": "websocket.disconnect", "code": code, "reason": reason}
-            elif self._ending is not None:
+            if self._ending is not None:
                 # Everything that came before the end has been taken, and answered if the application wanted to.
                 self._end()
             else:
                 receiver = self._loop.create_future()
                 self._receivers.append(receiver)
                 try:
-                    event = await receiver
+                    await receiver
                 except BaseException:
                     self._give_up(receiver)
                     raise
+        event = self._queue.pop()
+        self._queue_size -= len(event)
+        if self._reading_paused:
+            self._resume_reading()
         if type(event) is bytes:
             return {"type": "websocket.receive", "bytes": event}
         return {"type": "websocket.receive", "text": event}
 
-    def _give_up(self, receiver: asyncio.Future[str | bytes | None]) -> None:
-        """``receive`` is cancelled: the message that it may have been given is for the next call."""
+    def _give_up(self, receiver: asyncio.Future[None]) -> None:
+        """``receive`` is cancelled: the message that it was woken for is for the next one that waits."""
         if receiver in self._receivers:
             self._receivers.remove(receiver)
-        if not receiver.done() or receiver.cancelled():
-            return
-        message = receiver.result()
-        if message is None:
-            return
-        for other in self._receivers:
-            if not other.done():
-                self._receivers.remove(other)
-                other.set_result(message)
-                return
-        self._queue.append(message)
-        self._queue_size += len(message)
+        elif self._queue and not receiver.cancelled():
+            self._wake_receivers(1)
 
     async def send(self, message: Message) -> None:
         """ASGI ``send`` after the accept.
@@ -456,10 +455,10 @@ class WebSocketProtocol(asyncio.Protocol):
 
     # The end
 
-    def _input_ended(self, ending: Ending, *, answerable: bool = False) -> None:
-        """Nothing more will arrive. ``answerable``: the application has just been given a message."""
+    def _input_ended(self, ending: Ending) -> None:
+        """Nothing more will arrive."""
         self._ending = ending
-        if self._connection.close_sent or (self._receivers and not self._queue and not answerable):
+        if self._connection.close_sent or (self._receivers and not self._queue):
             self._end()
         else:
             self._start_timer("_answer_timer", self._settings.answer_timeout, self._end)
