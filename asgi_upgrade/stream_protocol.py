@@ -182,7 +182,7 @@ class StreamProtocol(asyncio.Protocol):
         if chunks:
             self._receiver = self._loop.create_future()
             try:
-                await self._checkpoint()
+                await self.checkpoint()
             finally:
                 self._receiver = None
         while not chunks:
@@ -212,7 +212,7 @@ class StreamProtocol(asyncio.Protocol):
         else:
             self._sender = self._loop.create_future()
             try:
-                await self._checkpoint()
+                await self.checkpoint()
             finally:
                 self._sender = None
         while True:
@@ -230,7 +230,7 @@ class StreamProtocol(asyncio.Protocol):
         self._last_activity = self._loop.time()
         self.transport.write(data)
 
-    async def _checkpoint(self) -> None:
+    async def checkpoint(self) -> None:
         """What waiting would do, for an operation that need not wait: be cancelled, and now and then let others run."""
         await checkpoint_if_cancelled()
         if self._credit:
@@ -373,13 +373,18 @@ class StreamProtocol(asyncio.Protocol):
 
 
 class _Writer(asyncio.StreamWriter):
-    """Tells our protocol of each write."""
+    """Tells our protocol of each write, and lets others run now and then."""
 
     stream_protocol: StreamProtocol
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.stream_protocol.touch()
         super().write(data)
+
+    async def drain(self) -> None:
+        # asyncio's does not give the loop a turn as long as the client takes everything.
+        await self.stream_protocol.checkpoint()
+        await super().drain()
 
 
 def _tell(error: Exception) -> Exception:

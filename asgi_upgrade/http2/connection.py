@@ -38,6 +38,8 @@ SettingCodes = h2.settings.SettingCodes
 _CLOSED = h2.connection.ConnectionState.CLOSED
 _MAX_STREAM_ID = 2**31 - 1
 _NOTHING = memoryview(b"")
+# Bytes that are sent in one go, as long as the client takes them, before others get their turn.
+_SHARE = 128 * 1024
 # Bytes of a frame's header.
 _FRAME_HEADER = 9
 # Seconds from the announcement that we stop to the end of new streams, for a client that does not answer a ping.
@@ -85,6 +87,7 @@ class HTTP2Protocol(asyncio.Protocol):
         self._last_served = 1  # the highest stream that the application was called for
         self._unsent = 0  # about as many bytes wait for the next flush
         self._flush_scheduled = False
+        self._resting = False  # the share of this turn has been sent
         self._write_paused = False
         self._read_paused = False
         self._preface = False  # the client's has arrived
@@ -405,7 +408,8 @@ class HTTP2Protocol(asyncio.Protocol):
         connection = self._h2
         ready = self._ready
         limit = self.settings.write_buffer_size
-        while ready and self._preface and not self._write_paused and not self._closing:
+        share = _SHARE
+        while ready and self._preface and not (self._write_paused or self._closing or self._resting):
             stream = ready[0]
             outgoing = stream.outgoing
             if stream.gone or not (outgoing or stream.ending):
@@ -440,6 +444,15 @@ class HTTP2Protocol(asyncio.Protocol):
             self._unsent += size + _FRAME_HEADER
             if self._unsent >= limit:
                 self._flush()
+            share -= size
+            if share <= 0:
+                self._resting = True
+                self.loop.call_soon(self._pump_again)
+
+    def _pump_again(self) -> None:
+        self._resting = False
+        self._pump()
+        self.schedule_flush()
 
     def _requeue(self, stream: Stream) -> None:
         if not stream.queued and stream.outgoing and not stream.gone:

@@ -101,11 +101,13 @@ class WebSocketStream(Announcing, Stream):
             else:
                 self._wakeup.clear()
             await self._wakeup.wait()
+        await asyncio.sleep(0)  # somebody may ask for ever
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
         """ASGI ``send``: a 101 switches."""
         if self._transport is not None or self.gone:
+            await asyncio.sleep(0)  # somebody may send for ever
             return
         if message["type"] == "http.response.start" and not self._started:
             if message["status"] == 101:

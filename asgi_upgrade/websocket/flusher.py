@@ -17,7 +17,7 @@ __all__ = ["Flusher"]
 # What all connections together may have in one turn: so many of them, or so many seconds since the first.
 _CONNECTIONS = 128
 _SECONDS = 0.004
-# How many are added between two looks at that; a power of two.
+# How many are added between two looks at that.
 _LOOK = 8
 
 
@@ -36,13 +36,15 @@ class Flusher:
         turn: The number of this turn; only those in which something was added count.
     """
 
-    __slots__ = ("_began", "_scheduled", "_waiting", "full", "turn")  # not the loop, which could never be freed then
+    # Not the loop, which could never be freed then.
+    __slots__ = ("_began", "_scheduled", "_until_look", "_waiting", "full", "turn")
 
     def __init__(self) -> None:
         self.full = False
         self.turn = 0
         self._waiting: list[Flushable] = []
         self._scheduled = False
+        self._until_look = 1
         self._began = 0.0
 
     @staticmethod
@@ -55,13 +57,9 @@ class Flusher:
 
     def add(self, connection: Flushable) -> None:
         """Have ``connection`` write, at the latest in the next turn, but not before this returns."""
-        if not self._scheduled:
-            self._schedule()
-        else:
-            added = len(self._waiting)
-            if not added % _LOOK and added and (added >= _CONNECTIONS or monotonic() - self._began >= _SECONDS):
-                self.full = True
-                self._flush()
+        self._until_look -= 1
+        if not self._until_look:
+            self._look()
         self._waiting.append(connection)
 
     def spend(self) -> int:
@@ -72,6 +70,15 @@ class Flusher:
             self.full = True
         return self.turn
 
+    def _look(self) -> None:
+        """Schedule the end of the turn, or see whether the turn has had its share."""
+        self._until_look = _LOOK
+        if not self._scheduled:
+            self._schedule()
+        elif len(self._waiting) >= _CONNECTIONS or monotonic() - self._began >= _SECONDS:
+            self.full = True
+            self._flush()
+
     def _schedule(self) -> None:
         self._scheduled = True
         self._began = monotonic()
@@ -79,6 +86,7 @@ class Flusher:
 
     def _end_turn(self) -> None:
         self._scheduled = self.full = False
+        self._until_look = 1  # the first of a turn
         self.turn += 1
         self._flush()
 
