@@ -45,6 +45,14 @@ def _uncancel(task: asyncio.Task[Any]) -> int:
     return 0
 
 
+def _is_disconnect(error: BaseException) -> bool:
+    """Tell whether ``error`` only says that the client has left: also a group of nothing but such."""
+    inner = getattr(error, "exceptions", None)  # those of an exception group, which Python 3.10 does not know
+    if isinstance(inner, tuple) and inner:
+        return all(map(_is_disconnect, inner))
+    return isinstance(error, (ClientDisconnected, WebSocketDisconnect))
+
+
 class WebSocketSession:
     """Runs an application on the WebSocket side of one request that asked for it.
 
@@ -134,20 +142,18 @@ class WebSocketSession:
             # What the application calls for each message should be what serves it, without a detour.
             messages = self._prepared or self
             await app(self._websocket, messages.receive, messages.send)
-        except (ClientDisconnected, WebSocketDisconnect):
-            # Not an error of the application: the client may leave at any time.
-            if not (self._disconnected or self._opened):
-                raise
         except asyncio.CancelledError:
             if not self._expired or _uncancel(task):
                 if self._protocol is not None:
                     self._protocol.shutdown()
                 raise
-        except Exception:
-            if self._protocol is not None:
-                self._protocol.close(CloseCode.INTERNAL_ERROR)
-                await self._protocol.wait_closed()
-            raise
+        except Exception as error:
+            # Not an error of the application: the client may leave at any time.
+            if not ((self._disconnected or self._opened) and _is_disconnect(error)):
+                if self._protocol is not None:
+                    self._protocol.close(CloseCode.INTERNAL_ERROR)
+                    await self._protocol.wait_closed()
+                raise
         finally:
             self._decide()
             if not self._opened:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from starlette.websockets import WebSocketDisconnect
 
 from asgi_upgrade.websocket.handshake import Accept, negotiate
+from asgi_upgrade.websocket.protocol import ClientDisconnected
 from asgi_upgrade.websocket.session import WebSocketSession
 from asgi_upgrade.websocket.settings import WebSocketSettings
 
@@ -120,5 +123,71 @@ def test_middleware_that_has_an_answer_at_first_is_asked_until_the_client_leaves
         await asyncio.sleep(0.05)
         server.gone.set()
         await asyncio.wait_for(running, 5)
+
+    asyncio.run(test())
+
+
+class Group(Exception):
+    """What an exception group is to Python 3.10, where it comes from a package."""
+
+    def __init__(self, *exceptions: Exception) -> None:
+        super().__init__("unhandled errors in a TaskGroup")
+        self.exceptions = exceptions
+
+
+GONE = ClientDisconnected(1006, "")
+
+
+@pytest.mark.parametrize("kind", [Group, "group"])
+@pytest.mark.parametrize(
+    ("errors", "raised"),
+    [
+        ([GONE], False),
+        ([GONE, WebSocketDisconnect(1006)], False),
+        ([GONE, Group(GONE, GONE)], False),
+        ([GONE, ValueError("a mistake")], True),
+        ([Group(GONE, ValueError("a mistake"))], True),
+    ],
+)
+def test_a_group_of_nothing_but_disconnects_is_a_disconnect(
+    errors: list[Exception], kind: Any, *, raised: bool
+) -> None:
+    """What a task group makes of a reader and a writer whose client has left."""
+    if kind == "group":
+        kind = getattr(builtins, "ExceptionGroup", None)
+        if kind is None:
+            pytest.skip("this Python has none of its own")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await receive()
+        raise kind(*errors) if kind is Group else kind("errors", errors)
+
+    async def test() -> None:
+        server = Server()
+        server.gone.set()
+        if raised:
+            with pytest.raises(kind):
+                await server.session().run(app)
+        else:
+            await server.session().run(app)
+
+    asyncio.run(test())
+
+
+def test_an_error_that_happens_to_have_exceptions_is_an_error() -> None:
+    class Odd(Exception):
+        exceptions = None
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await receive()
+        raise Odd
+
+    async def test() -> None:
+        server = Server()
+        server.gone.set()
+        with pytest.raises(Odd):
+            await server.session().run(app)
 
     asyncio.run(test())
