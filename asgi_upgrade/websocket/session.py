@@ -165,6 +165,9 @@ class WebSocketSession:
             await self._protocol.wait_closed()
         elif self._expired:
             await self._time_out()
+        elif self._disconnected and self._switched is None and not self._answered:
+            # Nobody will read this, but middleware around may take a request without a response for a failure.
+            await self._respond(400, "The client has left before the WebSocket handshake was answered.")
         elif not (self._answered or self._disconnected or self._opened):
             logger.error("%s: the application returned without accepting the WebSocket.", self._scope["path"])
             await self._respond(500, "The application did not answer the WebSocket handshake.")

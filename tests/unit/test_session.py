@@ -7,6 +7,9 @@ import builtins
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.websockets import WebSocketDisconnect
 
 from asgi_upgrade.websocket.handshake import Accept, negotiate
@@ -52,8 +55,8 @@ class Server:
         """Of the response, if there is one."""
         return next((message["status"] for message in self.sent if message["type"] == "http.response.start"), None)
 
-    def session(self, *, receive: Receive | None = None, send: Send | None = None, **settings: Any) -> WebSocketSession:
-        scope = {
+    def scope(self) -> Scope:
+        return {
             "type": "http",
             "asgi": {"version": "3.0"},
             "http_version": "1.1",
@@ -65,6 +68,9 @@ class Server:
             "headers": HANDSHAKE,
             "extensions": {"http.upgrade": self.extension},
         }
+
+    def session(self, *, receive: Receive | None = None, send: Send | None = None, **settings: Any) -> WebSocketSession:
+        scope = self.scope()
         accept = negotiate(scope)
         assert isinstance(accept, Accept)
         return WebSocketSession(
@@ -191,3 +197,26 @@ def test_an_error_that_happens_to_have_exceptions_is_an_error() -> None:
             await server.session().run(app)
 
     asyncio.run(test())
+
+
+def test_a_client_that_leaves_before_the_accept_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    """Middleware that starts a task for what is inside complains of a request without a response."""
+
+    class Plain(BaseHTTPMiddleware):
+        async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+            return await call_next(request)
+
+    async def test() -> None:
+        server = Server()
+
+        async def inside(scope: Scope, receive: Receive, send: Send) -> None:
+            await server.session(receive=receive, send=send).run(wait_and_return)
+
+        running = asyncio.ensure_future(Plain(inside)(server.scope(), server.receive, server.send))
+        await asyncio.sleep(0.01)
+        server.gone.set()
+        await asyncio.wait_for(running, 5)
+        assert server.status == 400
+
+    asyncio.run(test())
+    assert not caplog.records
