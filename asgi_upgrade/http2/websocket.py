@@ -7,6 +7,7 @@ transport of the protocol that was announced.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from starlette.types import Message, Scope
@@ -32,21 +33,31 @@ class WebSocketStream(Announcing, Stream):
         scope: The request, with the method GET.
     """
 
-    __slots__ = ("_ended", "_essential", "_protocol", "_request_given", "_switched", "_transport")
+    __slots__ = ("_ended", "_essential", "_on_shutdown", "_protocol", "_request_given", "_switched", "_transport")
 
     def __init__(self, connection: HTTP2Protocol, stream_id: int, scope: Scope) -> None:
         super().__init__(connection, stream_id, scope)
         self._protocol: Any = None
         self._essential: list[tuple[bytes, bytes]] = []
         self._switched: asyncio.Future[bool] | None = None
+        self._on_shutdown: Callable[[], None] | None = None
         self._transport: StreamTransport | None = None  # from the switch on
         self._request_given = False
         self._ended = asyncio.Event()  # the transport is gone
-        scope["extensions"][EXTENSION] = {"version": HTTP2_VERSION, "protocol": "websocket", "connect": self.connect()}
+        scope["extensions"][EXTENSION] = {
+            "version": HTTP2_VERSION,
+            "protocol": "websocket",
+            "connect": self.connect(),
+            "on_shutdown": self.on_shutdown(),
+        }
 
     def is_too_late(self) -> bool:
         """See `Announcing.is_too_late`."""
         return bool(self._started or self.gone)
+
+    def is_stopping(self) -> bool:
+        """See `Announcing.is_stopping`."""
+        return self.connection.stopping
 
     # What the connection tells
 
@@ -80,6 +91,8 @@ class WebSocketStream(Announcing, Stream):
         """The server begins to stop."""
         if self._transport is not None:
             shut_down(self._protocol, self._transport)
+        else:
+            self.tell_shutdown()
 
     def lost(self) -> None:
         """The transport is gone."""

@@ -84,6 +84,7 @@ class WebSocketSession:
         "_scope",
         "_send",
         "_settings",
+        "_stopped",
         "_subprotocols",
         "_switched",
         "_turn",
@@ -117,6 +118,7 @@ class WebSocketSession:
         self._protocol: WebSocketProtocol | None = None  # from the switch on, if we carry the messages
         self._answered = False  # a response that is not a 101 has been started
         self._disconnected = False  # there will be no switch
+        self._stopped = False  # because the server stops
         self._turn: asyncio.Event | None = None  # set when it is decided whether there will be one
         self._watcher: asyncio.Task[None] | None = None
         # The application keeps one `receive` and one `send`; what they do changes with the state of the handshake.
@@ -165,6 +167,8 @@ class WebSocketSession:
             await self._protocol.wait_closed()
         elif self._expired:
             await self._time_out()
+        elif self._stopped:
+            await self._respond(503, "The server is stopping.")
         elif self._disconnected and self._switched is None and not self._answered:
             # Nobody will read this, but middleware around may take a request without a response for a failure.
             await self._respond(400, "The client has left before the WebSocket handshake was answered.")
@@ -223,6 +227,9 @@ class WebSocketSession:
         if self._turn is None:
             self._turn = asyncio.Event()
             self._watcher = asyncio.create_task(self._watch())
+            on_shutdown = None if isinstance(self._carrier, Bridge) else self._carrier.get("on_shutdown")
+            if on_shutdown is not None:
+                on_shutdown(self._stop)
         await self._turn.wait()
         return await self._receive()
 
@@ -335,6 +342,12 @@ class WebSocketSession:
         self._receive = self._receive_disconnect
         if self._turn is not None:
             self._turn.set()
+
+    def _stop(self) -> None:
+        """The server begins to stop, and the application waits for something else than its own decision."""
+        if not (self._answered or self._disconnected) and self._switched is None:
+            self._stopped = True
+            self._give_up()
 
     async def _respond(self, status: int, text: str) -> None:
         self._answered = True

@@ -18,6 +18,8 @@ from asgi_upgrade.websocket.session import WebSocketSession
 from asgi_upgrade.websocket.settings import WebSocketSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import Message, Receive, Scope, Send
 
 HANDSHAKE = [
@@ -37,7 +39,12 @@ class Server:
     def __init__(self) -> None:
         self.sent: list[Message] = []
         self.gone = asyncio.Event()  # the client
-        self.extension: dict[str, Any] = {"version": "1.0", "connect": self._connect}
+        self.stop: Callable[[], None] = lambda: None
+        self.extension: dict[str, Any] = {
+            "version": "1.2",
+            "connect": self._connect,
+            "on_shutdown": lambda callback: setattr(self, "stop", callback),
+        }
         self._request_given = False
 
     async def receive(self) -> Message:
@@ -220,3 +227,37 @@ def test_a_client_that_leaves_before_the_accept_is_no_error(caplog: pytest.LogCa
 
     asyncio.run(test())
     assert not caplog.records
+
+
+def test_a_server_that_stops_ends_the_wait_for_the_client() -> None:
+    async def test() -> None:
+        server = Server()
+        running = asyncio.ensure_future(server.session().run(wait_and_return))
+        await asyncio.sleep(0.01)
+        server.stop()
+        await asyncio.wait_for(running, 5)
+        assert server.status == 503
+
+    asyncio.run(test())
+
+
+def test_a_server_that_stops_leaves_an_answer_that_has_begun_alone() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        waiting = asyncio.ensure_future(receive())
+        await asyncio.sleep(0.01)
+        await send({"type": "websocket.http.response.start", "status": 401, "headers": []})
+        await asyncio.sleep(0.02)
+        assert not waiting.done()
+        await send({"type": "websocket.http.response.body", "body": b"no"})
+        assert (await waiting)["type"] == "websocket.disconnect"
+
+    async def test() -> None:
+        server = Server()
+        running = asyncio.ensure_future(server.session().run(app))
+        await asyncio.sleep(0.02)
+        server.stop()
+        await asyncio.wait_for(running, 5)
+        assert server.status == 401
+
+    asyncio.run(test())

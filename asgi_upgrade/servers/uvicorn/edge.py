@@ -77,6 +77,9 @@ class UpgradingProtocol:
     def shutdown(self) -> None:
         self.stopping = True
         super().shutdown()  # type: ignore[misc]
+        switch: Switch | None = getattr(self.cycle, "switch", None)
+        if switch is not None:
+            switch.tell_shutdown()
 
     def send_400_response(self, msg: str) -> None:
         # asyncio's TLS delivers what it has decrypted even after the connection was closed.
@@ -123,6 +126,7 @@ class Switch(Announcing):
         self._protocol: Any = None
         self._essential: list[tuple[bytes, bytes]] = []
         self._switched: asyncio.Future[bool] | None = None
+        self._on_shutdown: Callable[[], None] | None = None
         self._started = False
         self._discard = False  # nothing that is sent from now on reaches the wire
         self._done = False  # the connection belongs to the new protocol
@@ -141,7 +145,12 @@ class Switch(Announcing):
             await app(scope, receive, send)
             return
         self._cycle = send.__self__  # type: ignore[attr-defined]
-        scope.setdefault("extensions", {})[EXTENSION] = {"version": VERSION, "connect": self.connect()}
+        self._cycle.switch = self  # for `UpgradingProtocol.shutdown`
+        scope.setdefault("extensions", {})[EXTENSION] = {
+            "version": VERSION,
+            "connect": self.connect(),
+            "on_shutdown": self.on_shutdown(),
+        }
         settings = self._http.settings
         if settings is not None and scope["scheme"] == "http":
             app = upgrade_connection(app, self._http, settings, scope, self._resume_http)
@@ -177,6 +186,10 @@ class Switch(Announcing):
     def is_too_late(self) -> bool:
         """See `Announcing.is_too_late`."""
         return bool(self._started or self._cycle.disconnected)
+
+    def is_stopping(self) -> bool:
+        """See `Announcing.is_stopping`."""
+        return self._http is not None and self._http.stopping
 
     async def receive(self) -> Message:
         while not self._done:
@@ -220,6 +233,9 @@ class Switch(Announcing):
     def end(self) -> None:
         """The application has returned, and with it whatever it did with the connection has ended."""
         self.withdraw()
+        self._on_shutdown = None
+        if self._cycle is not None:
+            self._cycle.switch = None
         if self._done:
             if not self._passed_on:
                 self._connections.discard(self)
@@ -281,6 +297,7 @@ class Switch(Announcing):
         self._essential = []
         cycle.on_response = None
         cycle.flow = None
+        cycle.switch = None
         if not self._receivers:
             cycle.message_event = None
 
