@@ -7,7 +7,6 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, cast
 from weakref import WeakSet
 
@@ -15,6 +14,7 @@ from anyio import BrokenResourceError, BusyResourceError, ClosedResourceError, E
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from asgi_upgrade.stream_settings import StreamSettings
+from asgi_upgrade.transports import end_output
 
 __all__ = ["StreamProtocol"]
 
@@ -270,8 +270,7 @@ class StreamProtocol(asyncio.Protocol):
     def _write_eof(self) -> None:
         if not self._end_sent and not self.transport.is_closing():
             self._end_sent = True
-            with suppress(OSError):  # the client has gone: nobody to tell
-                self.transport.write_eof()
+            end_output(self.transport)
 
     def close(self) -> None:
         """Begin to close: what is in the buffer is still sent.

@@ -27,6 +27,7 @@ from asgi_upgrade.http2.server import ServerSide
 from asgi_upgrade.http2.settings import H2CSettings
 from asgi_upgrade.http2.stream import Stream
 from asgi_upgrade.http2.websocket import WebSocketStream
+from asgi_upgrade.transports import end_output
 
 __all__ = ["HTTP2Protocol"]
 
@@ -562,7 +563,7 @@ class HTTP2Protocol(asyncio.Protocol):
         self._disconnect_streams()
         # Closing a socket that has unread bytes resets it, and what was sent last could be lost on the way.
         if transport.can_write_eof() and not transport.is_closing():
-            transport.write_eof()
+            end_output(transport)
             self._resume_reading()
             self._close_timer = self.loop.call_later(min(_LINGER, self.settings.close_timeout), self._let_go)
         else:

@@ -12,6 +12,7 @@ from typing import Protocol, cast
 
 from starlette.types import Message
 
+from asgi_upgrade.transports import end_output
 from asgi_upgrade.websocket.connection import Connection, Ending, Event
 from asgi_upgrade.websocket.flusher import Flusher
 from asgi_upgrade.websocket.frames import CloseCode
@@ -480,7 +481,7 @@ class WebSocketProtocol(asyncio.Protocol):
             return
         # Closing a socket that has unread bytes, be it a late pong, resets the connection, and the close frame could be
         # lost on the way: so our direction ends now, and the rest with the peer's (RFC 6455 §7.1.1).
-        self._transport.write_eof()
+        end_output(self._transport)
         self._resume_reading()
         if ending.failed:
             self._start_timer("_close_timer", self._settings.close_timeout, self._cut)
