@@ -139,6 +139,9 @@ class StreamProtocol(asyncio.Protocol):
         """The server begins to stop."""
         if not self.shutdown_requested.is_set():
             self.shutdown_requested.set()
+            if self._close_timer is not None and not self._lost.is_set():
+                self._close_timer.cancel()
+                self._cut_later()
             if self.on_shutdown is not None:
                 self.on_shutdown()
 
@@ -277,7 +280,8 @@ class StreamProtocol(asyncio.Protocol):
 
         Closing a socket that has unread bytes resets it, and the last bytes sent could be lost on their way: so only
         our direction ends now, what arrives is discarded, and the rest ends when the client has seen the end. It has
-        `StreamSettings.close_timeout` for that, again and again as long as it takes what is still to be sent.
+        `StreamSettings.close_timeout` for that, again and again as long as it takes what is still to be sent, or
+        `StreamSettings.stop_timeout` when the server stops.
         """
         if self._closed:
             return
@@ -298,7 +302,11 @@ class StreamProtocol(asyncio.Protocol):
 
     def _cut_later(self) -> None:
         waiting = self.transport.get_write_buffer_size()
-        self._close_timer = self._loop.call_later(self._settings.close_timeout, self._cut_if_stuck, waiting)
+        settings = self._settings
+        timeout = settings.close_timeout
+        if self.shutdown_requested.is_set():
+            timeout = min(timeout, settings.stop_timeout)
+        self._close_timer = self._loop.call_later(timeout, self._cut_if_stuck, waiting)
 
     def _cut_if_stuck(self, waiting: int) -> None:
         if self.transport.get_write_buffer_size() < waiting and not self.shutdown_requested.is_set():

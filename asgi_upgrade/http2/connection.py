@@ -570,7 +570,10 @@ class HTTP2Protocol(asyncio.Protocol):
             self._let_go()
 
     def _let_go(self) -> None:
-        self._close_timer = self.loop.call_later(self.settings.close_timeout, self._transport.abort)
+        timeout = self.settings.close_timeout
+        if self.stopping:
+            timeout = min(timeout, _LINGER)  # one client must not hold up the stop
+        self._close_timer = self.loop.call_later(timeout, self._transport.abort)
         self._transport.close()
 
     def _resume_reading(self) -> None:

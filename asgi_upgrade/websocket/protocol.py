@@ -138,6 +138,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_settings",
         "_share",
         "_spent_in",
+        "_stopping",
         "_transport",
         "_unsent",
         "_write_paused",
@@ -176,6 +177,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._may_send = False  # `send` has nothing to look at before it sends
         self._app_closed = False
         self._lost = False
+        self._stopping = False  # the server does
         self._eof = False  # the peer has ended its direction
         self._ending: Ending | None = None
         self._disconnect: tuple[int, str] | None = None
@@ -312,9 +314,12 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """Begin to close because the server stops: 1012, Service Restart."""
+        self._stopping = True
         if self._disconnect is not None:
-            return
-        if self._ending is not None:
+            timer = self._close_timer
+            if timer is not None and timer.when() > self._loop.time() + self._patience():
+                self._start_timer("_close_timer", self._patience(), self._cut)
+        elif self._ending is not None:
             self._end()
         else:
             self._connection.send_close(CloseCode.SERVICE_RESTART)
@@ -484,13 +489,13 @@ class WebSocketProtocol(asyncio.Protocol):
         end_output(self._transport)
         self._resume_reading()
         if ending.failed:
-            self._start_timer("_close_timer", self._settings.close_timeout, self._cut)
+            self._start_timer("_close_timer", self._patience(), self._cut)
         else:
-            self._start_timer("_close_timer", min(_LINGER, self._settings.close_timeout), self._let_go)
+            self._start_timer("_close_timer", min(_LINGER, self._patience()), self._let_go)
 
     def _let_go(self) -> None:
         """Close the transport, which sends what it still has."""
-        self._start_timer("_close_timer", self._settings.close_timeout, self._cut)
+        self._start_timer("_close_timer", self._patience(), self._cut)
         self._transport.close()
 
     def _await_close(self) -> None:
@@ -500,11 +505,16 @@ class WebSocketProtocol(asyncio.Protocol):
         self.flush()
         self._resume_reading()
         self._unsent = self._transport.get_write_buffer_size()
-        self._start_timer("_close_timer", self._settings.close_timeout, self._cut)
+        self._start_timer("_close_timer", self._patience(), self._cut)
+
+    def _patience(self) -> float:
+        """For how many seconds a client is waited for that should close."""
+        settings = self._settings
+        return min(settings.close_timeout, settings.stop_timeout) if self._stopping else settings.close_timeout
 
     def _cut(self) -> None:
         unsent = self._transport.get_write_buffer_size()
-        if self._disconnect is None and unsent < self._unsent:
+        if self._disconnect is None and unsent < self._unsent and not self._stopping:
             # A slow client is still being sent what came before the close frame that it shall answer.
             self._unsent = unsent
             self._start_timer("_close_timer", self._settings.close_timeout, self._cut)
