@@ -74,6 +74,7 @@ class UpgradeMiddleware:
         open_timeout: Seconds from the request to the switch, and for a TLS handshake. Default: 20.
         close_timeout: Seconds the client may take to answer a close frame, or to end its side after a handler of
             ``protocols`` has ended. Default: 10.
+        stop_timeout: The same once the server has begun to stop, if that is shorter. Default: 1.
         answer_timeout: Seconds the application may go on answering what arrived before the end. Default: 1.
         ping_interval: Seconds between pings, or ``None``. Default: 20.
         ping_timeout: Seconds a client may stay silent after a ping, or ``None``. Default: 20.
@@ -110,6 +111,7 @@ class UpgradeMiddleware:
         write_buffer_size: int = WebSocketSettings.write_buffer_size,
         open_timeout: float = WebSocketSettings.open_timeout,
         close_timeout: float = WebSocketSettings.close_timeout,
+        stop_timeout: float = WebSocketSettings.stop_timeout,
         answer_timeout: float = WebSocketSettings.answer_timeout,
         ping_interval: float | None = WebSocketSettings.ping_interval,
         ping_timeout: float | None = WebSocketSettings.ping_timeout,
@@ -145,6 +147,7 @@ class UpgradeMiddleware:
             write_buffer_size=write_buffer_size,
             open_timeout=open_timeout,
             close_timeout=close_timeout,
+            stop_timeout=stop_timeout,
             answer_timeout=answer_timeout,
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
@@ -156,6 +159,7 @@ class UpgradeMiddleware:
             write_buffer_size=write_buffer_size,
             open_timeout=open_timeout,
             close_timeout=close_timeout,
+            stop_timeout=stop_timeout,
             idle_timeout=idle_timeout,
             total_timeout=total_timeout,
             shutdown_timeout=shutdown_timeout,
