@@ -571,7 +571,8 @@ async def test_a_stop_waits_for_a_silent_remote_for_stop_timeout_only(*, late: b
         if not late:
             stream._protocol.shutdown()
         start = anyio.current_time()
-        async with running(stream.aclose):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(stream.aclose)
             await anyio.sleep(0.01)
             stream._protocol.shutdown()
         assert 0.1 < anyio.current_time() - start < 3
