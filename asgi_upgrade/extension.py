@@ -70,6 +70,7 @@ class UpgradeExtension(_Required, total=False):
     """The value of ``scope["extensions"]["http.upgrade"]``."""
 
     protocol: str  # what an extended CONNECT names; HTTP/1.1 has `Upgrade` for that
+    lingers: bool  # a protocol's close may go on when the application has returned
     on_shutdown: Callable[[Callable[[], None]], None]  # calls a function if the server stops before the switch
 
 

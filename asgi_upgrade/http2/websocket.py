@@ -16,7 +16,7 @@ from asgi_upgrade.extension import EXTENSION, HTTP2_VERSION
 from asgi_upgrade.http2.scope import CONNECTION_SPECIFIC
 from asgi_upgrade.http2.stream import Stream
 from asgi_upgrade.http2.transport import StreamTransport
-from asgi_upgrade.servers.switching import Announcing, fields_of_101, refuse_101, shut_down
+from asgi_upgrade.servers.switching import Announcing, fields_of_101, linger, refuse_101, shut_down
 
 if TYPE_CHECKING:
     from asgi_upgrade.http2.connection import HTTP2Protocol
@@ -49,6 +49,7 @@ class WebSocketStream(Announcing, Stream):
             "protocol": "websocket",
             "connect": self.connect(),
             "on_shutdown": self.on_shutdown(),
+            "lingers": True,
         }
 
     def is_too_late(self) -> bool:
@@ -166,7 +167,8 @@ class WebSocketStream(Announcing, Stream):
         if self._transport is None:
             await super()._end()
         elif not self._ended.is_set():
-            self._transport.close()
+            if linger(self._protocol) is None:
+                self._transport.close()
             timer = self.connection.loop.call_later(self.connection.settings.close_timeout, self._transport.abort)
             try:
                 await self._ended.wait()

@@ -11,7 +11,7 @@ from starlette.types import Send
 from asgi_upgrade.extension import NOT_IN_101, Connect
 from asgi_upgrade.headers import check_response_headers
 
-__all__ = ["Announcing", "check_essential", "fields_of_101", "has_body", "refuse_101", "replay", "shut_down"]
+__all__ = ["Announcing", "check_essential", "fields_of_101", "has_body", "linger", "refuse_101", "replay", "shut_down"]
 
 _REFUSAL = b"The connection could not be switched to another protocol.\n"
 
@@ -82,6 +82,12 @@ async def refuse_101(send: Send) -> None:
 def shut_down(protocol: Any, transport: asyncio.BaseTransport) -> None:
     """Tell what owns a connection that the server stops, or close ``transport`` if it does not want to know."""
     getattr(protocol, "shutdown", transport.close)()
+
+
+def linger(protocol: Any) -> asyncio.Future[None] | None:
+    """Return what is done when the transport of ``protocol`` is gone, if it is about to close that by itself."""
+    closing = getattr(protocol, "closing", None)
+    return None if closing is None else closing()
 
 
 def check_essential(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

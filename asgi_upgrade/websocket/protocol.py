@@ -457,7 +457,18 @@ class WebSocketProtocol(asyncio.Protocol):
         if not self._lost:
             if self._closed is None:
                 self._closed = self._loop.create_future()
-            await self._closed
+            await asyncio.shield(self._closed)
+
+    def closing(self) -> asyncio.Future[None] | None:
+        """Return what is done when the transport is gone; ``None`` if it is, or if no close is under way.
+
+        The time that this takes is bounded: see `wait_closed`.
+        """
+        if self._lost or not (self._connection.close_sent or self._disconnect is not None):
+            return None
+        if self._closed is None:
+            self._closed = self._loop.create_future()
+        return self._closed
 
     # The end
 

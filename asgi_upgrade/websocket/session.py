@@ -154,7 +154,8 @@ class WebSocketSession:
             if not ((self._disconnected or self._opened) and _is_disconnect(error)):
                 if self._protocol is not None:
                     self._protocol.close(CloseCode.INTERNAL_ERROR)
-                    await self._protocol.wait_closed()
+                    if isinstance(self._carrier, Bridge) or not self._carrier.get("lingers", False):
+                        await self._protocol.wait_closed()
                 raise
         finally:
             self._decide()

@@ -19,7 +19,15 @@ from uvicorn.config import Config
 from asgi_upgrade.edge_settings import EdgeSettings
 from asgi_upgrade.extension import EXTENSION, VERSION
 from asgi_upgrade.offer import has_upgrade
-from asgi_upgrade.servers.switching import Announcing, fields_of_101, has_body, refuse_101, replay, shut_down
+from asgi_upgrade.servers.switching import (
+    Announcing,
+    fields_of_101,
+    has_body,
+    linger,
+    refuse_101,
+    replay,
+    shut_down,
+)
 from asgi_upgrade.servers.uvicorn.upgrades import log_access, upgrade_connection, with_extension
 
 __all__ = ["HOLD_LIMIT", "Switch", "UpgradingProtocol", "edge_settings", "has_body", "request_head"]
@@ -111,6 +119,13 @@ class UpgradingProtocol:
         raise NotImplementedError
 
 
+class _Closed:
+    """Stands for a transport that others close."""
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
 class Switch(Announcing):
     """What uvicorn calls in place of the application for one request that offers an upgrade.
 
@@ -150,6 +165,7 @@ class Switch(Announcing):
             "version": VERSION,
             "connect": self.connect(),
             "on_shutdown": self.on_shutdown(),
+            "lingers": True,
         }
         settings = self._http.settings
         if settings is not None and scope["scheme"] == "http":
@@ -238,8 +254,7 @@ class Switch(Announcing):
             self._cycle.switch = None
         if self._done:
             if not self._passed_on:
-                self._connections.discard(self)
-                self._transport.close()
+                self._let_go()
             self._cycle.disconnected = True
             if self._cycle.message_event is not None:
                 self._cycle.message_event.set()
@@ -251,6 +266,16 @@ class Switch(Announcing):
             # It has its response, or will get none: as without us, but later.
             self._cycle.disconnected = True
             self._transport.close()
+
+    def _let_go(self) -> None:
+        """Close the transport, unless the protocol is doing that."""
+        closed = linger(self._protocol)
+        if closed is None:
+            self._connections.discard(self)
+            self._transport.close()
+        else:
+            self._cycle.transport = _Closed()  # uvicorn closes it if the application has raised an exception
+            closed.add_done_callback(lambda _: self._connections.discard(self))
 
     async def _switch(self, fields: list[tuple[bytes, bytes]]) -> bool:
         """Answer with the 101 and give the connection away. ``False`` if there is nothing to give it to."""
