@@ -459,6 +459,11 @@ class WebSocketProtocol(asyncio.Protocol):
                 self._closed = self._loop.create_future()
             await asyncio.shield(self._closed)
 
+    def cut(self) -> None:
+        """Close at once: what has not been sent is lost."""
+        if not self._lost:
+            self._transport.abort()
+
     def closing(self) -> asyncio.Future[None] | None:
         """Return what is done when the transport is gone; ``None`` if it is, or if no close is under way.
 

@@ -163,9 +163,19 @@ class WebSocketSession:
                 self._tell_route()
             if self._watcher is not None:
                 self._watcher.cancel()
+        await self._finish(task)
+
+    async def _finish(self, task: asyncio.Task[Any]) -> None:
+        """The application has returned: close what is open, or answer what is not answered."""
         if self._protocol is not None:
             self._protocol.close(CloseCode.NORMAL_CLOSURE)
-            await self._protocol.wait_closed()
+            try:
+                await self._protocol.wait_closed()
+            except asyncio.CancelledError:
+                # The application has ended already, so there is nothing left to cancel: a server that does not want to
+                # wait any longer would report this as the application's error.
+                _uncancel(task)
+                self._protocol.cut()
         elif self._expired:
             await self._time_out()
         elif self._stopped:

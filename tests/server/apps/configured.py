@@ -15,6 +15,7 @@ unattached = UpgradeMiddleware(application, attach=False)
 predicate = UpgradeMiddleware(application, websocket_only=has_query_ws)
 small_buffers = UpgradeMiddleware(application, write_buffer_size=16 * 1024, max_queue=8, max_queue_size=64 * 1024)
 impatient = UpgradeMiddleware(application, close_timeout=0.5)
+patient = UpgradeMiddleware(application, close_timeout=30, stop_timeout=30)
 twice = UpgradeMiddleware(UpgradeMiddleware(application))
 
 
