@@ -50,7 +50,7 @@ def test_nobody_gets_in_without_the_key(server: Server) -> None:
     assert refuse(server, f"{PATH}/?EIO=4&transport=websocket&{query}").status == 401
     with (
         socketio.SimpleClient() as client,
-        pytest.raises(socketio.exceptions.ConnectionError),  # type: ignore[attr-defined]
+        pytest.raises(socketio.exceptions.ConnectionError),
     ):
         client.connect(server.url("http", f"/?{query}"), transports=["websocket"], socketio_path=PATH)
 

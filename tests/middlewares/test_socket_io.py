@@ -47,7 +47,7 @@ def talk_asynchronously(server: Server, headers: Mapping[str, str]) -> None:
 def fail(server: Server, transports: list[str]) -> None:
     with (
         socketio.SimpleClient() as client,
-        pytest.raises(socketio.exceptions.ConnectionError),  # type: ignore[attr-defined]
+        pytest.raises(socketio.exceptions.ConnectionError),
     ):
         client.connect(server.url("http", ""), transports=transports, wait_timeout=2)
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.websockets import WebSocket
 
-from tests.layers.apps.credentials import RIGHT, header, header_token, query_token, subprotocol_token
+from tests.layers.apps.credentials import RIGHT, header_token, query_token, subprotocol_token
 from tests.layers.apps.journal import see
 
 if TYPE_CHECKING:
@@ -253,7 +253,7 @@ class Dispatcher(Layer):
         see(scope, self)
         if scope["type"] == "websocket":
             await self.serve(WebSocket(scope, receive, send))
-        elif header(scope, b"upgrade"):
+        elif scope["path"].endswith("/ws"):
             await PlainTextResponse("can upgrade to WebSocket only", 400)(scope, receive, send)
         else:
             await PlainTextResponse("panel")(scope, receive, send)

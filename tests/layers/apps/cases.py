@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -203,13 +204,24 @@ WEBSOCKET_ONLY = {
         visit=by_subprotocol,
         headers={"sec-websocket-protocol": "chat"},
     ),
-    "injects": Case(
+    "injects, told": Case(
         [Middleware(websocket_only.ConnectionNumber)],
         OPEN,
         OPEN,
         ["ConnectionNumber websocket", "endpoint websocket"],
+        options=told(websocket_only.ConnectionNumber),
         plain_report={"state": {"connection": "numbered"}},
         report={"state": {"connection": "numbered"}},
+    ),
+    # It may as well be one that lets WebSockets pass.
+    "injects": Case(
+        [Middleware(websocket_only.ConnectionNumber)],
+        OPEN,
+        OPEN,
+        ["ConnectionNumber http", "endpoint websocket"],
+        plain_report={"state": {"connection": "numbered"}},
+        report={"state": {}},
+        named="ConnectionNumber",
     ),
     "backend, told": Case(
         [Middleware(AuthenticationMiddleware, backend=websocket_only.TokenBackend())],
@@ -228,6 +240,7 @@ WEBSOCKET_ONLY = {
         (403, 403, 403),
         [],
         endpoint=for_members,
+        named="AuthenticationMiddleware",
     ),
     "helped, told": Case(
         [Middleware(websocket_only.HelpedGuard)],
@@ -243,9 +256,15 @@ WEBSOCKET_ONLY = {
         ["guarding websocket", "endpoint websocket"],
         options=told(websocket_only.guarding),
     ),
+    "a function": Case(
+        [Middleware(websocket_only.guarding)], CLOSED, CLOSED, ["guarding websocket", "endpoint websocket"]
+    ),
+    "helped": Case(
+        [Middleware(websocket_only.HelpedGuard)], CLOSED, CLOSED, ["HelpedGuard websocket", "endpoint websocket"]
+    ),
     "several, and HTTP between": Case(
         [
-            Middleware(websocket_only.ConnectionNumber),
+            Middleware(websocket_only.MessageLimit),
             Middleware(both_types.Delay),
             Middleware(websocket_only.CloseGuard),
             Middleware(http_only.DispatchGate),
@@ -254,15 +273,14 @@ WEBSOCKET_ONLY = {
         CLOSED,
         CLOSED,
         [
-            "ConnectionNumber websocket",
+            "MessageLimit websocket",
             "Delay http",
             "CloseGuard websocket",
             "DispatchGate http",
             "HeaderOnAccept websocket",
             "endpoint websocket",
         ],
-        plain_report={"state": {"connection": "numbered"}},
-        report={"state": {"connection": "numbered", "gate": "passed"}},
+        report={"state": {"gate": "passed"}},
         headers={"x-layer": "HeaderOnAccept", "x-status": "101"},
     ),
 }
@@ -303,7 +321,11 @@ BOTH_TYPES = {
         [Middleware(both_types.ReadsRequest)], (500, 500, 500), CLOSED, ["ReadsRequest http", "endpoint websocket"]
     ),
     "refuses each in its way": Case(
-        [Middleware(both_types.NetworkGuard)], CLOSED, CLOSED, ["NetworkGuard http", "endpoint websocket"]
+        [Middleware(both_types.NetworkGuard)],
+        CLOSED,
+        CLOSED,
+        ["NetworkGuard http", "endpoint websocket"],
+        named="NetworkGuard",
     ),
     "one-time ticket": Case(
         [Middleware(AuthenticationMiddleware, backend=both_types.TicketBackend())],
@@ -354,7 +376,12 @@ BOTH_TYPES = {
     "runs a task": Case([Middleware(both_types.Deadline)], OPEN, OPEN, ["Deadline http", "endpoint websocket"]),
     "does not look": Case([Middleware(both_types.Variadic)], OPEN, OPEN, ["Variadic http", "endpoint websocket"]),
     "dispatches": Case(
-        [Middleware(both_types.Dispatcher)], CLOSED, (400, 400, 400), ["Dispatcher http"], visit=by_panel
+        [Middleware(both_types.Dispatcher)],
+        CLOSED,
+        (400, 400, 400),
+        ["Dispatcher http"],
+        visit=by_panel,
+        named="Dispatcher",
     ),
     "dispatches, told": Case(
         [Middleware(both_types.Dispatcher)],
@@ -382,6 +409,7 @@ BOTH_TYPES = {
         GUARDED,
         ["DispatchGate http", "endpoint websocket"],
         options={"insecure_skip_http_middleware": ["/panel/{path:path}"]},
+        named="Dispatcher",
     ),
 }
 
@@ -394,6 +422,29 @@ HTTP_ONLY = {
         ["DispatchGate http", "endpoint websocket"],
         report={"state": {"gate": "passed"}},
         headers={"x-status": "101"},
+    ),
+    "lets WebSockets pass": Case(
+        [Middleware(http_only.SkipsWebSockets)],
+        OPEN,
+        GUARDED,
+        ["SkipsWebSockets http", "endpoint websocket"],
+        visit=by_header,
+    ),
+    "lets WebSockets pass, and raises": Case(
+        [Middleware(ExceptionMiddleware), Middleware(http_only.RaisingGate)],
+        OPEN,
+        GUARDED,
+        ["RaisingGate http", "endpoint websocket"],
+        visit=by_header,
+        named="RaisingGate",
+    ),
+    "lets WebSockets pass, and delegates": Case(
+        [Middleware(http_only.DelegatingGate)],
+        OPEN,
+        GUARDED,
+        ["DelegatingGate http", "endpoint websocket"],
+        visit=by_header,
+        named="DelegatingGate",
     ),
     # Two on one credential: closed to all, until the decision is made which one is for WebSockets.
     "scrubber before a WebSocket guard": Case(

@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
+
 if TYPE_CHECKING:
-    from starlette.types import Scope
+    from starlette.types import Receive, Scope, Send
 
 RIGHT = "right"
 
 
-def header(scope: Scope, name: bytes) -> str:
+def header(scope: Scope, name: str) -> str:
     """The header called `name`, in lower case; the empty text if there is none."""
-    headers: list[tuple[bytes, bytes]] = scope["headers"]
-    return next((value.decode() for field, value in headers if field == name), "")
+    return Headers(scope=scope).get(name, "")
 
 
 def query_token(scope: Scope) -> str:
@@ -24,10 +26,15 @@ def query_token(scope: Scope) -> str:
 
 def header_token(scope: Scope) -> str:
     """`Authorization: Bearer ...`."""
-    return header(scope, b"authorization").removeprefix("Bearer ")
+    return header(scope, "authorization").removeprefix("Bearer ")
 
 
 def subprotocol_token(scope: Scope) -> str:
     """`Sec-WebSocket-Protocol: chat, token.right`: all that a browser can send with a handshake besides the URL."""
-    offered = header(scope, b"sec-websocket-protocol").split(", ")
+    offered = header(scope, "sec-websocket-protocol").split(", ")
     return next((name.removeprefix("token.") for name in offered if name.startswith("token.")), "")
+
+
+async def deny(scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuse a request."""
+    await PlainTextResponse("no token", 401)(scope, receive, send)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode
 
+from starlette.exceptions import HTTPException
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Match
 
-from tests.layers.apps.credentials import RIGHT, header_token, query_token
+from tests.layers.apps.credentials import RIGHT, deny, header_token, query_token
 from tests.layers.apps.journal import see
 
 if TYPE_CHECKING:
@@ -135,3 +136,38 @@ class Insisting(Layer):
         if scope["type"] != "lifespan":
             assert scope["type"] == "http"
         await self.app(scope, receive, send)
+
+
+class SkipsWebSockets(Layer):
+    """Names WebSockets, but only to let them pass: it knows no better on a plain server."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        see(scope, self)
+        if scope["type"] in ("lifespan", "websocket") or header_token(scope) == RIGHT:
+            await self.app(scope, receive, send)
+            return
+        await PlainTextResponse("no token", 401)(scope, receive, send)
+
+
+class RaisingGate(Layer):
+    """The same, but it leaves the answer to the handlers of exceptions around it."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        see(scope, self)
+        if scope["type"] == "websocket":
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] != "lifespan" and header_token(scope) != RIGHT:
+            raise HTTPException(401, "no token")
+        await self.app(scope, receive, send)
+
+
+class DelegatingGate(Layer):
+    """The same, but the answer is somebody else's."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        see(scope, self)
+        if scope["type"] in {"lifespan", "websocket"} or header_token(scope) == RIGHT:
+            await self.app(scope, receive, send)
+        else:
+            await deny(scope, receive, send)

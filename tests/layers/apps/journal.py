@@ -22,7 +22,7 @@ SERVING: ContextVar[str] = ContextVar("SERVING", default="")
 def see(scope: Scope, layer: object) -> None:
     """Note that `layer` has been given this handshake, and in which form. A request without a key is nobody's."""
     name = layer if isinstance(layer, str) else type(layer).__name__
-    for header, value in scope["headers"]:
+    for header, value in scope.get("headers", ()):  # a lifespan has none
         if header == KEY_HEADER:
             SEEN[value.decode()].append(f"{name} {scope['type']}")
 

@@ -63,7 +63,11 @@ class Raw:
     """The same as a class."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await raw(scope, receive, send)
+        if scope["type"] == "websocket":
+            await talk(WebSocket(scope, receive, send))
+        elif scope["type"] == "http":
+            see(scope, "raw")
+            await PlainTextResponse("raw page", 404)(scope, receive, send)
 
 
 async def in_messages(scope: Scope, receive: Receive, send: Send) -> None:
