@@ -60,6 +60,11 @@ class ProtocolTable:
     def __bool__(self) -> bool:
         return bool(self._handlers)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The protocols."""
+        return tuple(self._handlers)
+
     async def select(self, scope: Scope) -> tuple[OfferedProtocol, Handler] | None:
         """Return the first protocol that the request offers and a handler takes.
 
