@@ -9,7 +9,7 @@ import pytest
 import socketio
 
 from tests.middlewares.apps.key import KEY
-from tests.middlewares.conversation import complaints, converse, get, refuse
+from tests.middlewares.conversation import converse, get, refuse, surprises
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,7 @@ def test_a_page_is_told_what_has_changed(server: Server, transports: list[str]) 
         while "told by the server" not in str(client.receive(timeout=10)):
             pass
         assert client.transport == "websocket"
-    assert complaints(server) == []
+    assert surprises(server) == []
 
 
 def test_nobody_gets_in_without_the_key(server: Server) -> None:

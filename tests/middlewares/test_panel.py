@@ -12,7 +12,7 @@ from bokeh.client import pull_session
 from tornado.ioloop import IOLoop
 
 from tests.middlewares.apps.key import KEY
-from tests.middlewares.conversation import complaints, converse, get, refuse
+from tests.middlewares.conversation import converse, get, refuse, surprises
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,10 +56,11 @@ def test_it_works_where_it_is_named_or_its_path_is(
 ) -> None:
     server = start(f"panels:{name}", **environment)
     assert "hello from Panel" in pull(server, {})
-    session = pull_session(url=server.url("http", "/panel"), io_loop=IOLoop(make_current=False))
+    loop = IOLoop(make_current=False)
+    session = pull_session(url=server.url("http", "/panel"), io_loop=loop)
     assert "hello from Panel" in str(session.document.to_json())
-    session.close()
-    assert complaints(server) == []
+    loop.close(all_fds=True)
+    assert surprises(server) == []
 
 
 @MODES
@@ -78,7 +79,7 @@ def test_a_guard_outside_it_guards_it(start: Callable[..., Server], environment:
     server = start("panels:guarded", **environment)
     assert "hello from Panel" in pull(server, KEY)
     assert refuse(server, "/panel/ws", subprotocols(server, KEY)).status == 401
-    assert complaints(server) == []
+    assert surprises(server) == []
 
 
 @MODES

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.middlewares.apps.key import KEY
-from tests.middlewares.conversation import complaints, converse, get, refuse
+from tests.middlewares.conversation import converse, get, refuse, surprises
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,4 +24,4 @@ def test_a_handshake_is_refused_and_a_page_is_served(start: Callable[..., Server
     assert get(server, "/page", KEY).body == b"legacy"
     server.log.search("LEGACY /page")
     assert [line for line in server.log.lines if line.startswith("LEGACY")] == ["LEGACY /page"]
-    assert [line for line in complaints(server) if not line.startswith("LEGACY")] == []
+    assert [line for line in surprises(server) if not line.startswith("LEGACY")] == []

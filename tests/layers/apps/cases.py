@@ -259,6 +259,12 @@ WEBSOCKET_ONLY = {
     "a function": Case(
         [Middleware(websocket_only.guarding)], CLOSED, CLOSED, ["guarding websocket", "endpoint websocket"]
     ),
+    "a function that wraps": Case(
+        [Middleware(websocket_only.wrapping)], CLOSED, CLOSED, ["wrapping websocket", "endpoint websocket"]
+    ),
+    "keeps the next one out of sight": Case(
+        [Middleware(websocket_only.KeepingGuard)], CLOSED, CLOSED, ["KeepingGuard websocket", "endpoint websocket"]
+    ),
     "helped": Case(
         [Middleware(websocket_only.HelpedGuard)], CLOSED, CLOSED, ["HelpedGuard websocket", "endpoint websocket"]
     ),
@@ -415,6 +421,12 @@ BOTH_TYPES = {
 
 HTTP_ONLY = {
     "gate": Case([Middleware(http_only.Gate)], OPEN, GUARDED, ["Gate http", "endpoint websocket"], visit=by_header),
+    "gate, a function that wraps": Case(
+        [Middleware(http_only.gate)], OPEN, GUARDED, ["gate http", "endpoint websocket"], visit=by_header
+    ),
+    "gate that keeps the next one out of sight": Case(
+        [Middleware(http_only.Keeper)], OPEN, GUARDED, ["Keeper http", "endpoint websocket"], visit=by_header
+    ),
     "dispatch function": Case(
         [Middleware(http_only.DispatchGate)],
         OPEN,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode
 
@@ -171,3 +172,31 @@ class DelegatingGate(Layer):
             await self.app(scope, receive, send)
         else:
             await deny(scope, receive, send)
+
+
+def gate(app: ASGIApp) -> ASGIApp:
+    """A gate that is a function, with the attributes of what it wraps, as asgi-csrf makes it."""
+
+    @functools.wraps(app)
+    async def guard(scope: Scope, receive: Receive, send: Send) -> None:
+        see(scope, "gate")
+        if scope["type"] == "http" and header_token(scope) != RIGHT:
+            await PlainTextResponse("no token", 401)(scope, receive, send)
+            return
+        await app(scope, receive, send)
+
+    return guard
+
+
+class Keeper:
+    """A gate that keeps the next application where nobody looks for it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.__kept = {"the next": [app]}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        see(scope, self)
+        if scope["type"] == "http" and header_token(scope) != RIGHT:
+            await PlainTextResponse("no token", 401)(scope, receive, send)
+            return
+        await self.__kept["the next"][0](scope, receive, send)

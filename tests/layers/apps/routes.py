@@ -18,7 +18,8 @@ from starlette.websockets import WebSocket
 
 from tests.layers.apps.credentials import RIGHT, header_token
 from tests.layers.apps.endpoint import fastapi, page, room, talk
-from tests.layers.apps.http_only import Gate
+from tests.layers.apps.http_only import Gate, Keeper, RaisingGate
+from tests.layers.apps.http_only import gate as http_gate
 from tests.layers.apps.journal import see
 from tests.layers.apps.websocket_only import WebSocketGuard
 from tests.layers.support.visit import Visit
@@ -267,6 +268,12 @@ GUARDS = {
     "host": Place(lambda: [Host("127.0.0.1", Gate(whole()))]),
     "default": Place(list, default=Gate(whole())),
     "router's default": Place(lambda: [Mount("/x", Router(default=Gate(sub())))]),
+    "closure that wraps": Place(lambda: [Mount("/x", http_gate(sub()))], ("gate http", "endpoint websocket")),
+    "keeper": Place(lambda: [Mount("/x", Keeper(sub()))], ("Keeper http", "endpoint websocket")),
+    "raising gate of a mount": Place(
+        lambda: [Mount("/x", routes=sub().routes, middleware=[Middleware(RaisingGate)])],
+        ("RaisingGate http", "endpoint websocket"),
+    ),
     "included": Place(included),
     "middleware of a mount": Place(lambda: [Mount("/x", routes=sub().routes, middleware=gate)]),
     "middleware of a router": Place(lambda: [Mount("/x", Router(sub().routes, middleware=gate))]),
@@ -311,25 +318,30 @@ LEAVES = {
     "function": Place(lambda: [Mount("/x", raw)], outside=gate),
     "class": Place(lambda: [Mount("/x", Raw())], outside=gate),
     "function that answers in messages": Place(lambda: [Mount("/x", in_messages)], outside=gate),
-    "custom route to a function": Place(lambda: [PrefixRoute(raw)], outside=gate),
     "default": Place(list, outside=gate, default=raw),
+    "guard around a function": Place(lambda: [Mount("/x", Gate(raw))]),
+    "guard around a class": Place(lambda: [Mount("/x", Gate(Raw()))]),
+    "two guards around a function": Place(
+        lambda: [Mount("/x", Gate(Second(raw)))], ("Gate http", "Second http", "endpoint websocket")
+    ),
+    "holder of a function": Place(lambda: [Mount("/x", Holder(raw))]),
     "function, by a route": Place(lambda: [WebSocketRoute(PATH, Raw())], outside=gate),
     "application that knows its path": Place(lambda: [Mount("/", whole())], outside=gate),
 }
 
-# Nobody knows what is inside: the guard's answer counts, and what it would let in is not a WebSocket.
+# Nobody can tell what is inside: the guard's answer counts, and what it would let in is not a WebSocket.
 HIDDEN = {
-    "guard around a function": Place(lambda: [Mount("/x", Gate(raw))], ("Gate http", "raw http"), refused="Gate"),
-    "guard around a class": Place(lambda: [Mount("/x", Gate(Raw()))], ("Gate http", "raw http"), refused="Gate"),
-    "two guards around a function": Place(
-        lambda: [Mount("/x", Gate(Second(raw)))], ("Gate http", "Second http", "raw http"), refused="Gate"
-    ),
     "closure around a function": Place(
-        lambda: [Mount("/x", closure(raw))], ("closure http", "raw http"), refused="closure"
+        lambda: [Mount("/x", closure(raw))], ("closure http", "raw http"), refused="guard"
     ),
-    "holder of a function": Place(lambda: [Mount("/x", Holder(raw))], ("Gate http", "raw http"), refused="Holder"),
     "dispatcher to a function": Place(
         lambda: [Mount("/x", ByTenant({"blue": Gate(raw)}))], ("Gate http", "raw http"), refused="ByTenant"
+    ),
+    "custom route to a function": Place(
+        lambda: [PrefixRoute(raw)], ("Gate http", "raw http"), outside=gate, refused="PrefixRoute"
+    ),
+    "custom route to a guarded function": Place(
+        lambda: [PrefixRoute(Gate(raw))], ("Gate http", "raw http"), refused="PrefixRoute"
     ),
 }
 

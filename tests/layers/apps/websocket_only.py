@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from starlette.authentication import AuthCredentials, AuthenticationBackend, SimpleUser
@@ -233,3 +234,31 @@ def guarding(app: ASGIApp) -> ASGIApp:
         await app(scope, receive, send)
 
     return guard
+
+
+def wrapping(app: ASGIApp) -> ASGIApp:
+    """The same, with the attributes of what it wraps."""
+
+    @functools.wraps(app)
+    async def guard(scope: Scope, receive: Receive, send: Send) -> None:
+        see(scope, "wrapping")
+        if scope["type"] == "websocket" and query_token(scope) != RIGHT:
+            await send({"type": "websocket.close", "code": 4401})
+            return
+        await app(scope, receive, send)
+
+    return guard
+
+
+class KeepingGuard:
+    """Keeps the next application where nobody looks for it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.__kept = {"the next": [app]}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        see(scope, self)
+        if scope["type"] == "websocket" and query_token(scope) != RIGHT:
+            await send({"type": "websocket.close", "code": 4401})
+            return
+        await self.__kept["the next"][0](scope, receive, send)

@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 
     from tests.server.support.websocket import WebSocket
 
+# Where uvicorn delivers WebSockets: we say so once, and it says the second at each response that refuses one.
+USUAL = ("does not offer http.upgrade", "ASGI callable returned without completing handshake.")
+
+
+def unusual(lines: list[str]) -> list[str]:
+    """What is in a log besides what is always there."""
+    return [line for line in lines if not any(usual in line for usual in USUAL)]
+
 
 class Process:
     """Servers of many applications, each with a port of its own."""
