@@ -26,7 +26,7 @@ from asgi_upgrade.handlers import Handler, ProtocolTable, run_handler
 from asgi_upgrade.headers import is_token
 from asgi_upgrade.http2.settings import H2CSettings
 from asgi_upgrade.refusal import refuse, upgrade_fields
-from asgi_upgrade.servers import attach_to_server
+from asgi_upgrade.servers import attach_to_server, report_unavailable
 from asgi_upgrade.stream_settings import StreamSettings
 from asgi_upgrade.switch import report_no_extension
 from asgi_upgrade.websocket.bridge import CONVERTED, HANDSHAKE, Bridge, get_bridge
@@ -38,6 +38,8 @@ from asgi_upgrade.websocket.settings import WebSocketSettings
 __all__ = ["UpgradeMiddleware"]
 
 logger = logging.getLogger("asgi_upgrade")
+
+open_gates()
 
 # What a server that can begin TLS tells its clients: the version that each of today knows.
 _TLS = "TLS/1.2, HTTP/1.1"
@@ -157,7 +159,6 @@ class UpgradeMiddleware:
         self._protocols_placed = not self._protocols  # whether it is decided who speaks them
         self._delegates = False  # a `Taker` further inside does
         self._reported = False
-        open_gates()
         teach_routes()
         self._settings = WebSocketSettings(
             max_message_size=max_message_size,
@@ -204,16 +205,30 @@ class UpgradeMiddleware:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request; a handshake that we let pass goes on as one."""
+        if not self._server_known:
+            self._server_known = True
+            report_unavailable(self._edge)
         if self._tls_required is not None and scope.get("scheme") != "https" and self._tls_required(scope):
             await _reject(_tls_required(scope), scope, receive, send)
             return
         if self._tls and _is_about_server(scope):
             await _describe_server(scope)(scope, receive, send)
             return
-        if self._protocols and await self._speaks(scope, send):
-            return
+        if self._protocols and get_bridge(scope) is None and self._protocols.come_first(scope):
+            self._place_protocols(scope)
+            if self._delegates:
+                await self.app(scope, receive, send)
+                return
+            if await self._speak(scope, send):
+                return
+        if self._inner is None:
+            self._inner = adapt(self.app, self, placed=True)
+        await self._pass_on(scope, receive, send, self._inner)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> None:
+        """Serve a request with ``app``, after a look at what it may ask for."""
         if self._bypasses is not None and HANDSHAKE not in scope and self.bypasses(scope) and is_handshake(scope):
-            await self.convert(self.app, scope, receive, send)
+            await self.convert(app, scope, receive, send)
             return
         handshake = self.judge(scope)
         if handshake is None:
@@ -221,16 +236,14 @@ class UpgradeMiddleware:
             if self._websocket_only is not None and self._websocket_only(scope):
                 await _reject(_upgrade_required(scope), scope, receive, send)
             else:
-                await self.app(scope, receive, send)
+                await app(scope, receive, send)
         elif isinstance(handshake, Reject):
             await _reject(handshake, scope, receive, send)
         elif self._is_unguarded(scope):
             await answer_unavailable(scope, receive, send)
         else:
             scope[HANDSHAKE] = handshake
-            if self._inner is None:
-                self._inner = adapt(self.app, self)
-            await self._inner(scope, receive, send)
+            await app(scope, receive, send)
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a WebSocket: one of the server, unless something further out has made it of a handshake."""
@@ -242,6 +255,7 @@ class UpgradeMiddleware:
             if not self._server_known:
                 self._server_known = True
                 attach_to_server(change=False)
+                report_unavailable(self._edge)
             guarded = prove_outermost(self, receive, send) is Proof.PROVEN
             await Bridge(scope, receive, send, guarded=guarded).run(self)
 
@@ -304,10 +318,12 @@ class UpgradeMiddleware:
             report_unguarded(scope.get("app", self))
         return True
 
-    async def _speaks(self, scope: Scope, send: Send) -> bool:
-        """Serve a request that offers one of our protocols, unless that is done further inside."""
-        self._place_protocols(scope)
-        return not self._delegates and await self._speak(scope, send)
+    async def _take(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> None:
+        """Serve a request behind the last middleware of the application: speak one of our protocols, or go on."""
+        if get_bridge(scope) is not None or not self._protocols.come_first(scope):
+            await app(scope, receive, send)
+        elif not await self._speak(scope, send):
+            await self._pass_on(scope, receive, send, app)
 
     def _place_protocols(self, scope: Scope) -> None:
         """Have our protocols spoken behind the last middleware of our application, if that is known."""
@@ -316,7 +332,7 @@ class UpgradeMiddleware:
         application = self._application(scope)
         if application is not None:
             router = application.router
-            router.middleware_stack = Taker(router.middleware_stack, self._speak)
+            router.middleware_stack = Taker(router.middleware_stack, self._take)
             self._delegates = True
         elif held(self.app):
             logger.warning(
@@ -329,15 +345,15 @@ class UpgradeMiddleware:
     def _application(self, scope: Scope) -> Starlette | None:
         """The Starlette application that has us among its middleware, or that we stand in front of."""
         application = scope.get("app")
-        if isinstance(application, Starlette) and type(self) in [each.cls for each in application.user_middleware]:
-            return application
+        if isinstance(application, Starlette):
+            added: list[Any] = [each.cls for each in application.user_middleware]
+            if type(self) in added:
+                return application
         return next((node for node in chain(self.app) if isinstance(node, Starlette)), None)
 
     async def _speak(self, scope: Scope, send: Send) -> bool:
         """Serve a request that offers one of our protocols. ``False`` if there is none, or WebSocket comes first."""
-        if "extensions" not in scope and not _names_upgrade(scope["headers"]):
-            return False
-        selected = None if get_bridge(scope) is not None else await self._protocols.select(scope)
+        selected = await self._protocols.select(scope)
         if selected is None:
             return False
         offered, handler = selected

@@ -6,15 +6,16 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from starlette._exception_handler import wrap_app_handling_exceptions
+from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocket
 
 from asgi_upgrade.guard.handshake import approved
+from asgi_upgrade.guard.in_place import InPlace
 from asgi_upgrade.guard.layers import Reading, read
 from asgi_upgrade.guard.leaves import Kind, held, holds_router, kind_of, next_of
 from asgi_upgrade.guard.refusals import answer_unavailable, name_of
 from asgi_upgrade.websocket.bridge import CONVERTED, Bridge, get_bridge
-from asgi_upgrade.websocket.in_place import InPlace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from asgi_upgrade.guard.handshake import Policy
 
-__all__ = ["adapt", "adapt_layers", "is_told", "report_unclear"]
+__all__ = ["Adapter", "AsHandshake", "AsWebSocket", "adapt", "adapt_layers", "report_unclear"]
 
 logger = logging.getLogger("asgi_upgrade")
 
@@ -107,11 +108,19 @@ class Unknown(Adapter):
 
 
 class AsWebSocket(Adapter):
-    """Gives a middleware that is written for ``websocket`` scopes one, in its place in the order."""
+    """Gives a middleware that is written for ``websocket`` scopes one, in its place in the order.
 
-    def __init__(self, app: ASGIApp, policy: Policy) -> None:
+    Args:
+        app: The middleware.
+        policy: Who decides about handshakes that nobody has decided about yet: one that stands further inside.
+
+    Attributes:
+        policy: See above.
+    """
+
+    def __init__(self, app: ASGIApp, policy: Policy | None) -> None:
         super().__init__(app)
-        self._policy = policy
+        self.policy = policy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Convert a handshake."""
@@ -119,9 +128,10 @@ class AsWebSocket(Adapter):
             await self.app(scope, receive, send)
         elif (handshake := approved(scope)) is not None:
             await handshake.convert(self.app, scope, receive, send)
+        elif self.policy is not None:
+            await self.policy.convert(self.app, scope, receive, send)
         else:
-            # The policy stands further inside.
-            await self._policy.convert(self.app, scope, receive, send)
+            await self.app(scope, receive, send)
 
 
 class AsHandshake(Adapter):
@@ -159,7 +169,7 @@ def is_told(app: Any, policy: Policy) -> bool:
     return any(each is app or each is type(app) for each in policy.websocket_middleware)
 
 
-def adapt(app: ASGIApp, policy: Policy, *, depth: int = _DEPTH) -> ASGIApp:
+def adapt(app: ASGIApp, policy: Policy, *, placed: bool = False, depth: int = _DEPTH) -> ASGIApp:
     """Return what to give a handshake for ``app``: ``app`` itself, or an adapter in front of it.
 
     What stands inside ``app``, each in an attribute of the one before, is adapted too.
@@ -167,14 +177,17 @@ def adapt(app: ASGIApp, policy: Policy, *, depth: int = _DEPTH) -> ASGIApp:
     Args:
         app: A middleware or an application.
         policy: Who converts; names what shall get ``websocket`` scopes.
+        placed: See `kind_of`. Default: ``False``.
         depth: How many may stand inside each other.
     """
     if isinstance(app, Adapter) or hasattr(app, "websocket_middleware") or depth == 0:
         return app
     if wants_websocket(app, policy):
         return _as_websocket(app, policy, depth)
-    kind = kind_of(app)
+    kind = kind_of(app, placed=placed)
     if kind is Kind.STARLETTE:
+        if isinstance(app, Starlette):
+            adapt_stack(app, policy)
         return app
     if kind is Kind.LEAF:
         return Leaf(app)
@@ -217,8 +230,8 @@ def report_unclear(middleware: Any) -> None:
     if key not in _unclear:
         _unclear.add(key)
         logger.warning(
-            "%s treats WebSockets in its own way. It sees their handshakes as HTTP requests, as all middleware does. If "
-            "it is to get WebSockets instead: websocket_middleware=[%s].",
+            "%s treats WebSockets in its own way. It sees their handshakes as HTTP requests, as all middleware does. "
+            "If it is to get WebSockets instead: websocket_middleware=[%s].",
             key,
             kind.__name__,
         )
@@ -244,3 +257,13 @@ def _adapt_next(app: Any, adapted: Callable[[ASGIApp], ASGIApp]) -> bool:
         if new is not inner:
             object.__setattr__(app, name, new)  # frozen dataclasses too
     return bool(found)
+
+
+def adapt_stack(application: Starlette, policy: Policy) -> None:
+    """Adapt the middleware of an application inside another one, if it has any and that is not done."""
+    if application.user_middleware:
+        if application.middleware_stack is None:
+            application.middleware_stack = application.build_middleware_stack()
+        stack = adapt_layers(application.middleware_stack, policy)
+        if stack is not application.middleware_stack:
+            application.middleware_stack = stack

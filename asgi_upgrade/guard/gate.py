@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from starlette.applications import Starlette
 
 from asgi_upgrade.extension import get_extension
-from asgi_upgrade.guard.adapters import Adapter, adapt_layers, is_told, report_unclear
-from asgi_upgrade.guard.layers import Reading, read
+from asgi_upgrade.guard.adapters import Adapter, AsWebSocket, adapt_layers
+from asgi_upgrade.guard.building import teach_building
 from asgi_upgrade.guard.outermost import Proof, prove_outermost
 from asgi_upgrade.offer import UpgradeOffer
 from asgi_upgrade.websocket.bridge import CONVERTED, HANDSHAKE, Bridge, get_bridge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -37,7 +37,9 @@ class Gate:
         self._application = application
         self._policy: Policy | None = next((each for each in chain(app) if _is_policy(each)), None)
         self.app = app if self._policy is None else adapt_layers(app, self._policy)
-        self._report_unclear()
+        for each in chain(self.app):
+            if isinstance(each, AsWebSocket) and each.policy is None:
+                each.policy = self._policy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -66,28 +68,24 @@ class Gate:
             proof = prove_outermost(self._application, receive, send)
             await Bridge(scope, receive, send, guarded=proof is Proof.PROVEN).run(self.app)
 
-    def _report_unclear(self) -> None:
-        for each in self._application.user_middleware:
-            told = self._policy is not None and is_told(each.cls, self._policy)
-            if not told and read(each.cls) is Reading.UNCLEAR:
-                report_unclear(each.cls)
-
 
 class Taker(Adapter):
     """Stands behind the last middleware of an application: gives connections to the protocols of its middleware.
 
     Args:
         app: The router.
-        speak: Serves a request that offers one of the protocols. ``False`` if it offers none.
+        take: Serves a request, with the application given if it offers none of the protocols.
     """
 
-    def __init__(self, app: ASGIApp, speak: Callable[[Scope, Send], Any]) -> None:
+    def __init__(self, app: ASGIApp, take: Callable[[Scope, Receive, Send, ASGIApp], Awaitable[None]]) -> None:
         super().__init__(app)
-        self._speak = speak
+        self._take = take
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if scope["type"] != "http" or not await self._speak(scope, send):
+        if scope["type"] == "http" and "extensions" in scope:
+            await self._take(scope, receive, send, self.app)
+        else:
             await self.app(scope, receive, send)
 
 
@@ -98,13 +96,18 @@ class _Stack:
     """
 
     def __set__(self, application: Starlette, stack: ASGIApp | None) -> None:
+        teach_building(type(application))
         if stack is not None and not isinstance(stack, Gate) and any(map(_is_policy, _classes(application))):
             stack = Gate(stack, application)
         vars(application)["middleware_stack"] = stack
 
 
 def open_gates() -> None:
-    """Have applications with a policy among their middleware begin with a `Gate`, from their next stack on."""
+    """Have applications with a policy among their middleware begin with a `Gate`, from their next stack on.
+
+    For all others nothing changes.
+    """
+    teach_building(Starlette)
     if "middleware_stack" not in vars(Starlette):
         Starlette.middleware_stack = _Stack()  # type: ignore[assignment]
 

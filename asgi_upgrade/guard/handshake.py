@@ -46,7 +46,7 @@ class Handshake:
     Args:
         carrier: What can switch: the server's ``http.upgrade``, or the server's own WebSocket.
         accept: What has been read of the request.
-        policy: Who let it pass; what stands behind it converts as that one says.
+        policy: Who let it pass; what stands behind it converts as that one says. ``None``: nobody was asked.
         settings: Limits, times, compression.
         subprotocols: What to choose from when the application names none.
     """
@@ -57,7 +57,7 @@ class Handshake:
         self,
         carrier: UpgradeExtension | Bridge,
         accept: Accept,
-        policy: Policy,
+        policy: Policy | None,
         settings: WebSocketSettings,
         subprotocols: tuple[str, ...],
     ) -> None:

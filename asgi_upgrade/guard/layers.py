@@ -7,7 +7,6 @@ against it, and where its code shows two faces somebody is told.
 
 from __future__ import annotations
 
-import dis
 import enum
 import inspect
 from collections.abc import Iterator
@@ -79,14 +78,10 @@ def read(middleware: Any) -> Reading:
 
 
 def _read(kind: type | FunctionType) -> Reading:
-    texts, names, raises = set[str](), set[str](), False
+    texts, names = set[str](), set[str]()
     for code in _codes(kind):
-        own = set(_texts(code))
-        texts |= own
+        texts.update(_texts(code))
         names |= set(code.co_names) | set(code.co_freevars)
-        raises = raises or (
-            "websocket" in own and any(each.opname == "RAISE_VARARGS" for each in dis.get_instructions(code))
-        )
     if "websocket" not in texts and not any(text.startswith("websocket.") for text in texts):
         return Reading.HTTP
     refuses = any(text.startswith("websocket.") for text in texts) or bool(names & _WEBSOCKET_NAMES)
@@ -94,9 +89,8 @@ def _read(kind: type | FunctionType) -> Reading:
     requests = "http" in texts or any(text.startswith("http.") for text in texts) or bool(names & _HTTP_NAMES)
     if refuses:
         return Reading.UNCLEAR if requests else Reading.WEBSOCKET
-    if requests:
-        return Reading.HTTP  # it leaves WebSockets alone, or treats them alike
-    return Reading.WEBSOCKET if raises else Reading.UNCLEAR
+    # It leaves WebSockets alone, or treats them alike; or it only counts them, or raises, one cannot tell when.
+    return Reading.HTTP if requests else Reading.UNCLEAR
 
 
 def _codes(kind: type | FunctionType) -> Iterator[CodeType]:

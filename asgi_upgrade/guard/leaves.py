@@ -22,7 +22,7 @@ from starlette.staticfiles import StaticFiles
 
 __all__ = ["Kind", "held", "holds_router", "kind_of", "next_of", "package"]
 
-# Frameworks that are no Starlette: what stands inside one of their applications is their own affair, as on every server.
+# Frameworks that are no Starlette: what stands inside one of their applications is their own affair.
 _FRAMEWORKS = frozenset(
     (
         "aiohttp",
@@ -59,8 +59,14 @@ class Kind(enum.Enum):
     """Like `LAYER`, and it answers a handshake in WebSocket messages."""
 
 
-def kind_of(app: Any) -> Kind:
-    """Tell what becomes of a handshake at ``app``."""
+def kind_of(app: Any, *, placed: bool = False) -> Kind:
+    """Tell what becomes of a handshake at ``app``.
+
+    Args:
+        app: The application.
+        placed: Whether somebody has put an `UpgradeMiddleware` right around it. Then functions that it calls by their
+            names are parts of it. Default: ``False``.
+    """
     if isinstance(app, Starlette | Router):
         return Kind.STARLETTE
     if inspect.isclass(app):
@@ -77,10 +83,11 @@ def kind_of(app: Any) -> Kind:
     functions = list(_functions(app))
     if not functions or held(app):
         return Kind.LAYER  # compiled, or a middleware
-    if any(_is_application(value) for value in _named(functions)):
-        # It calls others by their names. If it names WebSockets too, it decides itself what is done with them.
-        return Kind.LEAF if any("websocket" in _constants(each.__code__) for each in functions) else Kind.LAYER
-    return Kind.LEAF
+    named = [value for value in _named(functions) if _is_application(value)]
+    if not named or any("websocket" in _constants(each.__code__) for each in functions):
+        # If it calls others by their names, and names WebSockets too, it decides itself what is done with them.
+        return Kind.LEAF
+    return Kind.LEAF if placed and not any(map(holds_router, named)) else Kind.LAYER
 
 
 def package(kind: type) -> str:

@@ -7,6 +7,7 @@ has such scopes, so the applications of a process that have no `UpgradeMiddlewar
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Host, Match, Mount, Route, Router, WebSocketRoute
@@ -87,8 +88,10 @@ def _handling_handshakes(original: Any) -> Any:
             return served
         handshake = approved(scope)
         if handshake is None:
-            # No policy has let it pass: the application's own is not on the way here.
-            return answer_unavailable(scope, receive, send)
+            # No policy has let it pass yet. There may be one in an application that is mounted; a route ends the way.
+            ended: Any = answer_unavailable if isinstance(self, WebSocketRoute) else partial(original, self)
+            answered: Awaitable[None] = ended(scope, receive, send)
+            return answered
         led: Awaitable[None] = _adapted(self, "app", handshake)(scope, receive, send)
         return led
 
@@ -114,5 +117,6 @@ def _adapted(owner: Any, name: str, handshake: Handshake) -> Any:
     kept: dict[str, tuple[Any, Any]] = vars(owner).setdefault(_ADAPTED, {})
     app = getattr(owner, name)
     if name not in kept or (kept[name][0] is not app and kept[name][1] is not app):
+        assert handshake.policy is not None  # it has come through one
         kept[name] = app, adapt(app, handshake.policy)
     return kept[name][1]

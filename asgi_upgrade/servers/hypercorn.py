@@ -29,6 +29,7 @@ from starlette.types import Message, Receive, Send
 
 from asgi_upgrade.extension import EXTENSION, VERSION
 from asgi_upgrade.guard.adapters import adapt_layers
+from asgi_upgrade.guard.in_place import in_place
 from asgi_upgrade.offer import has_upgrade
 from asgi_upgrade.servers.lifespans import running_lifespans
 from asgi_upgrade.servers.switching import Announcing, fields_of_101, refuse_101, replay, shut_down
@@ -132,7 +133,11 @@ class Switch(Announcing):
         scope["extensions"][EXTENSION] = {"version": VERSION, "connect": self.connect()}
         self._notice_end()
         try:
-            await self._http.app(scope, self.receive, self.send, sync_spawn, call_soon)  # type: ignore[arg-type]
+
+            async def app(scope: Any, receive: Any, send: Any) -> None:
+                await self._http.app(scope, receive, send, sync_spawn, call_soon)
+
+            await in_place(app)(scope, self.receive, self.send)
         finally:
             self._end()
 

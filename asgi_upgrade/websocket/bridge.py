@@ -82,9 +82,8 @@ class Bridge:
         scope = {**defaults, **self._scope, "type": "http", "method": "GET"}
         scope.pop("subprotocols", None)
         handshake = scope.pop(CONVERTED, None)
-        if handshake is not None:
-            # It was an HTTP handshake further out, and is one again.
-            scope[HANDSHAKE] = handshake.carried_by(self, Accept(b"", self.subprotocols))
+        # It may have been an HTTP handshake further out, and is one again.
+        scope[HANDSHAKE] = None if handshake is None else handshake.carried_by(self, Accept(b"", self.subprotocols))
         # Middleware for proxies may have written https into it.
         scope["scheme"] = "https" if scope.get("scheme") in ("https", "wss") else "http"
         extensions = {name: entry for name, entry in (scope.get("extensions") or {}).items() if "websocket" not in name}
