@@ -80,23 +80,18 @@ def test_a_guard_around_it_sees_all_of_its_requests(start: Callable[..., Server]
 
 
 @pytest.mark.parametrize("transports", TRANSPORTS, ids="+".join)
-def test_it_works_around_fastapi(start: Callable[..., Server], transports: list[str]) -> None:
+@pytest.mark.parametrize("environment", [{}, UNATTACHED], ids=["converted", "delivered"])
+def test_it_works_around_fastapi(
+    start: Callable[..., Server], transports: list[str], environment: dict[str, str]
+) -> None:
     """It is not guarded there, as its pages are not; it answers our handshakes in WebSocket messages."""
-    server = start("socket_io:around")
+    server = start("socket_io:around", **environment)
     talk(server, transports)
     talk_asynchronously(server, {})
     converse(server, headers=KEY)
     assert refuse(server).status == 401
     assert get(server, "/page").status == 401
     assert surprises(server) == []
-
-
-def test_it_stands_in_the_way_where_the_server_delivers_websockets(start: Callable[..., Server]) -> None:
-    server = start("socket_io:around", **UNATTACHED)
-    talk(server, ["websocket"])
-    assert refuse(server, headers=KEY).status == 503
-    (line,) = surprises(server)
-    assert "HandshakeMiddleware" in line
 
 
 @pytest.mark.parametrize("transports", TRANSPORTS, ids="+".join)

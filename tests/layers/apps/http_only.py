@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode
@@ -200,3 +201,18 @@ class Keeper:
             await PlainTextResponse("no token", 401)(scope, receive, send)
             return
         await self.__kept["the next"][0](scope, receive, send)
+
+
+class TaskGate(Layer):
+    """A gate that wraps `send`, and runs what is inside in a task of its own."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        see(scope, self)
+        if scope["type"] == "http" and header_token(scope) != RIGHT:
+            await PlainTextResponse("no token", 401)(scope, receive, send)
+            return
+
+        async def passed_on(message: Message) -> None:
+            await send(message)
+
+        await asyncio.ensure_future(self.app(scope, receive, passed_on))

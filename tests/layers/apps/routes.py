@@ -53,7 +53,12 @@ def whole(*middleware: Middleware) -> Starlette:
 
 async def raw(scope: Scope, receive: Receive, send: Send) -> None:
     """An application of no framework: it tells the types apart, as ASGI wants."""
-    if scope["type"] == "websocket":
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+    elif scope["type"] == "websocket":
         await talk(WebSocket(scope, receive, send))
     elif scope["type"] == "http":
         see(scope, "raw")
