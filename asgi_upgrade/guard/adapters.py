@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocket
 
-from asgi_upgrade.guard.handshake import approved
+from asgi_upgrade.guard.handshake import approved, is_policy
 from asgi_upgrade.guard.in_place import InPlace
 from asgi_upgrade.guard.layers import Reading, read
 from asgi_upgrade.guard.leaves import Kind, held, holds_router, kind_of, next_of
@@ -180,7 +180,7 @@ def adapt(app: ASGIApp, policy: Policy, *, placed: bool = False, depth: int = _D
         placed: See `kind_of`. Default: ``False``.
         depth: How many may stand inside each other.
     """
-    if isinstance(app, Adapter) or hasattr(app, "websocket_middleware") or depth == 0:
+    if isinstance(app, Adapter) or is_policy(app) or depth == 0:
         return app
     if wants_websocket(app, policy):
         return _as_websocket(app, policy, depth)
@@ -202,7 +202,7 @@ def adapt(app: ASGIApp, policy: Policy, *, placed: bool = False, depth: int = _D
 
 def adapt_layers(app: ASGIApp, policy: Policy, *, depth: int = _DEPTH) -> ASGIApp:
     """Like `adapt`, for what stands around the place of ``policy``: only what must get a WebSocket is adapted."""
-    if isinstance(app, Adapter) or hasattr(app, "websocket_middleware") or depth == 0:
+    if isinstance(app, Adapter) or is_policy(app) or depth == 0:
         return app
     if wants_websocket(app, policy):
         return _as_websocket(app, policy, depth)

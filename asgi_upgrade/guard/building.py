@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.middleware import Middleware
 
 from asgi_upgrade.guard.adapters import AsHandshake, AsWebSocket, report_unclear
+from asgi_upgrade.guard.handshake import is_policy
 from asgi_upgrade.guard.layers import Reading, read
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def _teach(kind: type) -> None:
 
 
 def _adapted(added: Iterable[Middleware], told: list[Any]) -> Iterable[Middleware]:
-    with_policy = any(hasattr(each.cls, "websocket_middleware") for each in added)
+    with_policy = any(is_policy(each.cls) for each in added)
     for each in added:
         kind: Any = each.cls
         reading = Reading.WEBSOCKET if kind in told else Reading.HTTP if isinstance(kind, _Adapting) else read(kind)

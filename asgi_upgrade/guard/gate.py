@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -9,6 +10,7 @@ from starlette.applications import Starlette
 from asgi_upgrade.extension import get_extension
 from asgi_upgrade.guard.adapters import Adapter, AsWebSocket, adapt_layers
 from asgi_upgrade.guard.building import teach_building
+from asgi_upgrade.guard.handshake import is_policy
 from asgi_upgrade.guard.outermost import Proof, prove_outermost
 from asgi_upgrade.offer import UpgradeOffer
 from asgi_upgrade.websocket.bridge import CONVERTED, HANDSHAKE, Bridge, get_bridge
@@ -35,7 +37,7 @@ class Gate:
 
     def __init__(self, app: ASGIApp, application: Starlette) -> None:
         self._application = application
-        self._policy: Policy | None = next((each for each in chain(app) if _is_policy(each)), None)
+        self._policy: Policy | None = next((each for each in chain(app) if is_policy(each)), None)
         self.app = app if self._policy is None else adapt_layers(app, self._policy)
         for each in chain(self.app):
             if isinstance(each, AsWebSocket) and each.policy is None:
@@ -97,7 +99,7 @@ class _Stack:
 
     def __set__(self, application: Starlette, stack: ASGIApp | None) -> None:
         teach_building(type(application))
-        if stack is not None and not isinstance(stack, Gate) and any(map(_is_policy, _classes(application))):
+        if stack is not None and not isinstance(stack, Gate) and any(map(is_policy, _classes(application))):
             stack = Gate(stack, application)
         vars(application)["middleware_stack"] = stack
 
@@ -118,7 +120,8 @@ def chain(node: Any) -> Iterator[Any]:
     while node is not None and id(node) not in seen:
         seen.add(id(node))
         yield node
-        node = getattr(node, "app", None)
+        # Attributes of a function may be copies of those of the middleware that it wraps.
+        node = None if isinstance(node, FunctionType) else getattr(node, "app", None)
 
 
 def is_handshake(scope: Scope) -> bool:
@@ -137,7 +140,3 @@ def is_handshake(scope: Scope) -> bool:
 def _classes(application: Starlette) -> Iterator[Any]:
     for each in application.user_middleware:
         yield each.cls
-
-
-def _is_policy(value: Any) -> bool:
-    return hasattr(value, "websocket_middleware")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from asgi_upgrade.websocket.handshake import Accept, Reject
     from asgi_upgrade.websocket.settings import WebSocketSettings
 
-__all__ = ["HANDSHAKE", "Handshake", "Policy", "approved"]
+__all__ = ["HANDSHAKE", "Handshake", "Policy", "approved", "is_policy"]
 
 
 class Policy(Protocol):
@@ -36,6 +36,12 @@ class Policy(Protocol):
 
     async def pass_through(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a WebSocket of the server with ``app``, as it is, if its origin may open one."""
+
+
+def is_policy(value: Any) -> bool:
+    """Tell whether something is a `Policy`, or a class of them."""
+    # Not by an attribute of the object: `functools.wraps` copies those of a middleware to a function around it.
+    return hasattr(value if isinstance(value, type) else type(value), "websocket_middleware")
 
 
 class Handshake:

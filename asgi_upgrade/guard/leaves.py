@@ -121,6 +121,8 @@ def held(app: Any) -> list[Any]:
 
 def next_of(app: Any) -> dict[str, Any]:
     """The attributes of a middleware that keep the next application, and those applications; by convention ``app``."""
+    if isinstance(app, FunctionType):
+        return {}  # `functools.wraps` copies to it what belongs to others
     return {
         name: value
         for name, value in getattr(app, "__dict__", {}).items()
