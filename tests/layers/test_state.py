@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -127,3 +128,16 @@ def test_pages_are_served_as_before(process: Process, position: str, name: str) 
     headers = {"Authorization": f"Bearer {RIGHT}"}
     with process.server(f"{name} / {position}").peer() as peer:
         assert peer.ask("GET", f"/page?token={RIGHT}", headers=headers).body == b"page"
+
+
+@pytest.mark.parametrize(
+    "name", ["dispatches, by path", "gate stricter than the endpoint, by path", "closes", "dispatches, told"]
+)
+def test_no_layer_lets_a_foreign_page_in(process: Process, position: str, name: str) -> None:
+    """The origin policy holds on each way, also where the HTTP middleware is skipped."""
+    app, (_, visit) = f"{name} / {position}", right(name)
+    own = {"Origin": f"http://{process.server(app).host}"}
+    assert process.visit(app, replace(visit, headers={**visit.headers, **own})).status == 101
+    foreign = process.visit(app, replace(visit, headers={**visit.headers, "Origin": "https://evil.example"}))
+    assert foreign.status == 403
+    assert "endpoint websocket" not in foreign.seen

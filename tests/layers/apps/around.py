@@ -28,8 +28,8 @@ def ours(app: ASGIApp, **options: Any) -> ASGIApp:
     """`UpgradeMiddleware` around an application."""
     from tests.layers.apps.upgrade import upgrade
 
-    middleware = upgrade(**options)
-    wrapped: ASGIApp = middleware.cls(app, **middleware.kwargs)
+    kind: Any = upgrade().cls
+    wrapped: ASGIApp = kind(app, **{**upgrade().kwargs, **options})
     return wrapped
 
 

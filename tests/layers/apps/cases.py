@@ -265,6 +265,19 @@ WEBSOCKET_ONLY = {
     "keeps the next one out of sight": Case(
         [Middleware(websocket_only.KeepingGuard)], CLOSED, CLOSED, ["KeepingGuard websocket", "endpoint websocket"]
     ),
+    "helped from elsewhere, told": Case(
+        [Middleware(websocket_only.HelpedFromElsewhere)],
+        CLOSED,
+        CLOSED,
+        ["HelpedFromElsewhere websocket", "endpoint websocket"],
+        options=told(websocket_only.HelpedFromElsewhere),
+    ),
+    "helped from elsewhere": Case(
+        [Middleware(websocket_only.HelpedFromElsewhere)],
+        CLOSED,
+        CLOSED,
+        ["HelpedFromElsewhere websocket", "endpoint websocket"],
+    ),
     "helped": Case(
         [Middleware(websocket_only.HelpedGuard)], CLOSED, CLOSED, ["HelpedGuard websocket", "endpoint websocket"]
     ),
@@ -449,6 +462,17 @@ HTTP_ONLY = {
         ["RaisingGate http", "endpoint websocket"],
         visit=by_header,
         named="RaisingGate",
+    ),
+    "notes WebSockets, and lets them pass": Case(
+        [Middleware(ExceptionMiddleware), Middleware(http_only.NotingGate)],
+        OPEN,
+        GUARDED,
+        ["NotingGate http", "endpoint websocket"],
+        visit=by_header,
+        named="NotingGate",
+    ),
+    "guards handshakes alone": Case(
+        [Middleware(http_only.UpgradeGate)], OPEN, GUARDED, ["UpgradeGate http", "endpoint websocket"]
     ),
     "lets WebSockets pass, and delegates": Case(
         [Middleware(http_only.DelegatingGate)],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -16,12 +16,14 @@ RIGHT = "right"
 
 def header(scope: Scope, name: str) -> str:
     """The header called `name`, in lower case; the empty text if there is none."""
-    return Headers(scope=scope).get(name, "")
+    value: str = Headers(scope=scope).get(name, "")
+    return value
 
 
 def query_token(scope: Scope) -> str:
     """`?token=...`."""
-    return parse_qs(scope["query_string"].decode()).get("token", [""])[0]
+    query: str = scope["query_string"].decode()
+    return parse_qs(query).get("token", [""])[0]
 
 
 def header_token(scope: Scope) -> str:
@@ -38,3 +40,13 @@ def subprotocol_token(scope: Scope) -> str:
 async def deny(scope: Scope, receive: Receive, send: Send) -> None:
     """Refuse a request."""
     await PlainTextResponse("no token", 401)(scope, receive, send)
+
+
+def denial() -> Response:
+    """The answer to a request without a token."""
+    return PlainTextResponse("no token", 401)
+
+
+def must_have_token(scope: Scope) -> bool:
+    """Whether this is a connection that needs one."""
+    return bool(scope["type"] == "websocket")

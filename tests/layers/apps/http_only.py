@@ -11,8 +11,9 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Match
+from starlette.websockets import WebSocket
 
-from tests.layers.apps.credentials import RIGHT, deny, header_token, query_token
+from tests.layers.apps.credentials import RIGHT, denial, deny, header_token, query_token
 from tests.layers.apps.journal import see
 
 if TYPE_CHECKING:
@@ -162,6 +163,32 @@ class RaisingGate(Layer):
         if scope["type"] != "lifespan" and header_token(scope) != RIGHT:
             raise HTTPException(401, "no token")
         await self.app(scope, receive, send)
+
+
+class NotingGate(Layer):
+    """The same, but it looks at WebSockets before it lets them pass."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(app)
+        self.noted: list[str] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        see(scope, self)
+        if scope["type"] == "websocket":
+            self.noted.append(WebSocket(scope, receive, send).url.path)
+        elif scope["type"] != "lifespan" and header_token(scope) != RIGHT:
+            raise HTTPException(401, "no token")
+        await self.app(scope, receive, send)
+
+
+class UpgradeGate(BaseHTTPMiddleware):
+    """Guards handshakes alone, which it knows by their header. It never sees one on a plain server."""
+
+    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+        see(request.scope, self)
+        if request.headers.get("upgrade", "").lower() == "websocket" and query_token(request.scope) != RIGHT:
+            return denial()
+        return await call_next(request)
 
 
 class DelegatingGate(Layer):

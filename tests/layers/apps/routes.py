@@ -5,9 +5,9 @@ Each serves a WebSocket at `/x/ws/blue`, and has `Gate`, which wants a header, s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI
 from starlette.applications import Starlette
@@ -16,12 +16,12 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from tests.layers.apps.credentials import RIGHT, header_token
+from tests.layers.apps.credentials import RIGHT, header_token, must_have_token
 from tests.layers.apps.endpoint import fastapi, page, room, talk
 from tests.layers.apps.http_only import Gate, Keeper, RaisingGate
 from tests.layers.apps.http_only import gate as http_gate
 from tests.layers.apps.journal import see
-from tests.layers.apps.websocket_only import WebSocketGuard
+from tests.layers.apps.websocket_only import HelpedFromElsewhere, WebSocketGuard
 from tests.layers.support.visit import Visit
 
 if TYPE_CHECKING:
@@ -159,6 +159,19 @@ class Bound:
         await self.gate(scope, receive, send)
 
 
+class HelpedByHeader(HelpedFromElsewhere):
+    """Wants its token elsewhere."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        see(scope, self)
+        if must_have_token(scope) and header_token(scope) != RIGHT:
+            await WebSocket(scope, receive, send).close()
+            return
+        await self.app(scope, receive, send)
+
+
+unrecognised = HelpedByHeader(sub())
+
 behind_global = Gate(sub())
 
 
@@ -215,6 +228,7 @@ class Place:
         refused: The class that the log names, because nobody knows what it hides, so that nobody gets in.
         outside: Middleware of the application.
         default: What serves paths that have no route.
+        options: Of `UpgradeMiddleware`.
         plain: What anonymous and right visitors get on a plain server, if it can be run there.
     """
 
@@ -223,6 +237,7 @@ class Place:
     refused: str | None = None
     outside: Sequence[Middleware] = ()
     default: ASGIApp | None = None
+    options: dict[str, Any] = field(default_factory=dict)
     plain: tuple[int, int] | None = (101, 101)
 
     def make(self, position: str) -> FastAPI:
@@ -231,7 +246,7 @@ class Place:
         if position != "plain":
             from tests.layers.apps.upgrade import upgrade
 
-            layers.insert(0 if position == "outermost" else len(layers), upgrade())
+            layers.insert(0 if position == "outermost" else len(layers), upgrade(**self.options))
         app = fastapi(layers)
         app.router.routes.extend(self.routes())
         if self.default is not None:
@@ -312,6 +327,12 @@ GUARDS = {
     ),
     "WebSocket guard inside a guard": Place(
         lambda: [Mount("/x", Gate(WebSocketGuard(sub())))], ("Gate http", *BY_WEBSOCKET_GUARD), plain=(403, 101)
+    ),
+    "guard that nobody could recognise, told by itself": Place(
+        lambda: [Mount("/x", unrecognised)],
+        ("HelpedByHeader websocket", "endpoint websocket"),
+        options={"websocket_middleware": [unrecognised]},
+        plain=(403, 101),
     ),
     "WebSocket guard in a route's endpoint": Place(
         lambda: [WebSocketRoute(PATH, whole(*websocket_guard))], BY_WEBSOCKET_GUARD, plain=(403, 101)

@@ -9,7 +9,7 @@ from starlette.authentication import AuthCredentials, AuthenticationBackend, Sim
 from starlette.datastructures import MutableHeaders
 from starlette.websockets import WebSocket
 
-from tests.layers.apps.credentials import RIGHT, header_token, query_token
+from tests.layers.apps.credentials import RIGHT, header_token, must_have_token, query_token
 from tests.layers.apps.journal import see
 
 if TYPE_CHECKING:
@@ -218,6 +218,17 @@ class HelpedGuard(Layer):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         see(scope, self)
         if is_websocket(scope) and query_token(scope) != RIGHT:
+            await WebSocket(scope, receive, send).close()
+            return
+        await self.app(scope, receive, send)
+
+
+class HelpedFromElsewhere(Layer):
+    """The same, and the helper is in another module."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        see(scope, self)
+        if must_have_token(scope) and query_token(scope) != RIGHT:
             await WebSocket(scope, receive, send).close()
             return
         await self.app(scope, receive, send)

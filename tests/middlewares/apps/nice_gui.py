@@ -15,7 +15,7 @@ app.add_middleware(Key)
 app.add_api_websocket_route("/rooms/{room}", echo)
 
 
-@ui.page("/gui")
+@ui.page("/gui")  # type: ignore[untyped-decorator,unused-ignore]
 def gui() -> None:
     """A page that changes once its WebSocket is open."""
     label = ui.label("not yet")
