@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,7 +48,11 @@ def check_refused(place: Place, connect: Callable[[Visit], Outcome], logged: Cal
         assert connect(visit(token)).status == 401
     outcome = connect(visit(RIGHT))
     assert (outcome.status, outcome.seen) == (404, list(place.seen)), "the answer to the request counts"
-    (line,) = [line for line in logged() if place.refused in line]
+    deadline = time.monotonic() + 5
+    while not (lines := [line for line in logged() if place.refused in line]):
+        assert time.monotonic() < deadline, "nothing tells why"
+        time.sleep(0.01)
+    (line,) = lines
     assert "UpgradeMiddleware" in line
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, routing
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
@@ -294,7 +294,6 @@ GUARDS = {
         lambda: [Mount("/x", routes=sub().routes, middleware=[Middleware(RaisingGate)])],
         ("RaisingGate http", "endpoint websocket"),
     ),
-    "included": Place(included),
     "middleware of a mount": Place(lambda: [Mount("/x", routes=sub().routes, middleware=gate)]),
     "middleware of a router": Place(lambda: [Mount("/x", Router(sub().routes, middleware=gate))]),
     "middleware of a route": Place(lambda: [WebSocketRoute(PATH, room, middleware=gate)]),
@@ -338,6 +337,10 @@ GUARDS = {
         lambda: [WebSocketRoute(PATH, whole(*websocket_guard))], BY_WEBSOCKET_GUARD, plain=(403, 101)
     ),
 }
+
+if hasattr(routing, "_IncludedRouter"):
+    # Before, FastAPI forgot what is mounted in a router that it includes.
+    GUARDS["included"] = Place(included)
 
 # Applications that are no Starlette, and get a `websocket` scope as on a plain server.
 LEAVES = {
