@@ -24,6 +24,7 @@ _KNOWN = frozenset(
     (
         "a2wsgi",
         "asgi_correlation_id",
+        "asgi_etags",
         "asgi_upgrade",
         "elasticapm",
         "engineio",
