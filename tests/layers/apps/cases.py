@@ -461,7 +461,6 @@ HTTP_ONLY = {
         GUARDED,
         ["RaisingGate http", "endpoint websocket"],
         visit=by_header,
-        named="RaisingGate",
     ),
     "notes WebSockets, and lets them pass": Case(
         [Middleware(ExceptionMiddleware), Middleware(http_only.NotingGate)],
@@ -469,7 +468,6 @@ HTTP_ONLY = {
         GUARDED,
         ["NotingGate http", "endpoint websocket"],
         visit=by_header,
-        named="NotingGate",
     ),
     "guards handshakes alone": Case(
         [Middleware(http_only.UpgradeGate)], OPEN, GUARDED, ["UpgradeGate http", "endpoint websocket"]
@@ -480,7 +478,6 @@ HTTP_ONLY = {
         GUARDED,
         ["DelegatingGate http", "endpoint websocket"],
         visit=by_header,
-        named="DelegatingGate",
     ),
     # Two on one credential: closed to all, until the decision is made which one is for WebSockets.
     "scrubber before a WebSocket guard": Case(
