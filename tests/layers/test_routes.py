@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.layers.apps.credentials import RIGHT
-from tests.layers.apps.routes import GUARDS, HIDDEN, LEAVES, PATH, PLACES, Place, visit
+from tests.layers.apps.routes import BURIED, GUARDS, HIDDEN, LEAVES, PATH, PLACES, Place, visit
 from tests.layers.conftest import SERVERS
 from tests.layers.support import client
 from tests.layers.support.servers import unusual
@@ -89,6 +89,32 @@ def test_what_may_hide_a_guard_is_refused_by_test_client(name: str, caplog: pyte
     with client.TestClient(PLACES[name].make(POSITION), base_url="http://127.0.0.1") as test_client:
         check_refused(
             PLACES[name],
+            lambda visit: client.visit_client(test_client, visit),
+            lambda: [record.getMessage() for record in caplog.records],
+        )
+
+
+def check_buried(connect: Callable[[Visit], Outcome], logged: Callable[[], list[str]]) -> None:
+    """The right one or nobody; the log tells why."""
+    for token in (None, "wrong"):
+        outcome = connect(visit(token))
+        assert 400 <= outcome.status < 600, outcome
+        assert not [entry for entry in outcome.seen if entry.startswith("endpoint")]
+    if connect(visit(RIGHT)).status != 101:
+        assert logged()
+
+
+@pytest.mark.parametrize("name", BURIED)
+def test_a_websocket_guard_is_never_passed_by(process: Process, name: str) -> None:
+    app = f"buried: {name} / {POSITION}"
+    check_buried(lambda visit: process.visit(app, visit), lambda: unusual(process.logged(app)))
+
+
+@pytest.mark.parametrize("name", BURIED)
+def test_a_websocket_guard_is_never_passed_by_with_test_client(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    app = PLACES[f"buried: {name}"].make(POSITION)
+    with client.TestClient(app, base_url="http://127.0.0.1") as test_client:
+        check_buried(
             lambda visit: client.visit_client(test_client, visit),
             lambda: [record.getMessage() for record in caplog.records],
         )

@@ -5,7 +5,7 @@ Each serves a WebSocket at `/x/ws/blue`, and has `Gate`, which wants a header, s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -171,6 +171,79 @@ class HelpedByHeader(HelpedFromElsewhere):
 
 
 unrecognised = HelpedByHeader(sub())
+
+
+class WebSocketHolder:
+    """Keeps the application, in a WebSocket guard, under a name of its own."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.protected = WebSocketGuard(app)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.protected(scope, receive, send)
+
+
+class GuardingWebSockets(Starlette):
+    """Guards its own WebSockets."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            see(scope, self)
+            if header_token(scope) != RIGHT:
+                await send({"type": "websocket.close", "code": 4401})
+                return
+        await super().__call__(scope, receive, send)
+
+
+class GuardingWebSocketsRouter(Router):
+    """Guards its own WebSockets."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and header_token(scope) != RIGHT:
+            await WebSocket(scope, receive, send).close(4401)
+            return
+        await super().__call__(scope, receive, send)
+
+
+class TokenRoute(WebSocketRoute):
+    """Guards its endpoint."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if header_token(scope) != RIGHT:
+            await WebSocket(scope, receive, send).close(4401)
+            return
+        await super().handle(scope, receive, send)
+
+
+class MessageRoute(WebSocketRoute):
+    """Guards its endpoint, with a message of its own."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and header_token(scope) != RIGHT:
+            await send({"type": "websocket.close", "code": 4401})
+            return
+        await super().handle(scope, receive, send)
+
+
+def websocket_closure(app: ASGIApp) -> ASGIApp:
+    """A WebSocket guard that is a function."""
+
+    async def websocket_guard(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and header_token(scope) != RIGHT:
+            await send({"type": "websocket.close", "code": 4401})
+            return
+        await app(scope, receive, send)
+
+    return websocket_guard
+
+
+behind_global_websocket = WebSocketGuard(sub())
+
+
+async def calls_global_websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Nothing of it leads to the WebSocket guard but the name in its code."""
+    await behind_global_websocket(scope, receive, send)
+
 
 behind_global = Gate(sub())
 
@@ -374,6 +447,39 @@ HIDDEN = {
     ),
 }
 
+# Guards that are written for WebSockets, where nothing but the code around leads to them. Each serves the right one or
+# nobody, and then the log tells why.
+BURIED = {
+    "holder": Place(lambda: [Mount("/x", WebSocketHolder(sub()))]),
+    "holder by a route": Place(lambda: [WebSocketRoute(PATH, WebSocketHolder(whole()))]),
+    "guard by a route": Place(lambda: [WebSocketRoute(PATH, WebSocketGuard(whole()))]),
+    "dispatcher": Place(lambda: [Mount("/x", ByTenant({"blue": WebSocketGuard(sub()), "red": sub()}))]),
+    "closure": Place(lambda: [Mount("/x", websocket_closure(sub()))]),
+    "closure in a guard": Place(lambda: [Mount("/x", Gate(websocket_closure(sub())))]),
+    "in a closure": Place(lambda: [Mount("/x", closure(WebSocketGuard(sub())))]),
+    "method": Place(lambda: [Mount("/x", WebSocketHolder(sub()).__call__)]),
+    "partial": Place(lambda: [Mount("/x", partial(WebSocketGuard(sub()).__call__))]),
+    "function that calls a global": Place(lambda: [Mount("/x", calls_global_websocket)]),
+    "custom route": Place(lambda: [PrefixRoute(WebSocketGuard(whole()))]),
+    "host": Place(lambda: [Host("127.0.0.1", WebSocketGuard(whole()))]),
+    "default": Place(list, default=WebSocketGuard(whole())),
+    "router's default": Place(lambda: [Mount("/x", Router(default=WebSocketGuard(sub())))]),
+    "router": Place(lambda: [Mount("/x", Router(sub().routes, middleware=websocket_guard))]),
+    "application's own": Place(lambda: [Mount("/x", GuardingWebSockets(routes=sub().routes))]),
+    "application's own, in a guard": Place(lambda: [Mount("/x", Gate(GuardingWebSockets(routes=sub().routes)))]),
+    "router's own": Place(lambda: [Mount("/x", GuardingWebSocketsRouter(sub().routes))]),
+    "route's own": Place(lambda: [TokenRoute(PATH, room)]),
+    "route's own, with a message": Place(lambda: [MessageRoute(PATH, room)]),
+    "around a function": Place(lambda: [Mount("/x", WebSocketGuard(raw))]),
+    "around a function, in a guard": Place(lambda: [Mount("/x", Gate(WebSocketGuard(raw)))]),
+    "around a guarded function": Place(lambda: [Mount("/x", WebSocketGuard(Gate(raw)))]),
+    "closure around a function": Place(lambda: [Mount("/x", websocket_closure(raw))]),
+    "application with middleware in a holder": Place(
+        lambda: [Mount("/x", ByTenant({"blue": Starlette(routes=sub().routes, middleware=websocket_guard)}))]
+    ),
+    "application with middleware in a custom route": Place(lambda: [PrefixRoute(whole(*websocket_guard))]),
+}
+
 # What else a path may be.
 MORE = {
     "swapped": Place(swapping, ()),
@@ -385,6 +491,7 @@ PLACES: dict[str, Place] = {
     **{f"guard: {name}": place for name, place in GUARDS.items()},
     **{f"leaf: {name}": place for name, place in LEAVES.items()},
     **{f"hidden: {name}": place for name, place in HIDDEN.items()},
+    **{f"buried: {name}": replace(place, plain=(403, 101)) for name, place in BURIED.items()},
     **MORE,
 }
 
