@@ -70,6 +70,7 @@ class UpgradeExtension(_Required, total=False):
     """The value of ``scope["extensions"]["http.upgrade"]``."""
 
     protocol: str  # what an extended CONNECT names; HTTP/1.1 has `Upgrade` for that
+    websocket: Mapping[str, Any]  # the server's own limits for WebSockets, where its user has set some
 
 
 def get_extension(scope: Mapping[str, Any]) -> UpgradeExtension | None:

@@ -38,9 +38,11 @@ class StreamSettings:
         for field in fields(self):
             name, value = field.name, getattr(self, field.name)
             if name.endswith("_timeout"):
-                if value is None and name in ("idle_timeout", "total_timeout"):
+                optional = name in ("idle_timeout", "total_timeout")
+                if value is None and optional:
                     continue
                 if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
-                    raise ValueError(f"{name} must be a positive number of seconds, not {value!r}")
+                    none = ", or None to turn it off" if optional else ""
+                    raise ValueError(f"{name} must be a positive number of seconds{none}, not {value!r}")
             elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be a positive integer, not {value!r}")

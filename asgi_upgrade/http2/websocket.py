@@ -16,7 +16,7 @@ from asgi_upgrade.guard.in_place import in_place
 from asgi_upgrade.http2.scope import CONNECTION_SPECIFIC
 from asgi_upgrade.http2.stream import Stream
 from asgi_upgrade.http2.transport import StreamTransport
-from asgi_upgrade.servers.switching import Announcing, fields_of_101, refuse_101, shut_down
+from asgi_upgrade.servers.switching import Announcing, fields_of_101, name_http_schemes, refuse_101, shut_down
 
 if TYPE_CHECKING:
     from asgi_upgrade.http2.connection import HTTP2Protocol
@@ -35,6 +35,8 @@ class WebSocketStream(Announcing, Stream):
 
     __slots__ = ("_ended", "_essential", "_protocol", "_request_given", "_switched", "_transport")
 
+    short_data = 7  # the least message, but an empty one
+
     def __init__(self, connection: HTTP2Protocol, stream_id: int, scope: Scope) -> None:
         super().__init__(connection, stream_id, scope)
         self._protocol: Any = None
@@ -43,7 +45,11 @@ class WebSocketStream(Announcing, Stream):
         self._transport: StreamTransport | None = None  # from the switch on
         self._request_given = False
         self._ended = asyncio.Event()  # the transport is gone
-        scope["extensions"][EXTENSION] = {"version": HTTP2_VERSION, "protocol": "websocket", "connect": self.connect()}
+        entry = {"version": HTTP2_VERSION, "protocol": "websocket", "connect": self.connect()}
+        if connection.server.websocket_limits:
+            entry["websocket"] = connection.server.websocket_limits
+        scope["extensions"][EXTENSION] = entry
+        scope["headers"] = name_http_schemes(scope["headers"])
 
     def is_too_late(self) -> bool:
         """See `Announcing.is_too_late`."""

@@ -32,7 +32,16 @@ from asgi_upgrade.guard.adapters import adapt_layers
 from asgi_upgrade.guard.in_place import in_place
 from asgi_upgrade.offer import has_upgrade
 from asgi_upgrade.servers.lifespans import running_lifespans
-from asgi_upgrade.servers.switching import Announcing, fields_of_101, refuse_101, replay, shut_down
+from asgi_upgrade.servers.switching import (
+    Announcing,
+    fields_of_101,
+    name_http_schemes,
+    printed,
+    refuse_101,
+    replay,
+    shut_down,
+)
+from asgi_upgrade.servers.websocket_limits import HYPERCORN, websocket_limits
 
 if TYPE_CHECKING:
     from asgi_upgrade.guard.handshake import Policy
@@ -130,7 +139,11 @@ class Switch(Announcing):
         """Call the application, with ``http.upgrade`` in the scope."""
         self._receive: Receive = receive
         self._send: Send = send
-        scope["extensions"][EXTENSION] = {"version": VERSION, "connect": self.connect()}
+        scope["extensions"][EXTENSION] = entry = {"version": VERSION, "connect": self.connect()}
+        limits = websocket_limits(self._http.config, HYPERCORN)
+        if limits:
+            entry["websocket"] = limits
+        scope["headers"] = name_http_schemes(scope["headers"])
         self._notice_end()
         try:
 
@@ -202,9 +215,8 @@ class Switch(Announcing):
             self.withdraw()
             return True
 
-        response = h11.InformationalResponse(
-            status_code=101, headers=[*self._http.config.response_headers("h11"), *fields], reason="Switching Protocols"
-        )
+        headers = [*self._http.config.response_headers("h11"), *printed(fields)]
+        response = h11.InformationalResponse(status_code=101, headers=headers, reason="Switching Protocols")
         transport.write(http.connection.send(response))
         self.stream.state = ASGIHTTPState.CLOSED
         self._reading = transport.get_protocol()

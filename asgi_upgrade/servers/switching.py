@@ -11,7 +11,29 @@ from starlette.types import Send
 from asgi_upgrade.extension import NOT_IN_101, Connect
 from asgi_upgrade.headers import check_response_headers
 
-__all__ = ["Announcing", "check_essential", "fields_of_101", "has_body", "refuse_101", "replay", "shut_down"]
+__all__ = [
+    "Announcing",
+    "check_essential",
+    "fields_of_101",
+    "has_body",
+    "name_http_schemes",
+    "printed",
+    "refuse_101",
+    "replay",
+    "shut_down",
+]
+
+# RFC 6455 §4.2.2 and RFC 9110 print them so. Names have no case, but some clients look for these in a plain dict.
+_PRINTED = {
+    b"connection": b"Connection",
+    b"content-type": b"Content-Type",
+    b"sec-websocket-accept": b"Sec-WebSocket-Accept",
+    b"sec-websocket-extensions": b"Sec-WebSocket-Extensions",
+    b"sec-websocket-protocol": b"Sec-WebSocket-Protocol",
+    b"upgrade": b"Upgrade",
+}
+
+_HTTP_SCHEMES = {b"ws": b"http", b"wss": b"https"}
 
 _REFUSAL = b"The connection could not be switched to another protocol.\n"
 
@@ -94,6 +116,36 @@ def fields_of_101(
         (b"connection", b"Upgrade"),
         *[field for field in essential if field[0] != b"connection"],
         *[field for field in added if not field[0].startswith(b"sec-websocket-")],
+    ]
+
+
+def printed(fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return the fields of a 101 as HTTP/1.1 shall carry them: the handshake's names as their RFCs print them.
+
+    Args:
+        fields: What `fields_of_101` has returned. Fields that the application has added keep their names.
+    """
+    return [(_PRINTED.get(name, name), value) for name, value in fields]
+
+
+def name_http_schemes(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return a request's fields with ``http`` and ``https`` for the ``ws`` and ``wss`` of ``X-Forwarded-Proto``.
+
+    Traefik sends those with handshakes. Middleware for proxies would make them the scheme of the ``http`` scope, where
+    nobody takes ``wss`` for secure. The list given is not changed, and is returned itself if there is nothing to do.
+
+    Args:
+        headers: The fields, names in lower case.
+    """
+    # A loop, because it runs for each offer.
+    for name, value in headers:
+        if name == b"x-forwarded-proto" and value.strip(b" \t") in _HTTP_SCHEMES:
+            break
+    else:
+        return headers
+    return [
+        (name, _HTTP_SCHEMES.get(value.strip(b" \t"), value) if name == b"x-forwarded-proto" else value)
+        for name, value in headers
     ]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import sys
 from typing import NamedTuple, TypeAlias, cast
 
 from asgi_upgrade.websocket.buffers import BUFFER_SIZE, give_buffer, keep_freed_memory, take_buffer
@@ -76,9 +77,11 @@ class Connection:
         deflate: The permessage-deflate codec that was agreed on, if any.
 
     Attributes:
+        max_queue_size: Bytes of messages that may wait for the application, for `receive_data`. No limit by default.
+        held: The last bytes had more compressed messages than that; the rest waits for `receive_data`, as it came.
         bulk: Where what comes next of a long binary frame may be written directly, to be told to `bulk_received`;
             ``None`` if there is no such frame.
-        outgoing: Encoded pieces that have not been taken yet, in order.
+        outgoing: Encoded pieces that have not been taken yet, in order. Pongs in a row are one piece, a bytearray.
         outgoing_size: Their length in bytes.
         close_sent: Our close frame is among what was encoded; no message may follow it (RFC 6455 §5.5.1), but pongs
             may until the peer's close frame has come (§5.5.2).
@@ -93,6 +96,7 @@ class Connection:
         "_deflate",
         "_final",
         "_frames",
+        "_inflated",
         "_mask",
         "_max_frames",
         "_max_size",
@@ -106,6 +110,8 @@ class Connection:
         "bulk",
         "close_sent",
         "ended",
+        "held",
+        "max_queue_size",
         "outgoing",
         "outgoing_size",
     )
@@ -114,6 +120,9 @@ class Connection:
         self._max_size = max_message_size
         self._max_frames = max_message_frames
         self._deflate = deflate
+        self._inflated = 0  # bytes of the compressed messages that the present call of `receive_data` has completed
+        self.max_queue_size = sys.maxsize
+        self.held = False
         # Whether what is below is anything but the gap between two frames, or the end.
         self._midway = False
         # Start of a frame whose header, or whose control payload, has not arrived whole.
@@ -136,17 +145,26 @@ class Connection:
         self._short: list[str] = []
         self._bytes: io.BytesIO | None = None
 
-        self.outgoing: list[bytes] = []
+        self.outgoing: list[bytes | bytearray] = []
         self.outgoing_size = 0
         self.close_sent = False
         self.ended = False
 
     # Receiving
 
-    def receive_data(self, data: bytes) -> list[Event]:
-        """Take bytes from the wire, cut anywhere; return what they complete, in order. Pongs go to `outgoing`."""
+    def receive_data(self, data: bytes, queue_size: int = 0) -> list[Event]:
+        """Take bytes from the wire, cut anywhere; return what they complete, in order. Pongs go to `outgoing`.
+
+        A compressed message can be a thousand times as long as what came over the wire. So if the messages make
+        `max_queue_size` full, what follows is kept as it is, and `held` is true: call this again, with no bytes or with
+        those that come next, when there is room again.
+
+        Args:
+            data: The bytes.
+            queue_size: How many bytes of messages wait for the application already.
+        """
         events: list[Event] = []
-        position = 0
+        position = self._inflated = 0
         max_size = self._max_size
         try:
             if self._midway:
@@ -172,6 +190,9 @@ class Connection:
                         events.append(payload if first == _BINARY else payload.decode())
                         position = stop
                         continue
+                if self._inflated and self._inflated + queue_size >= self.max_queue_size:
+                    self.held = True
+                    break
                 following = self._read_frame(data, position, end, events)
                 if following < 0:
                     break
@@ -197,6 +218,7 @@ class Connection:
             return b"", 0
         data = self._pending + data
         self._pending = b""
+        self.held = False
         position = 0
         end = len(data)
         while self.bulk is not None and position < end:
@@ -221,20 +243,24 @@ class Connection:
         payload = apply_mask(self._buffer, self._mask)
         give_buffer(cast(bytearray, self._buffer.obj))
         if self._remaining:
-            self._start_bulk()
+            self._start_bulk(0)
         else:
             self._buffer = self.bulk = None
         self._add_to_message(payload, self._final and not self._remaining, events)
         return events
 
-    def _start_bulk(self) -> memoryview:
-        size = min(self._remaining, BUFFER_SIZE)
-        self._buffer = self.bulk = memoryview(take_buffer(size))[:size]
+    def _start_bulk(self, arrived: int) -> memoryview:
+        """Make room for what comes next of a long frame, ``arrived`` bytes of it being there already."""
+        missing = self._remaining
+        # Before the last frame, `_size` counts what has arrived of the message; for this one, what was announced.
+        buffer = memoryview(take_buffer(missing, self._size - missing + arrived))
+        self._buffer = self.bulk = buffer[:missing] if missing < len(buffer) else buffer
         return self.bulk
 
     def ignore_input(self) -> None:
         """Forget what has arrived, and give no more events: the connection ends for another reason."""
         self.ended = self._midway = True
+        self.held = False
         self._buffer = self.bulk = self._text = self._bytes = self._decoder = None
         self._pending = b""
 
@@ -334,7 +360,7 @@ class Connection:
             and self._opcode == Opcode.BINARY
             and not self._compressed
         ):
-            self._start_bulk()[:taken] = memoryview(data)[position:stop]
+            self._start_bulk(taken)[:taken] = memoryview(data)[position:stop]
             self.bulk_received(taken)
             return stop
         if taken or not self._remaining:
@@ -352,6 +378,8 @@ class Connection:
             assert self._deflate is not None
             piece = self._deflate.decompress(piece, last, self._max_size - self._size)
             self._size += len(piece)
+            if last:
+                self._inflated += self._size
         # StringIO and BytesIO grow in linear time whatever the size of the pieces, and do not copy at the end.
         if self._opcode == Opcode.TEXT:
             if last and self._text is None:
@@ -387,7 +415,14 @@ class Connection:
 
     def _read_control(self, opcode: int, payload: bytes, events: list[Event]) -> None:
         if opcode == Opcode.PING:
-            self.outgoing.append(bytes((FIN | Opcode.PONG, len(payload))) + payload)
+            head = bytes((FIN | Opcode.PONG, len(payload)))
+            last = self.outgoing[-1] if self.outgoing else None
+            if type(last) is bytearray:
+                # An object for each pong would take twenty times its size, and one read may bring 40,000 pings.
+                last += head
+                last += payload
+            else:
+                self.outgoing.append(bytearray(head + payload))
             self.outgoing_size += 2 + len(payload)
         elif opcode == Opcode.PONG:
             pass
@@ -446,7 +481,7 @@ class Connection:
             self.outgoing.append(frame)
             self.outgoing_size += len(frame)
 
-    def take_outgoing(self) -> list[bytes]:
+    def take_outgoing(self) -> list[bytes | bytearray]:
         """Return what has been encoded, in order, and forget it."""
         outgoing = self.outgoing
         self.outgoing = []

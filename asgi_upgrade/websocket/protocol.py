@@ -23,6 +23,10 @@ __all__ = ["ClientDisconnected", "WebSocketProtocol"]
 _JOIN_LIMIT = 128 * 1024
 # Bytes that are read at once where a long frame may start: the less they are, the less is copied.
 _START_SIZE = 4096
+# Bytes that are read after the end of what means anything, besides a message of the longest kind: more than the kernel
+# keeps of what a client sends before it can know. One that is in the middle of a message that is too long can go on to
+# our close frame. Whoever sends more than that is cut off.
+_MOST_IGNORED = 16 * 1024 * 1024
 # Seconds for a client that has sent its close frame to end its direction of TCP too.
 _LINGER = 1.0
 
@@ -116,7 +120,9 @@ class WebSocketProtocol(asyncio.Protocol):
         "_flusher",
         "_gathers",
         "_heard",
+        "_held_scheduled",
         "_idle_timer",
+        "_ignored",
         "_last_message",
         "_loop",
         "_lost",
@@ -147,6 +153,7 @@ class WebSocketProtocol(asyncio.Protocol):
     ) -> None:
         self.handshake = handshake
         self._connection = connection
+        connection.max_queue_size = settings.max_queue_size
         self._settings = settings
         self._loop = loop
         self._flusher = Flusher.of(loop)
@@ -157,6 +164,8 @@ class WebSocketProtocol(asyncio.Protocol):
         self._drainers: list[asyncio.Future[None]] = []
         self._reading_bulk = False  # a `_BulkReader` stands in for us
         self._reading_paused = False
+        self._ignored = 0  # bytes that have come after the end of the input
+        self._held_scheduled = False  # `_read_held` will be called
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # until `connection_made`
         self._write_paused = True  # until then as well
         self._flush_scheduled = False
@@ -196,20 +205,30 @@ class WebSocketProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._heard = True
         connection = self._connection
-        events = connection.receive_data(data)
-        if connection.outgoing and not self._flush_scheduled:
-            self._flush_scheduled = True
-            self._flusher.add(self)
+        events = connection.receive_data(data, self._queue_size)
+        if connection.outgoing:
+            # Pongs. A loop may read often within one turn: at its end they could be many.
+            if connection.outgoing_size >= self._settings.write_buffer_size:
+                self.flush()
+            elif not self._flush_scheduled:
+                self._flush_scheduled = True
+                self._flusher.add(self)
             if self._write_paused:
-                # Pongs for a client that does not read: without this, its pings would pile up here as pongs.
+                # The client does not read: without this, its pings would pile up here as pongs.
                 self._pause_reading()
         if connection.bulk is not None and not self._reading_bulk:
             self._reading_bulk = True
             self._transport.set_protocol(_BulkReader(self, connection))
         if not events:
+            if connection.ended:
+                self._ignore(len(data))
             return
         receivers = self._receivers
-        if len(events) == 1 and receivers and not (connection.ended or connection.close_sent or receivers[0].done()):
+        if (
+            len(events) == 1
+            and receivers
+            and not (connection.ended or connection.close_sent or connection.held or receivers[0].done())
+        ):
             # What most reads are: one message, which the application waits for. The general way is `_take_events`.
             receivers.pop(0).set_result(events[0])  # type: ignore[arg-type]
             if self._settings.idle_timeout is not None:
@@ -247,6 +266,19 @@ class WebSocketProtocol(asyncio.Protocol):
                 self._last_message = self._loop.time()
         if ending is not None:
             self._input_ended(ending, answerable=answerable)  # type: ignore[arg-type]
+        elif connection.held:
+            self._pause_reading()
+            self._resume_reading()  # perhaps the application has taken everything
+
+    def _read_held(self) -> None:
+        """Go on with what was read when the queue was full."""
+        self._held_scheduled = False
+        if not self._connection.held:
+            return
+        self.data_received(b"")
+        if self._eof and self._ending is None and not self._connection.held:
+            self._input_ended(Ending(CloseCode.ABNORMAL_CLOSURE, "", failed=False))
+        self._resume_reading()
 
     def _enqueue(self, messages: list[Event]) -> None:
         self._queue_size += sum(map(len, messages))
@@ -261,7 +293,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self._eof = True
-        if self._ending is None:
+        if self._ending is None and not self._connection.held:
             self._input_ended(Ending(CloseCode.ABNORMAL_CLOSURE, "", failed=False))
         # A half-closed connection still carries answers to what came before, except over TLS.
         return self._disconnect is None and self._transport.get_extra_info("sslcontext") is None
@@ -451,10 +483,21 @@ class WebSocketProtocol(asyncio.Protocol):
         # lost on the way: so our direction ends now, and the rest with the peer's (RFC 6455 §7.1.1).
         self._transport.write_eof()
         self._resume_reading()
-        if ending.failed:
+        if ending.failed and not self._is_ignoring():
             self._start_timer("_close_timer", self._settings.close_timeout, self._cut)
         else:
             self._start_timer("_close_timer", min(_LINGER, self._settings.close_timeout), self._let_go)
+
+    def _ignore(self, size: int) -> None:
+        """Take note of bytes that mean nothing, and read no more if they become too many."""
+        self._ignored += size
+        if self._is_ignoring():
+            self._pause_reading()
+            if self._close_timer is not None:
+                self._start_timer("_close_timer", min(_LINGER, self._settings.close_timeout), self._cut)
+
+    def _is_ignoring(self) -> bool:
+        return self._ignored > _MOST_IGNORED + self._settings.max_message_size
 
     def _let_go(self) -> None:
         """Close the transport, which sends what it still has."""
@@ -538,7 +581,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _resume_reading(self) -> None:
-        if not self._reading_paused or self._lost or self._transport.is_closing():
+        if not self._reading_paused or self._lost or self._transport.is_closing() or self._is_ignoring():
             return
         settings = self._settings
         if self._connection.close_sent or (
@@ -546,8 +589,12 @@ class WebSocketProtocol(asyncio.Protocol):
             and len(self._queue) <= settings.max_queue // 2
             and self._queue_size <= settings.max_queue_size // 2
         ):
-            self._reading_paused = False
-            self._transport.resume_reading()
+            if not self._connection.held:
+                self._reading_paused = False
+                self._transport.resume_reading()
+            elif not self._held_scheduled:
+                self._held_scheduled = True
+                self._loop.call_soon(self._read_held)
 
     # Times
 

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,7 +19,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from asgi_upgrade.extension import EXTENSION
 from asgi_upgrade.headers import check_response_headers
-from asgi_upgrade.switch import end_101, report_held_back, send_101
+from asgi_upgrade.switch import end_101, report_held_back, request_line, send_101
 from asgi_upgrade.websocket.bridge import BRIDGE, CONVERTED, HANDSHAKE, REFUSED, Bridge
 from asgi_upgrade.websocket.connection import Connection
 from asgi_upgrade.websocket.deflate import Deflate, DeflateAgreement
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 __all__ = ["WebSocketSession"]
 
 logger = logging.getLogger("asgi_upgrade")
+
+# No more of a client's words than this goes into one line.
+_LOGGED_LENGTH = 300
 
 # What Starlette's router adds to a scope; metrics and tracing look for it when the response starts.
 _ROUTE_KEYS = ("endpoint", "path_params", "route", "router")
@@ -97,7 +100,8 @@ class WebSocketSession:
         self._http_send = send
         self._carrier = carrier = handshake.carrier
         self._subprotocols = handshake.subprotocols
-        self._settings = handshake.settings
+        settings = handshake.settings
+        self._settings = settings if isinstance(carrier, Bridge) else settings.for_server(carrier.get("websocket"))
         self._deadline: asyncio.TimerHandle | None = None  # runs until it is decided what becomes of the handshake
         self._expired = False
         self._switched: asyncio.Future[bool] | None = None  # from the 101 on
@@ -118,18 +122,21 @@ class WebSocketSession:
             self._agreement = self._agree_on_deflate()
             self._prepared = self._prepare_protocol()
 
-    async def run(self, app: ASGIApp) -> None:
+    async def run(self, app: ASGIApp) -> Any:
         """Run ``app`` until the connection is closed.
 
-        An exception of ``app`` is raised again, after a response or a close frame has been prepared for it.
+        An exception of ``app`` is raised again, after a response or a close frame has been prepared for it. What it
+        has returned is returned: servers report what is not ``None``.
         """
         task = self.arm()
+        result: Any = None
         error: BaseException | None = None
         try:
-            await app(self._websocket, *self.ends)
+            result = await app(self._websocket, *self.ends)  # type: ignore[func-returns-value]
         except BaseException as raised:  # noqa: BLE001 - `finish` raises it again
             error = raised
         await self.finish(task, error)
+        return result
 
     @property
     def ends(self) -> tuple[Receive, Send]:
@@ -207,7 +214,7 @@ class WebSocketSession:
         del scope["method"]
         scope["type"] = "websocket"
         scope["asgi"] = {**scope["asgi"], "spec_version": "2.4"}
-        scope["scheme"] = "wss" if scope.get("scheme") == "https" else "ws"
+        scope["scheme"] = "wss" if scope.get("scheme") in ("https", "wss") else "ws"
         scope["subprotocols"] = list(self._accept.subprotocols)
         extensions = {name: entry for name, entry in scope["extensions"].items() if name not in (EXTENSION, BRIDGE)}
         scope["extensions"] = {**extensions, "websocket.http.response": {}}
@@ -293,14 +300,21 @@ class WebSocketSession:
         subprotocol = message.get("subprotocol")
         if subprotocol is None:
             subprotocol = self._accept.choose_subprotocol(self._subprotocols)
+        offered_only = not self._settings.allow_unoffered_subprotocols
+        if offered_only and subprotocol is not None and subprotocol not in self._accept.subprotocols:
+            await self._refuse_subprotocol(subprotocol)
         if isinstance(self._carrier, Bridge):
-            headers = self._accept.response_headers(subprotocol=subprotocol, headers=message.get("headers", ()))
+            headers = self._accept.response_headers(
+                subprotocol=subprotocol, headers=message.get("headers", ()), offered_only=offered_only
+            )
             self._switched = self._carrier.connect(subprotocol)
             carrier: Bridge | WebSocketProtocol = self._carrier
         else:
             assert self._prepared is not None
             extensions = None if self._agreement is None else self._agreement.header
-            handshake = self._accept.response_headers(subprotocol=subprotocol, extensions=extensions)
+            handshake = self._accept.response_headers(
+                subprotocol=subprotocol, extensions=extensions, offered_only=offered_only
+            )
             headers = handshake + check_added_headers(message.get("headers", ()))
             carrier = self._prepared
             self._switched = self._carrier["connect"](carrier, handshake)
@@ -352,6 +366,20 @@ class WebSocketSession:
         response = PlainTextResponse(text + "\n", status)
         await response(self._scope, self._http_receive, self._http_send)
         self._give_up()
+
+    async def _refuse_subprotocol(self, subprotocol: str) -> NoReturn:
+        """Refuse the client: it would fail the connection over a subprotocol that it has not asked for."""
+        offered = ", ".join(self._accept.subprotocols) or "none"
+        reason = f"The application chose the subprotocol {subprotocol}, and this handshake offers: {offered}"
+        reason = ascii(reason[:_LOGGED_LENGTH])[1:-1]
+        logger.warning(
+            "%s: refused with 400. %s. Let it choose from scope['subprotocols'], or set "
+            "allow_unoffered_subprotocols=True.",
+            request_line(self._scope),
+            reason,
+        )
+        await self._respond(400, reason)
+        raise ClientDisconnected(CloseCode.ABNORMAL_CLOSURE, "the subprotocol was not offered")
 
     async def _time_out(self) -> None:
         seconds = self._settings.open_timeout

@@ -20,12 +20,22 @@ from asgi_upgrade.edge_settings import EdgeSettings
 from asgi_upgrade.extension import EXTENSION, VERSION
 from asgi_upgrade.guard.in_place import in_place
 from asgi_upgrade.offer import has_upgrade
-from asgi_upgrade.servers.switching import Announcing, fields_of_101, has_body, refuse_101, replay, shut_down
+from asgi_upgrade.servers.switching import (
+    Announcing,
+    fields_of_101,
+    has_body,
+    name_http_schemes,
+    printed,
+    refuse_101,
+    replay,
+    shut_down,
+)
 from asgi_upgrade.servers.uvicorn.upgrades import log_access, upgrade_connection, with_extension
+from asgi_upgrade.servers.websocket_limits import UVICORN, websocket_limits
 
 __all__ = ["HOLD_LIMIT", "Switch", "UpgradingProtocol", "edge_settings", "has_body", "request_head"]
 
-# Bytes that may arrive behind a request that is being answered before reading pauses.
+# Bytes that may arrive behind a request that is being answered before reading pauses. One read more may be held.
 HOLD_LIMIT = 64 * 1024
 
 # What the application of each uvicorn asks of its connections, if it asks for anything.
@@ -98,6 +108,23 @@ class UpgradingProtocol:
             cycle.message_event.set()  # for `Switch.receive`
         return self.half_closed
 
+    def hold(self) -> None:
+        """Read no more until `let_go`: enough waits behind the request that is being answered.
+
+        uvicorn's ``receive`` would resume reading, to learn whether the client has gone: so that waits, too.
+        """
+        self.flow.pause_reading()
+        self.flow.resume_reading = _read_nothing
+
+    def let_go(self) -> None:
+        """Read again, because what was held goes on."""
+        self.flow.__dict__.pop("resume_reading", None)
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+
+    def hold_if_full(self) -> None:
+        """`hold` if too much waits, for a parser that keeps it."""
+
     @property
     def successor(self) -> Callable[[], Any]:
         """Makes a protocol for the same connection, like the one that it began with."""
@@ -133,22 +160,25 @@ class Switch(Announcing):
         self._at_end = False  # the application has returned after the switch
         self._ended: asyncio.Event | None = None  # set then, if anybody waits for that
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Call the application, with ``http.upgrade`` in the scope."""
         assert self._http is not None
         app = self._http.plain_app
         if scope["http_version"] != "1.1" or scope["method"] == "CONNECT":
             # RFC 9110 §7.8: an Upgrade field in an HTTP/1.0 request is ignored. §9.3.6: CONNECT is no upgrade.
-            await app(scope, receive, send)
-            return
+            return await app(scope, receive, send)
         self._cycle = send.__self__  # type: ignore[attr-defined]
-        scope.setdefault("extensions", {})[EXTENSION] = {"version": VERSION, "connect": self.connect()}
+        scope.setdefault("extensions", {})[EXTENSION] = entry = {"version": VERSION, "connect": self.connect()}
+        limits = websocket_limits(self._http.config, UVICORN)
+        if limits:
+            entry["websocket"] = limits
+        scope["headers"] = name_http_schemes(scope["headers"])
         settings = self._http.settings
         if settings is not None and scope["scheme"] == "http":
             app = upgrade_connection(app, self._http, settings, scope, self._resume_http)
         del receive, send
         try:
-            await in_place(app)(scope, self.receive, self.send)
+            return await in_place(app)(scope, self.receive, self.send)  # what is not None, uvicorn reports
         finally:
             self.end()
 
@@ -185,6 +215,8 @@ class Switch(Announcing):
             if self._request_given and self._http.half_closed:
                 return {"type": "http.disconnect"}
             self._receivers += 1
+            if self._request_given:
+                self._http.hold_if_full()
             try:
                 message: Message = await self._cycle.receive()
             finally:
@@ -264,7 +296,7 @@ class Switch(Announcing):
         self._connections.add(self)
         self._transport.set_protocol(self._protocol)
         self._protocol.connection_made(self._transport)
-        http.flow.resume_reading()
+        http.let_go()
         self._forget_http()
         if early:
             replay(self._protocol, early)
@@ -287,8 +319,12 @@ class Switch(Announcing):
 
     def _render(self, fields: list[tuple[bytes, bytes]]) -> bytes:
         lines = [b"HTTP/1.1 101 Switching Protocols"]
-        lines += [name + b": " + value for name, value in (*self._cycle.default_headers, *fields)]
+        lines += [name + b": " + value for name, value in (*self._cycle.default_headers, *printed(fields))]
         return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def _read_nothing() -> None:
+    """In place of ``FlowControl.resume_reading``. A function of its own, which refers to nobody."""
 
 
 def request_head(method: bytes, target: bytes, version: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
