@@ -15,7 +15,7 @@ from asgi_upgrade import HandshakeMiddleware, UpgradeMiddleware
 from tests.guard.support.client import TestClient, WebSocketDenialResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -69,13 +69,14 @@ def application() -> FastAPI:
 
 
 @pytest.fixture(params=[True, False], ids=["lifespan", "no lifespan"])
-def client(request: pytest.FixtureRequest) -> TestClient:
+def client(request: pytest.FixtureRequest) -> Iterator[TestClient]:
     SEEN.clear()
     client = TestClient(application())
     if request.param:
-        client.__enter__()
-        request.addfinalizer(lambda: client.__exit__())
-    return client
+        with client:
+            yield client
+    else:
+        yield client
 
 
 @pytest.mark.parametrize(("path", "code", "reason"), [("/close", 4001, "not now"), ("/raise", 4002, "not you")])
@@ -127,9 +128,13 @@ def test_exceptions_of_the_endpoint_reach_the_test(client: TestClient) -> None:
 
 
 def test_a_disconnect_that_the_endpoint_does_not_handle_reaches_the_test(client: TestClient) -> None:
-    with pytest.raises(WebSocketDisconnect), client.websocket_connect("/surprised") as websocket:
-        websocket.close(1000)
-        websocket.portal.call(anyio.sleep, 0.05)  # the client cancels the endpoint when it leaves
+    def leave() -> None:
+        with client.websocket_connect("/surprised") as websocket:
+            websocket.close(1000)
+            websocket.portal.call(anyio.sleep, 0.05)  # the client cancels the endpoint when it leaves
+
+    with pytest.raises(WebSocketDisconnect):
+        leave()
 
 
 class Wrapper:
@@ -150,7 +155,6 @@ def test_a_wrapper_is_not_known_to_guard_nothing() -> None:
 
 
 def test_trio_is_refused_with_a_sentence() -> None:
-    pytest.importorskip("trio", reason="a backend of AnyIO that is not a dependency")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         client = TestClient(application(), backend="trio")
