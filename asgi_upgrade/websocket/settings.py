@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 from asgi_upgrade.websocket.deflate import PerMessageDeflate
 
@@ -61,3 +62,20 @@ class WebSocketSettings:
                     raise ValueError(f"{name} must be a positive number of seconds, not {value!r}")
             elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be a positive integer, not {value!r}")
+
+    def stricter(self, other: WebSocketSettings) -> WebSocketSettings:
+        """Return settings that keep to both: of each limit and time the smaller one, compression if both have it.
+
+        Args:
+            other: The other settings.
+        """
+        if other == self:
+            return self
+        values: dict[str, Any] = {}
+        for field in fields(self):
+            ours, theirs = getattr(self, field.name), getattr(other, field.name)
+            if field.name == "deflate":
+                values["deflate"] = None if theirs is None else ours
+            else:
+                values[field.name] = min((each for each in (ours, theirs) if each is not None), default=None)
+        return WebSocketSettings(**values)

@@ -18,6 +18,7 @@ from uvicorn.config import Config
 
 from asgi_upgrade.edge_settings import EdgeSettings
 from asgi_upgrade.extension import EXTENSION, VERSION
+from asgi_upgrade.guard.in_place import in_place
 from asgi_upgrade.offer import has_upgrade
 from asgi_upgrade.servers.switching import Announcing, fields_of_101, has_body, refuse_101, replay, shut_down
 from asgi_upgrade.servers.uvicorn.upgrades import log_access, upgrade_connection, with_extension
@@ -147,7 +148,7 @@ class Switch(Announcing):
             app = upgrade_connection(app, self._http, settings, scope, self._resume_http)
         del receive, send
         try:
-            await app(scope, self.receive, self.send)
+            await in_place(app)(scope, self.receive, self.send)
         finally:
             self.end()
 
