@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from asgi_upgrade.edge_settings import EdgeSettings, check_h2c, check_tls, check_tls_required
 from asgi_upgrade.extension import get_extension
 from asgi_upgrade.guard.adapters import adapt
+from asgi_upgrade.guard.building import note_policy, policies_of
 from asgi_upgrade.guard.gate import Taker, chain, is_handshake, open_gates
 from asgi_upgrade.guard.handshake import Handshake, approved
 from asgi_upgrade.guard.leaves import held
@@ -160,6 +161,7 @@ class UpgradeMiddleware:
         self._delegates = False  # a `Taker` further inside does
         self._reported = False
         teach_routes()
+        note_policy(self)
         self._settings = WebSocketSettings(
             max_message_size=max_message_size,
             max_message_frames=max_message_frames,
@@ -345,10 +347,8 @@ class UpgradeMiddleware:
     def _application(self, scope: Scope) -> Starlette | None:
         """The Starlette application that has us among its middleware, or that we stand in front of."""
         application = scope.get("app")
-        if isinstance(application, Starlette):
-            added: list[Any] = [each.cls for each in application.user_middleware]
-            if type(self) in added:
-                return application
+        if isinstance(application, Starlette) and self in policies_of(application):
+            return application
         return next((node for node in chain(self.app) if isinstance(node, Starlette)), None)
 
     async def _speak(self, scope: Scope, send: Send) -> bool:

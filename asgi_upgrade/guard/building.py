@@ -5,6 +5,7 @@ What must get a ``websocket`` scope is adapted there, whatever it is made of: a 
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from starlette.middleware import Middleware
@@ -19,9 +20,27 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.types import ASGIApp
 
-__all__ = ["teach_building"]
+    from asgi_upgrade.guard.handshake import Policy
+
+__all__ = ["note_policy", "policies_of", "teach_building"]
 
 _taught = set[type]()
+# The policies that have been made for the stack that is being built.
+_built: ContextVar[list[Policy] | None] = ContextVar("asgi_upgrade_built", default=None)
+_POLICIES = "_asgi_upgrade_policies"
+
+
+def note_policy(policy: Policy) -> None:
+    """Say that a policy has been made, maybe for a stack that is being built."""
+    built = _built.get()
+    if built is not None:
+        built.append(policy)
+
+
+def policies_of(application: Starlette) -> list[Policy]:
+    """The policies in the stack of an application that was built last, the innermost first."""
+    policies: list[Policy] = vars(application).get(_POLICIES, [])
+    return policies
 
 
 def teach_building(kind: type) -> None:
@@ -48,16 +67,22 @@ def _teach(kind: type) -> None:
 
     def build_middleware_stack(self: Starlette) -> ASGIApp:
         """Build the stack, with adapters in front of and behind the middleware that is written for WebSockets."""
+        if _built.get() is not None:
+            return original(self)  # type: ignore[no-any-return]  # the method of a base class
         added = self.user_middleware
         told: list[Any] = []
         for each in added:
             layers: Any = each.kwargs.get("websocket_middleware", ())
             told += layers
         self.user_middleware = list(_adapted(added, told))
+        policies: list[Policy] = []
+        token = _built.set(policies)
         try:
             stack: ASGIApp = original(self)
         finally:
+            _built.reset(token)
             self.user_middleware = added
+        vars(self)[_POLICIES] = policies
         return stack
 
     kind.build_middleware_stack = build_middleware_stack  # type: ignore[attr-defined]
@@ -67,7 +92,7 @@ def _adapted(added: Iterable[Middleware], told: list[Any]) -> Iterable[Middlewar
     with_policy = any(is_policy(each.cls) for each in added)
     for each in added:
         kind: Any = each.cls
-        reading = Reading.WEBSOCKET if kind in told else Reading.HTTP if isinstance(kind, _Adapting) else read(kind)
+        reading = Reading.WEBSOCKET if kind in told else read(kind)
         if reading is Reading.UNCLEAR and with_policy:
             report_unclear(kind)
         yield Middleware(_Adapting(kind), *each.args, **each.kwargs) if reading is Reading.WEBSOCKET else each

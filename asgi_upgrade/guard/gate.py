@@ -9,8 +9,7 @@ from starlette.applications import Starlette
 
 from asgi_upgrade.extension import get_extension
 from asgi_upgrade.guard.adapters import Adapter, AsWebSocket, adapt_layers
-from asgi_upgrade.guard.building import teach_building
-from asgi_upgrade.guard.handshake import is_policy
+from asgi_upgrade.guard.building import policies_of, teach_building
 from asgi_upgrade.guard.outermost import Proof, prove_outermost
 from asgi_upgrade.offer import UpgradeOffer
 from asgi_upgrade.websocket.bridge import CONVERTED, HANDSHAKE, Bridge, get_bridge
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from starlette.types import ASGIApp, Receive, Scope, Send
-
-    from asgi_upgrade.guard.handshake import Policy
 
 __all__ = ["Gate", "Taker", "chain", "open_gates"]
 
@@ -37,18 +34,18 @@ class Gate:
 
     def __init__(self, app: ASGIApp, application: Starlette) -> None:
         self._application = application
-        self._policy: Policy | None = next((each for each in chain(app) if is_policy(each)), None)
-        self.app = app if self._policy is None else adapt_layers(app, self._policy)
+        self._policy = policy = policies_of(application)[-1]  # the outermost
+        self.app = adapt_layers(app, policy)
         for each in chain(self.app):
             if isinstance(each, AsWebSocket) and each.policy is None:
-                each.policy = self._policy
+                each.policy = policy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         kind = scope["type"]
         if kind == "http":
             if "extensions" in scope and HANDSHAKE not in scope and is_handshake(scope):
-                if self._policy is not None and self._policy.bypasses(scope):
+                if self._policy.bypasses(scope):
                     await self._policy.convert(self.app, scope, receive, send)
                     return
                 # Rate limits, metrics and tracing further out than the policy look for the route.
@@ -64,7 +61,7 @@ class Gate:
                 await self.app(scope, receive, send)
             else:
                 await Bridge(scope, receive, send).run(self.app)
-        elif self._policy is not None and self._policy.bypasses(scope):
+        elif self._policy.bypasses(scope):
             await self._policy.pass_through(self.app, scope, receive, send)
         else:
             proof = prove_outermost(self._application, receive, send)
@@ -99,7 +96,7 @@ class _Stack:
 
     def __set__(self, application: Starlette, stack: ASGIApp | None) -> None:
         teach_building(type(application))
-        if stack is not None and not isinstance(stack, Gate) and any(map(is_policy, _classes(application))):
+        if stack is not None and not isinstance(stack, Gate) and policies_of(application):
             stack = Gate(stack, application)
         vars(application)["middleware_stack"] = stack
 
@@ -135,8 +132,3 @@ def is_handshake(scope: Scope) -> bool:
         return extension["protocol"] == "websocket"
     offer = UpgradeOffer.from_scope(scope)
     return offer is not None and offer.find("websocket") is not None
-
-
-def _classes(application: Starlette) -> Iterator[Any]:
-    for each in application.user_middleware:
-        yield each.cls

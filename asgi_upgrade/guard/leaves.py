@@ -71,7 +71,8 @@ def kind_of(app: Any, *, placed: bool = False) -> Kind:
         return Kind.STARLETTE
     if inspect.isclass(app):
         return _kind_of_class(app)
-    packages = {package(kind) for kind in type(app).__mro__}
+    owner = app.__self__ if isinstance(app, MethodType) else app
+    packages = {package(kind) for kind in type(owner).__mro__}
     if packages & _ENGINE_IO:
         return Kind.LEAF if getattr(app, "other_asgi_app", None) is None else Kind.ENGINE_IO
     if packages & _FRAMEWORKS:
