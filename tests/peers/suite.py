@@ -30,8 +30,7 @@ class Outcome:
         id: pytest's node id.
         outcome: ``passed``, ``failed``, ``skipped`` or ``xfailed``.
         message: What pytest says of a failure.
-        calls: How often the test reached the package, by the type of the scope; ``switched`` counts connections that
-            the engine carried.
+        calls: How often the test reached the package, see the plugin `peers_counting`.
     """
 
     id: str

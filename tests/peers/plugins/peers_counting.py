@@ -8,20 +8,28 @@ from peers_outcomes import calls
 
 from asgi_upgrade import UpgradeMiddleware
 from asgi_upgrade.websocket.protocol import WebSocketProtocol
+from asgi_upgrade.websocket.session import WebSocketSession
 
 
 def count() -> None:
-    """Count calls of `UpgradeMiddleware` by the type of their scope, and connections of the engine."""
+    """Count calls of `UpgradeMiddleware` with requests, handshakes that became WebSockets, connections of the engine."""
     serve = UpgradeMiddleware.__call__
-    switch = WebSocketProtocol.__init__
 
     async def serve_counted(self: UpgradeMiddleware, scope: Any, receive: Any, send: Any) -> None:
-        calls[scope["type"]] += 1
+        if scope["type"] == "http":
+            calls["requests"] += 1
         await serve(self, scope, receive, send)
 
-    def switch_counted(self: WebSocketProtocol, *arguments: Any, **options: Any) -> None:
-        calls["switched"] += 1
-        switch(self, *arguments, **options)
-
     UpgradeMiddleware.__call__ = serve_counted  # type: ignore[method-assign]
-    WebSocketProtocol.__init__ = switch_counted  # type: ignore[method-assign]
+    _count_created(WebSocketSession, "handshakes")
+    _count_created(WebSocketProtocol, "connections")
+
+
+def _count_created(kind: Any, name: str) -> None:
+    create = kind.__init__
+
+    def create_counted(self: Any, *arguments: Any, **options: Any) -> None:
+        calls[name] += 1
+        create(self, *arguments, **options)
+
+    kind.__init__ = create_counted

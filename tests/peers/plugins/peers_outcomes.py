@@ -15,8 +15,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-# What the test that runs has called so far: scopes that reached an `UpgradeMiddleware`, by type, and connections that
-# were switched to the engine. The other plugins count here.
+# What the test that runs has called so far: requests that reached an `UpgradeMiddleware`,
+# handshakes that became WebSockets, connections of the engine. `peers_counting` counts.
 calls: Counter[str] = Counter()
 
 _SEVERITY = ("passed", "skipped", "xfailed", "failed")
