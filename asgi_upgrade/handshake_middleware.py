@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from asgi_upgrade.guard.adapters import adapt_layers
+from asgi_upgrade.guard.in_place import in_place
 from asgi_upgrade.guard.outermost import Proof, prove_outermost
 from asgi_upgrade.guard.refusals import refuse_unguarded, report_unguarded
 from asgi_upgrade.websocket.bridge import CONVERTED, Bridge
@@ -31,7 +33,7 @@ class HandshakeMiddleware:
     """
 
     def __init__(self, app: ASGIApp, *, allow_unguarded: bool = False) -> None:
-        self.app = app
+        self.app = adapt_layers(app, None)
         self._allow_unguarded = allow_unguarded
         self._reported = False
 
@@ -41,7 +43,7 @@ class HandshakeMiddleware:
             await self.app(scope, receive, send)
         elif self._allow_unguarded or prove_outermost(self, receive, send) is not Proof.DISPROVEN:
             # Who puts it outermost says that it is; only something that is seen to stand around it speaks against that.
-            await Bridge(scope, receive, send).run(self.app)
+            await Bridge(scope, receive, send).run(in_place(self.app))
         else:
             if not self._reported:
                 self._reported = True

@@ -266,7 +266,7 @@ class UpgradeMiddleware:
         passed = approved(scope)
         if passed is not None:
             # By another policy further out: both hold.
-            passed.tighten(self._settings, self._subprotocols)
+            passed.tighten(self, self._settings, self._subprotocols)
             return self._origin.check(scope) or passed
         extension = get_extension(scope)
         bridge = get_bridge(scope) if extension is None else None

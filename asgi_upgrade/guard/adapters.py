@@ -10,8 +10,8 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocket
 
-from asgi_upgrade.guard.handshake import approved, is_policy
-from asgi_upgrade.guard.in_place import InPlace
+from asgi_upgrade.guard.handshake import Handshake, approved, is_policy
+from asgi_upgrade.guard.in_place import InPlace, without_policy
 from asgi_upgrade.guard.layers import Reading, read
 from asgi_upgrade.guard.leaves import Kind, held, holds_router, kind_of, next_of
 from asgi_upgrade.guard.refusals import answer_unavailable, name_of
@@ -112,7 +112,8 @@ class AsWebSocket(Adapter):
 
     Args:
         app: The middleware.
-        policy: Who decides about handshakes that nobody has decided about yet: one that stands further inside.
+        policy: Who decides about handshakes that nobody has decided about yet: one that stands further inside. If it is
+            not known, ``None``, that one decides when they get there.
 
     Attributes:
         policy: See above.
@@ -130,6 +131,8 @@ class AsWebSocket(Adapter):
             await handshake.convert(self.app, scope, receive, send)
         elif self.policy is not None:
             await self.policy.convert(self.app, scope, receive, send)
+        elif isinstance(undecided := without_policy(scope), Handshake):
+            await undecided.convert(self.app, scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
@@ -164,12 +167,12 @@ class Unadaptable(Adapter):
             await self.app(scope, receive, send)
 
 
-def is_told(app: Any, policy: Policy) -> bool:
+def is_told(app: Any, policy: Policy | None) -> bool:
     """Tell whether ``websocket_middleware`` names ``app`` or its class."""
-    return any(each is app or each is type(app) for each in policy.websocket_middleware)
+    return policy is not None and any(each is app or each is type(app) for each in policy.websocket_middleware)
 
 
-def adapt(app: ASGIApp, policy: Policy, *, placed: bool = False, depth: int = _DEPTH) -> ASGIApp:
+def adapt(app: ASGIApp, policy: Policy | None, *, placed: bool = False, depth: int = _DEPTH) -> ASGIApp:
     """Return what to give a handshake for ``app``: ``app`` itself, or an adapter in front of it.
 
     What stands inside ``app``, each in an attribute of the one before, is adapted too.
@@ -200,7 +203,7 @@ def adapt(app: ASGIApp, policy: Policy, *, placed: bool = False, depth: int = _D
     return Unknown(app, may_hide=kind is Kind.LAYER)
 
 
-def adapt_layers(app: ASGIApp, policy: Policy, *, depth: int = _DEPTH) -> ASGIApp:
+def adapt_layers(app: ASGIApp, policy: Policy | None, *, depth: int = _DEPTH) -> ASGIApp:
     """Like `adapt`, for what stands around the place of ``policy``: only what must get a WebSocket is adapted."""
     if isinstance(app, Adapter) or is_policy(app) or depth == 0:
         return app
@@ -211,7 +214,7 @@ def adapt_layers(app: ASGIApp, policy: Policy, *, depth: int = _DEPTH) -> ASGIAp
     return app
 
 
-def wants_websocket(app: Any, policy: Policy) -> bool:
+def wants_websocket(app: Any, policy: Policy | None) -> bool:
     """Tell whether a middleware must get a ``websocket`` scope."""
     if is_told(app, policy):
         return True
@@ -237,7 +240,7 @@ def report_unclear(middleware: Any) -> None:
         )
 
 
-def _as_websocket(app: Any, policy: Policy, depth: int) -> ASGIApp:
+def _as_websocket(app: Any, policy: Policy | None, depth: int) -> ASGIApp:
     def handshake_again(inner: ASGIApp) -> ASGIApp:
         adapted = adapt(inner, policy, depth=depth - 1)
         # A leaf is to get a WebSocket, and gets it.
@@ -259,7 +262,7 @@ def _adapt_next(app: Any, adapted: Callable[[ASGIApp], ASGIApp]) -> bool:
     return bool(found)
 
 
-def adapt_stack(application: Starlette, policy: Policy) -> None:
+def adapt_stack(application: Starlette, policy: Policy | None) -> None:
     """Adapt the middleware of an application inside another one, if it has any and that is not done."""
     if application.user_middleware:
         if application.middleware_stack is None:

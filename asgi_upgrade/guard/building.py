@@ -27,6 +27,7 @@ __all__ = ["note_policy", "policies_of", "teach_building"]
 _taught = set[type]()
 # The policies that have been made for the stack that is being built.
 _built: ContextVar[list[Policy] | None] = ContextVar("asgi_upgrade_built", default=None)
+_adapters: ContextVar[list[AsWebSocket]] = ContextVar("asgi_upgrade_adapters")
 _POLICIES = "_asgi_upgrade_policies"
 
 
@@ -76,12 +77,16 @@ def _teach(kind: type) -> None:
             told += layers
         self.user_middleware = list(_adapted(added, told))
         policies: list[Policy] = []
-        token = _built.set(policies)
+        adapters: list[AsWebSocket] = []
+        tokens = _built.set(policies), _adapters.set(adapters)
         try:
             stack: ASGIApp = original(self)
         finally:
-            _built.reset(token)
+            _built.reset(tokens[0])
+            _adapters.reset(tokens[1])
             self.user_middleware = added
+        for adapter in adapters:
+            adapter.policy = policies[-1] if policies else None
         vars(self)[_POLICIES] = policies
         return stack
 
@@ -105,4 +110,6 @@ class _Adapting:
         self._kind = kind
 
     def __call__(self, app: ASGIApp, *args: Any, **kwargs: Any) -> ASGIApp:
-        return AsWebSocket(self._kind(AsHandshake(app), *args, **kwargs), None)
+        adapter = AsWebSocket(self._kind(AsHandshake(app), *args, **kwargs), None)
+        _adapters.get().append(adapter)
+        return adapter

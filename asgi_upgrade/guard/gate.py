@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.applications import Starlette
 
 from asgi_upgrade.extension import get_extension
-from asgi_upgrade.guard.adapters import Adapter, AsWebSocket, adapt_layers
+from asgi_upgrade.guard.adapters import Adapter, adapt_layers
 from asgi_upgrade.guard.building import policies_of, teach_building
 from asgi_upgrade.guard.outermost import Proof, prove_outermost
 from asgi_upgrade.offer import UpgradeOffer
@@ -34,11 +34,8 @@ class Gate:
 
     def __init__(self, app: ASGIApp, application: Starlette) -> None:
         self._application = application
-        self._policy = policy = policies_of(application)[-1]  # the outermost
-        self.app = adapt_layers(app, policy)
-        for each in chain(self.app):
-            if isinstance(each, AsWebSocket) and each.policy is None:
-                each.policy = policy
+        self._policy = policies_of(application)[-1]  # the outermost
+        self.app = adapt_layers(app, self._policy)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""

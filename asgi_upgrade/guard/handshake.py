@@ -76,8 +76,11 @@ class Handshake:
     def __deepcopy__(self, memo: dict[int, Any]) -> Handshake:
         return self
 
-    def tighten(self, settings: WebSocketSettings, subprotocols: Iterable[str]) -> None:
-        """Apply the limits of a second policy too: of each, the stricter one holds."""
+    def tighten(self, policy: Policy, settings: WebSocketSettings, subprotocols: Iterable[str]) -> None:
+        """Apply the limits of another policy too: of each, the stricter one holds."""
+        if self.policy is None:
+            self.policy, self.settings, self.subprotocols = policy, settings, tuple(subprotocols)
+            return
         self.settings = self.settings.stricter(settings)
         if self.subprotocols and subprotocols:
             allowed = set(subprotocols)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from asgi_upgrade.extension import get_extension
 from asgi_upgrade.guard.handshake import Handshake
 from asgi_upgrade.refusal import refuse
+from asgi_upgrade.websocket.bridge import get_bridge
 from asgi_upgrade.websocket.deflate import PerMessageDeflate
 from asgi_upgrade.websocket.frames import CloseCode
 from asgi_upgrade.websocket.handshake import Accept, Reject, negotiate
@@ -19,13 +20,13 @@ from asgi_upgrade.websocket.settings import WebSocketSettings
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["InPlace", "in_place"]
+__all__ = ["InPlace", "in_place", "without_policy"]
 
 _SETTINGS = WebSocketSettings(deflate=PerMessageDeflate())
 
 
 def in_place(app: ASGIApp) -> ASGIApp:
-    """Return ``app``, which may answer the handshakes of a server that offers ``http.upgrade`` in WebSocket messages.
+    """Return ``app``, which may answer handshakes in WebSocket messages.
 
     No policy decides about these: whoever answers stands around all of them, and is asked as by the plain server.
 
@@ -34,16 +35,19 @@ def in_place(app: ASGIApp) -> ASGIApp:
     """
 
     async def understood(scope: Scope, receive: Receive, send: Send) -> Any:
-        return await InPlace(scope, receive, send, lambda: _without_policy(scope)).run(app)
+        return await InPlace(scope, receive, send, lambda: without_policy(scope)).run(app)
 
     return understood
 
 
-def _without_policy(scope: Scope) -> Handshake | Reject | None:
-    accept, extension = negotiate(scope), get_extension(scope)
-    if isinstance(accept, Accept) and extension is not None:
-        return Handshake(extension, accept, None, _SETTINGS, ())
-    return None if isinstance(accept, Accept) else accept
+def without_policy(scope: Scope) -> Handshake | Reject | None:
+    """Return the handshake that a request is, or why it cannot be one, before a policy has been asked."""
+    extension, bridge = get_extension(scope), get_bridge(scope)
+    carrier = extension or bridge
+    if carrier is None:
+        return None
+    accept = negotiate(scope) if extension is not None else Accept(b"", bridge.subprotocols if bridge else ())
+    return Handshake(carrier, accept, None, _SETTINGS, ()) if isinstance(accept, Accept) else accept
 
 
 class InPlace:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import enum
 import inspect
 from collections.abc import Iterator
-from types import CodeType, FunctionType
+from functools import partial
+from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.middleware.base import BaseHTTPMiddleware
 
 __all__ = ["Reading", "read"]
 
@@ -22,6 +24,7 @@ _KNOWN = frozenset(
     (
         "a2wsgi",
         "asgi_correlation_id",
+        "asgi_etags",
         "asgi_upgrade",
         "elasticapm",
         "engineio",
@@ -37,10 +40,13 @@ _KNOWN = frozenset(
         "uvicorn",
     )
 )
-_WEBSOCKET_NAMES = frozenset(("WebSocket", "WebSocketClose", "WebSocketException", "WebSocketDisconnect"))
+# To name one of these is to answer a WebSocket, or to refuse it.
+_WEBSOCKET_TEXTS = frozenset(("websocket.accept", "websocket.close", "websocket.http.response.start", "subprotocols"))
+_WEBSOCKET_NAMES = frozenset(("WebSocketClose", "WebSocketException", "send_denial_response"))
 _HTTP_NAMES = frozenset(
     (
         "HTMLResponse",
+        "HTTPException",
         "JSONResponse",
         "PlainTextResponse",
         "RedirectResponse",
@@ -48,6 +54,8 @@ _HTTP_NAMES = frozenset(
         "Response",
         "StreamingResponse",
         "call_next",
+        "method",
+        "status_code",
     )
 )
 
@@ -69,7 +77,11 @@ def read(middleware: Any) -> Reading:
     Args:
         middleware: A class, a function that makes a middleware, or a middleware.
     """
+    while isinstance(middleware, partial | MethodType):
+        middleware = middleware.func if isinstance(middleware, partial) else middleware.__self__
     kind = middleware if isinstance(middleware, type | FunctionType) else type(middleware)
+    if isinstance(kind, type) and issubclass(kind, BaseHTTPMiddleware) and kind.__call__ is BaseHTTPMiddleware.__call__:
+        return Reading.HTTP  # it never gets anything else
     if isinstance(kind, type) and issubclass(kind, AuthenticationMiddleware):
         # Its backend decides.
         backend = getattr(middleware, "backend", None)
@@ -79,29 +91,31 @@ def read(middleware: Any) -> Reading:
 
 def _read(kind: type | FunctionType) -> Reading:
     texts, names = set[str](), set[str]()
-    for code in _codes(kind):
+    codes = list(_codes(kind))
+    if not codes and _root(kind.__module__) not in _KNOWN:
+        return Reading.UNCLEAR  # compiled
+    for code in codes:
         texts.update(_texts(code))
         names |= set(code.co_names) | set(code.co_freevars)
     if "websocket" not in texts and not any(text.startswith("websocket.") for text in texts):
         return Reading.HTTP
-    refuses = any(text.startswith("websocket.") for text in texts) or bool(names & _WEBSOCKET_NAMES)
-    refuses = refuses or "subprotocols" in texts
+    answers = bool(texts & _WEBSOCKET_TEXTS or names & _WEBSOCKET_NAMES or names >= {"WebSocket", "close"})
     requests = "http" in texts or any(text.startswith("http.") for text in texts) or bool(names & _HTTP_NAMES)
-    if refuses:
+    if answers:
         return Reading.UNCLEAR if requests else Reading.WEBSOCKET
     # It leaves WebSockets alone, or treats them alike; or it only counts them, or raises, one cannot tell when.
     return Reading.HTTP if requests else Reading.UNCLEAR
 
 
 def _codes(kind: type | FunctionType) -> Iterator[CodeType]:
-    """The code of a function, or of all methods of a class, with what they call of their own module."""
+    """The code of a function, or of all methods of a class, with what they call of their own package."""
     if isinstance(kind, FunctionType):
         functions = [kind]
     else:
         functions = [
             function
             for base in kind.__mro__
-            if base.__module__.partition(".")[0] not in _KNOWN
+            if _root(base.__module__) not in _KNOWN
             for function in map(inspect.unwrap, filter(inspect.isfunction, vars(base).values()))
             if isinstance(function, FunctionType)
         ]
@@ -110,13 +124,17 @@ def _codes(kind: type | FunctionType) -> Iterator[CodeType]:
         called = [function]
         for name in function.__code__.co_names:
             helper = function.__globals__.get(name)
-            if isinstance(helper, FunctionType) and helper.__module__ == function.__module__:
+            if isinstance(helper, FunctionType) and _root(helper.__module__) == _root(function.__module__):
                 called.append(helper)
         for each in called:
             for code in _nested(each.__code__):
                 if code not in seen:
                     seen.add(code)
                     yield code
+
+
+def _root(module: str | None) -> str:
+    return str(module).partition(".")[0]
 
 
 def _nested(code: CodeType) -> Iterator[CodeType]:

@@ -2,7 +2,7 @@
 
 What stands there has not seen the handshake. ASGI does not tell who calls an application. It is proven if objects of a
 known server, or of a known test client, lead to the application itself: its `send`, or what is at hand where it calls.
-It is disproven if they lead to something else, or if the running call has passed another function with the scope.
+It is disproven if they lead to something else only, or if the running call has passed another function with the scope.
 """
 
 from __future__ import annotations
@@ -48,17 +48,15 @@ def prove_outermost(application: Any, receive: Receive, send: Send) -> Proof:
         receive: What it was called with.
         send: What it was called with.
     """
-    outside = list(_frames_around(application))
     starts: list[Any] = [send, receive]
-    for frame in outside:
-        if not _is_of_server(frame.f_globals.get("__name__", "")):
-            break
-        starts += frame.f_locals.values()
+    for frame in _frames_around(application):
+        if _is_of_server(frame.f_globals.get("__name__", "")):
+            starts += frame.f_locals.values()
+        elif _has_scope(frame):
+            return Proof.DISPROVEN
     if _leads_to(starts, application):
         return Proof.PROVEN
-    if any(_belongs_to_server(each) for each in starts) or any(_has_scope(frame) for frame in outside):
-        return Proof.DISPROVEN
-    return Proof.UNKNOWN
+    return Proof.DISPROVEN if any(map(_belongs_to_server, starts)) else Proof.UNKNOWN
 
 
 def _frames_around(application: Any) -> Iterator[FrameType]:
@@ -136,8 +134,6 @@ def _is_of_server(module: Any) -> bool:
 
 def _has_scope(frame: FrameType) -> bool:
     """Tell whether a function that is of no server has been called with the scope of a WebSocket."""
-    if _is_of_server(frame.f_globals.get("__name__", "")):
-        return False
     code = frame.f_code
     count = code.co_argcount + code.co_kwonlyargcount
     variables = frame.f_locals

@@ -29,6 +29,7 @@ REFUSED = 403
 
 # What an HTTP middleware would make of a handshake belongs to the server here.
 _HANDSHAKE_PREFIX = b"sec-websocket-"
+_HANDSHAKE_FIELDS = ((b"connection", b"Upgrade"), (b"upgrade", b"websocket"), (b"sec-websocket-version", b"13"))
 # Bytes of a refusal that are held back until its end.
 _DENIAL_SIZE = 64 * 1024
 
@@ -74,12 +75,22 @@ class Bridge:
         return self
 
     async def run(self, app: ASGIApp) -> None:
-        """Run ``app`` on the ``http`` side."""
+        """Run ``app`` on the ``http`` side.
+
+        Raises:
+            RuntimeError: The event loop is not asyncio's.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            message = "asgi-upgrade needs asyncio: it does not work with trio, nor with TestClient(backend='trio')"
+            raise RuntimeError(message) from None
         if (await self._server_receive())["type"] != "websocket.connect":
             return
         # Test clients leave things out.
         defaults = {"asgi": {"version": "3.0"}, "http_version": "1.1"}
         scope = {**defaults, **self._scope, "type": "http", "method": "GET"}
+        scope["headers"] = _complete(scope)
         scope.pop("subprotocols", None)
         handshake = scope.pop(CONVERTED, None)
         # It may have been an HTTP handshake further out, and is one again.
@@ -204,6 +215,15 @@ class Bridge:
     def _withdraw(self) -> None:
         if self._switched is not None and not self._switched.done():
             self._switched.set_result(False)
+
+
+def _complete(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """The fields of a handshake (RFC 6455 §4.1), by which middleware may know it: test clients leave some out."""
+    headers = list(scope["headers"])
+    if scope["http_version"] == "1.1":
+        names = {name for name, _ in headers}
+        headers += [field for field in _HANDSHAKE_FIELDS if field[0] not in names]
+    return headers
 
 
 class Denial:
