@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import anyio
@@ -19,7 +20,7 @@ from asgi_upgrade.stream_protocol import StreamProtocol
 from asgi_upgrade.stream_settings import StreamSettings
 from asgi_upgrade.switch import end_101, report_held_back, request_line, send_101
 
-__all__ = ["Handler", "ProtocolTable", "is_protocol", "run_handler"]
+__all__ = ["Handler", "ProtocolTable", "check_handler", "check_protocol", "run_handler"]
 
 logger = logging.getLogger("asgi_upgrade")
 
@@ -38,7 +39,8 @@ class ProtocolTable:
         handlers: ``name`` or ``name/version`` and what handles it.
 
     Raises:
-        ValueError: A name is no protocol or is there twice, or a handler is not callable; the message names it.
+        ValueError: A name is no protocol, is there twice or is not for handlers, or a handler cannot be awaited; the
+            message names it.
     """
 
     def __init__(self, handlers: Mapping[str, Handler]) -> None:
@@ -46,15 +48,14 @@ class ProtocolTable:
             raise ValueError(f"protocols must map protocols to handlers, not be {handlers!r}")
         self._handlers: dict[str, Handler] = {}
         for name, handler in handlers.items():
-            if not is_protocol(name):
-                raise ValueError(f"protocols: {name!r} is not 'name' or 'name/version' (RFC 9110 section 7.8)")
+            try:
+                check_protocol(name)
+                check_handler(handler)
+            except ValueError as error:
+                raise ValueError(f"protocols: {name!r}: {error}") from None
             key = _key(name)
-            if key == "websocket":
-                raise ValueError("protocols: 'websocket' is what the middleware itself speaks")
             if key in self._handlers:
                 raise ValueError(f"protocols: {name!r} is there twice, names compare without regard to case")
-            if not callable(handler):
-                raise ValueError(f"protocols: the handler of {name!r} must be callable, not {handler!r}")
             self._handlers[key] = handler
 
     def __bool__(self) -> bool:
@@ -90,9 +91,46 @@ class ProtocolTable:
         return None
 
 
-def is_protocol(name: Any) -> bool:
-    """Tell whether ``name`` is the name of a protocol, with or without a version (RFC 9110 §7.8)."""
-    return isinstance(name, str) and name.count("/") <= 1 and all(is_token(part) for part in name.split("/"))
+def check_protocol(name: Any) -> None:
+    """Check that handlers may speak a protocol of this name, with or without a version (RFC 9110 §7.8).
+
+    Raises:
+        ValueError: It is no such name, or one whose protocol the package speaks by itself.
+    """
+    if not isinstance(name, str) or name.count("/") > 1 or not all(is_token(part) for part in name.split("/")):
+        raise ValueError(f"protocol must be 'name' or 'name/version' (RFC 9110 section 7.8), not {name!r}")
+    if _key(name) == "websocket":
+        raise ValueError("protocol 'websocket' is what UpgradeMiddleware itself speaks: use a WebSocket endpoint")
+    if _key(name) == "h2c":
+        raise ValueError("protocol 'h2c' is HTTP/2, for which UpgradeMiddleware has the argument h2c")
+
+
+def check_handler(handler: Any) -> None:
+    """Check that ``handler`` can be awaited, as far as that is known before it is called: after the 101 it is too late.
+
+    Raises:
+        ValueError: It is not callable, or a plain function or generator.
+    """
+    if not callable(handler):
+        raise ValueError(f"handler must be a coroutine function (async def), not {handler!r}")
+    function = handler
+    while isinstance(function, partial):
+        function = function.func
+    if inspect.iscoroutinefunction(function):
+        return
+    if not (inspect.isroutine(function) or inspect.isclass(function)):
+        function = type(function).__call__
+        if inspect.iscoroutinefunction(function):
+            return
+    # Whoever wraps a handler need not be a coroutine function, and compiled functions do not tell.
+    may_return_one = hasattr(function, "__wrapped__") or getattr(function, "__name__", "") == "<lambda>"
+    if (
+        (inspect.isclass(function) and not hasattr(function, "__await__"))
+        or inspect.isgeneratorfunction(function)
+        or inspect.isasyncgenfunction(function)
+        or ((inspect.isfunction(function) or inspect.ismethod(function)) and not may_return_one)
+    ):
+        raise ValueError(f"handler must be a coroutine function (async def), which {handler!r} is not")
 
 
 def _key(protocol: str) -> str:

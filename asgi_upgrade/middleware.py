@@ -24,17 +24,17 @@ from asgi_upgrade.guard.outermost import Proof, prove_outermost
 from asgi_upgrade.guard.refusals import answer_unavailable, name_of, report_unguarded
 from asgi_upgrade.guard.routing import teach_routes
 from asgi_upgrade.handlers import Handler, ProtocolTable, run_handler
-from asgi_upgrade.headers import is_token
 from asgi_upgrade.http2.settings import H2CSettings
 from asgi_upgrade.refusal import refuse, upgrade_fields
 from asgi_upgrade.servers import attach_to_server, report_unavailable
+from asgi_upgrade.stray import report_stray_handshake
 from asgi_upgrade.stream_settings import StreamSettings
 from asgi_upgrade.switch import report_no_extension
 from asgi_upgrade.websocket.bridge import CONVERTED, HANDSHAKE, Bridge, get_bridge
 from asgi_upgrade.websocket.deflate import PerMessageDeflate
-from asgi_upgrade.websocket.handshake import Accept, Reject, negotiate
-from asgi_upgrade.websocket.origin import OriginPolicy
-from asgi_upgrade.websocket.settings import WebSocketSettings
+from asgi_upgrade.websocket.handshake import Accept, Reject, is_subprotocol, negotiate
+from asgi_upgrade.websocket.origin import AllowedOrigins, OriginPolicy
+from asgi_upgrade.websocket.settings import SERVERS, ServersChoice, WebSocketSettings
 
 __all__ = ["UpgradeMiddleware"]
 
@@ -60,9 +60,14 @@ class UpgradeMiddleware:
             functions that take an `UpgradeStream`. Names compare without regard to case, versions exactly. A handler
             with a method ``accepts(scope)`` may decline a request by that; then the next offer is tried. Default: none.
         allowed_origins: Origins that may open a WebSocket besides the page's own, such as ``"https://example.com"``
-            or ``"https://*.example.com"``; ``["*"]`` admits all. Default: none besides its own.
+            or ``"https://*.example.com"``; ``["*"]`` admits all; or a function ``(origin, scope) -> bool``. Default:
+            none besides its own.
         subprotocols: WebSocket subprotocols to choose from, in no order, where the application names none in
             ``websocket.accept``. The client's order of preference decides. Default: none.
+        allow_unoffered_subprotocols: Whether the application may accept with a subprotocol that the client did not
+            offer, as uvicorn's own WebSockets let it. Default: ``False``, the client gets 400.
+        lenient_subprotocols: Whether names of subprotocols may have ``/``, ``=`` and other characters that RFC 6455
+            does not allow there. Default: ``False``.
         websocket_only: Path patterns in Starlette's syntax (``"/rooms/{name}"``), or a predicate on the scope. Plain
             HTTP requests for them are answered with 426 (RFC 9110 §15.5.22). Default: none.
         h2c: Whether to speak HTTP/2 with clients that ask for it by ``Upgrade: h2c`` (RFC 7540 §3.2), or the networks
@@ -83,18 +88,21 @@ class UpgradeMiddleware:
             ``websocket`` scopes through the whole application, as a server does it by itself: no HTTP middleware
             guards them, only the origin policy. Default: none.
         deflate: Whether to agree to permessage-deflate (RFC 7692), or how. Default: ``True``.
-        max_message_size: Longest message accepted, in bytes, after inflating. Default: 1 MiB.
+        max_message_size: Longest message accepted, in bytes, after inflating. Default: what the server is told by
+            ``--ws-max-size`` or its like, else 16 MiB.
         max_message_frames: Most frames one message may come in. Default: 16384.
-        max_queue: Messages that wait for the application before reading pauses. Default: 64.
+        max_queue: Messages that wait for the application before reading pauses. Default: the server's, else 64.
         max_queue_size: The same in bytes. Default: 256 KiB.
         read_buffer_size: Bytes that wait for a handler of ``protocols`` before reading pauses. Default: 64 KiB.
         write_buffer_size: Bytes that wait for a slow client before ``send`` blocks. Default: 64 KiB.
         open_timeout: Seconds from the request to the switch, and for a TLS handshake. Default: 20.
         close_timeout: Seconds the client may take to answer a close frame, or to end its side after a handler of
             ``protocols`` has ended. Default: 10.
+        stop_timeout: The same once the server has begun to stop, if that is shorter. Default: 1.
         answer_timeout: Seconds the application may go on answering what arrived before the end. Default: 1.
-        ping_interval: Seconds between pings, or ``None``. Default: 20.
-        ping_timeout: Seconds a client may stay silent after a ping, or ``None``. Default: 20.
+        ping_interval: Seconds between pings, or ``None`` for none. Default: the server's, else 20.
+        ping_timeout: Seconds a client may stay silent after a ping, or ``None`` for ever. Default: the server's, else
+            20.
         idle_timeout: Seconds without a message, or for ``protocols`` without a byte, after which a connection is
             closed, or ``None``. Default: ``None``.
         total_timeout: Seconds after which a handler of ``protocols`` is cancelled, or ``None``. Default: ``None``.
@@ -112,8 +120,10 @@ class UpgradeMiddleware:
         app: ASGIApp,
         *,
         protocols: Mapping[str, Handler] | None = None,
-        allowed_origins: Sequence[str] = (),
+        allowed_origins: AllowedOrigins = (),
         subprotocols: Sequence[str] = (),
+        allow_unoffered_subprotocols: bool = WebSocketSettings.allow_unoffered_subprotocols,
+        lenient_subprotocols: bool = WebSocketSettings.lenient_subprotocols,
         websocket_only: Sequence[str] | Callable[[Scope], bool] = (),
         h2c: bool | Sequence[str] | H2CSettings = False,
         tls: ssl.SSLContext | None = None,
@@ -123,25 +133,28 @@ class UpgradeMiddleware:
         websocket_middleware: Sequence[Any] = (),
         insecure_skip_http_middleware: Sequence[str] = (),
         deflate: bool | PerMessageDeflate = True,
-        max_message_size: int = WebSocketSettings.max_message_size,
+        max_message_size: int | ServersChoice = SERVERS,
         max_message_frames: int = WebSocketSettings.max_message_frames,
-        max_queue: int = WebSocketSettings.max_queue,
+        max_queue: int | ServersChoice = SERVERS,
         max_queue_size: int = WebSocketSettings.max_queue_size,
         read_buffer_size: int = StreamSettings.read_buffer_size,
         write_buffer_size: int = WebSocketSettings.write_buffer_size,
         open_timeout: float = WebSocketSettings.open_timeout,
         close_timeout: float = WebSocketSettings.close_timeout,
+        stop_timeout: float = WebSocketSettings.stop_timeout,
         answer_timeout: float = WebSocketSettings.answer_timeout,
-        ping_interval: float | None = WebSocketSettings.ping_interval,
-        ping_timeout: float | None = WebSocketSettings.ping_timeout,
+        ping_interval: float | ServersChoice | None = SERVERS,
+        ping_timeout: float | ServersChoice | None = SERVERS,
         idle_timeout: float | None = WebSocketSettings.idle_timeout,
         total_timeout: float | None = StreamSettings.total_timeout,
         shutdown_timeout: float = StreamSettings.shutdown_timeout,
     ) -> None:
+        if not callable(app):
+            raise ValueError(f"app must be an ASGI application, not {app!r}")
         self.app = app
         self._protocols = ProtocolTable({} if protocols is None else protocols)
         self._origin = OriginPolicy(allowed_origins)
-        self._subprotocols = _check_subprotocols(subprotocols)
+        self._subprotocols = _check_subprotocols(subprotocols, lenient=lenient_subprotocols)
         self._websocket_only = _path_predicate("websocket_only", websocket_only)
         for name, value in (("attach", attach), ("allow_unguarded", allow_unguarded)):
             if not isinstance(value, bool):
@@ -162,7 +175,7 @@ class UpgradeMiddleware:
         self._reported = False
         teach_routes()
         note_policy(self)
-        self._settings = WebSocketSettings(
+        self._settings = WebSocketSettings.given(
             max_message_size=max_message_size,
             max_message_frames=max_message_frames,
             max_queue=max_queue,
@@ -170,32 +183,35 @@ class UpgradeMiddleware:
             write_buffer_size=write_buffer_size,
             open_timeout=open_timeout,
             close_timeout=close_timeout,
+            stop_timeout=stop_timeout,
             answer_timeout=answer_timeout,
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
             idle_timeout=idle_timeout,
             deflate=PerMessageDeflate() if deflate is True else deflate or None,
+            allow_unoffered_subprotocols=allow_unoffered_subprotocols,
+            lenient_subprotocols=lenient_subprotocols,
         )
         self._stream_settings = StreamSettings(
             read_buffer_size=read_buffer_size,
             write_buffer_size=write_buffer_size,
             open_timeout=open_timeout,
             close_timeout=close_timeout,
+            stop_timeout=stop_timeout,
             idle_timeout=idle_timeout,
             total_timeout=total_timeout,
             shutdown_timeout=shutdown_timeout,
         )
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Serve one connection, or the lifespan."""
         kind = scope["type"]
         if kind == "http":
             # Nearly all requests ask for nothing, and pass without a detour.
-            if self._may_refuse or "extensions" in scope or _names_upgrade(scope["headers"]):
-                await self._serve(scope, receive, send)
-            else:
-                await self.app(scope, receive, send)
-        elif kind == "websocket":
+            if self._may_refuse or "extensions" in scope or _may_upgrade(scope["headers"]):
+                return await self._serve(scope, receive, send)
+            return await self.app(scope, receive, send)  # what is not None, servers report
+        if kind == "websocket":
             await self._serve_websocket(scope, receive, send)
         elif kind == "lifespan":
             self._server_known = True
@@ -203,49 +219,44 @@ class UpgradeMiddleware:
             attach_to_server(change=self._attach, settings=self._edge, policy=self)
             await self.app(scope, receive, send)
         else:
-            await self.app(scope, receive, send)
+            return await self.app(scope, receive, send)
+        return None
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Serve a request; a handshake that we let pass goes on as one."""
         if not self._server_known:
             self._server_known = True
             report_unavailable(self._edge)
-        if self._tls_required is not None and scope.get("scheme") != "https" and self._tls_required(scope):
-            await _reject(_tls_required(scope), scope, receive, send)
-            return
+        if self._tls_required is not None and not _is_secure(scope) and self._tls_required(scope):
+            return await _reject(_tls_required(scope), scope, receive, send)
         if self._tls and _is_about_server(scope):
-            await _describe_server(scope)(scope, receive, send)
-            return
+            return await _describe_server(scope)(scope, receive, send)
         if self._protocols and get_bridge(scope) is None and self._protocols.come_first(scope):
             self._place_protocols(scope)
             if self._delegates:
-                await self.app(scope, receive, send)
-                return
+                return await self.app(scope, receive, send)
             if await self._speak(scope, send):
-                return
+                return None
         if self._inner is None:
             self._inner = adapt(self.app, self, placed=True)
-        await self._pass_on(scope, receive, send, self._inner)
+        return await self._pass_on(scope, receive, send, self._inner)
 
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> None:
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> Any:
         """Serve a request with ``app``, after a look at what it may ask for."""
         if self._bypasses is not None and HANDSHAKE not in scope and self.bypasses(scope) and is_handshake(scope):
-            await self.convert(app, scope, receive, send)
-            return
+            return await self.convert(app, scope, receive, send)
         handshake = self.judge(scope)
         if handshake is None:
             scope.pop(HANDSHAKE, None)
             if self._websocket_only is not None and self._websocket_only(scope):
-                await _reject(_upgrade_required(scope), scope, receive, send)
-            else:
-                await app(scope, receive, send)
-        elif isinstance(handshake, Reject):
-            await _reject(handshake, scope, receive, send)
-        elif self._is_unguarded(scope):
-            await answer_unavailable(scope, receive, send)
-        else:
-            scope[HANDSHAKE] = handshake
-            await app(scope, receive, send)
+                return await _reject(_upgrade_required(scope), scope, receive, send)
+            return await app(scope, receive, send)
+        if isinstance(handshake, Reject):
+            return await _reject(handshake, scope, receive, send)
+        if self._is_unguarded(scope):
+            return await answer_unavailable(scope, receive, send)
+        scope[HANDSHAKE] = handshake
+        return await app(scope, receive, send)
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a WebSocket: one of the server, unless something further out has made it of a handshake."""
@@ -273,7 +284,10 @@ class UpgradeMiddleware:
         accept: Accept | Reject | None = None
         if bridge is not None:
             accept = Accept(b"", bridge.subprotocols)  # the server has read the rest
-        elif extension is not None or _names_upgrade(scope["headers"]):
+        elif extension is not None:
+            accept = negotiate(scope, lenient_subprotocols=self._settings.lenient_subprotocols)
+        elif _may_upgrade(scope["headers"]):
+            report_stray_handshake(scope)
             accept = negotiate(scope)
         if not isinstance(accept, Accept):
             return accept
@@ -367,15 +381,21 @@ class UpgradeMiddleware:
         return True
 
 
+def _is_secure(scope: Scope) -> bool:
+    # Middleware for proxies may have written wss into it.
+    return scope.get("scheme") in ("https", "wss")
+
+
 def _is_about_server(scope: Scope) -> bool:
     # RFC 9110 §9.3.7: OPTIONS * asks about the server, not about a resource.
     return scope["method"] == "OPTIONS" and bool(scope["path"] == scope.get("root_path", "") + "*")
 
 
-def _names_upgrade(headers: list[tuple[bytes, bytes]]) -> bool:
-    # A loop, because it runs for each request.
-    for name, _ in headers:  # noqa: SIM110
-        if name == b"upgrade":
+def _may_upgrade(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Tell whether a request has ``Upgrade``, or fields of a handshake that has lost it."""
+    # A loop, because it runs for each request. Few names come behind this one in the order of bytes.
+    for name, _ in headers:
+        if name > b"sec-websocket-" and (name == b"upgrade" or name.startswith(b"sec-websocket-")):
             return True
     return False
 
@@ -397,13 +417,15 @@ def _describe_server(scope: Scope) -> Response:
     """Return the answer to ``OPTIONS *``, which says in the clear that there is TLS (RFC 2817 §3.2, §4.1)."""
     # Without a body: CUPS never reads one here, and takes it for its next response.
     response = Response()
-    if scope.get("scheme") != "https":
+    if not _is_secure(scope):
         response.raw_headers.extend(upgrade_fields(scope, _TLS))
     return response
 
 
-def _check_subprotocols(subprotocols: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(subprotocols, str) or not all(isinstance(name, str) and is_token(name) for name in subprotocols):
+def _check_subprotocols(subprotocols: Sequence[str], *, lenient: bool) -> tuple[str, ...]:
+    if isinstance(subprotocols, str) or not all(
+        isinstance(name, str) and is_subprotocol(name, lenient=lenient) for name in subprotocols
+    ):
         raise ValueError(f"subprotocols must be a sequence of tokens (RFC 9110 section 5.6.2), not {subprotocols!r}")
     return tuple(subprotocols)
 

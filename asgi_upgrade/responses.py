@@ -8,8 +8,8 @@ from starlette.background import BackgroundTask
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from asgi_upgrade.extension import get_extension
-from asgi_upgrade.handlers import Handler, is_protocol, run_handler
+from asgi_upgrade.extension import NOT_IN_101, get_extension
+from asgi_upgrade.handlers import Handler, check_handler, check_protocol, run_handler
 from asgi_upgrade.headers import check_response_headers
 from asgi_upgrade.offer import UpgradeOffer
 from asgi_upgrade.refusal import refuse, upgrade_fields
@@ -18,8 +18,8 @@ from asgi_upgrade.switch import report_no_extension
 
 __all__ = ["UpgradeResponse"]
 
-# The server writes these itself.
-_FRAMING = frozenset(("connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"))
+# The only field about a body that reaches the client: Docker's looks at it.
+_NOT_OURS = (NOT_IN_101 | {b"te"}) - {b"content-type"}
 
 
 class UpgradeResponse(Response):
@@ -43,7 +43,8 @@ class UpgradeResponse(Response):
         handler: Takes the `UpgradeStream`.
         protocol: ``name`` or ``name/version``; names compare without regard to case, versions exactly. Default:
             ``"tcp"``.
-        headers: Fields of the 101 besides ``Upgrade`` and ``Connection``. Default: none.
+        headers: Fields of the 101 besides ``Upgrade`` and ``Connection``. Of those that describe a body or belong to a
+            handshake of WebSocket, it can only have ``Content-Type``. Default: none.
         fallback: The response, or any ASGI application, for a request that does not offer ``protocol``. Default: 426.
         background: Runs when the connection is closed. Default: none.
         read_buffer_size: Bytes that wait for the handler before reading from the socket pauses. Default: 64 KiB.
@@ -57,7 +58,8 @@ class UpgradeResponse(Response):
             Default: 10.
 
     Raises:
-        ValueError: An argument is out of range; the message names it.
+        ValueError: An argument is out of range; the message names it. Also when the response is sent, if a field has
+            been added since that a 101 cannot have.
     """
 
     def __init__(
@@ -76,17 +78,12 @@ class UpgradeResponse(Response):
         total_timeout: float | None = StreamSettings.total_timeout,
         shutdown_timeout: float = StreamSettings.shutdown_timeout,
     ) -> None:
-        if not callable(handler):
-            raise ValueError(f"handler must be callable, not {handler!r}")
-        if not is_protocol(protocol):
-            raise ValueError(f"protocol must be 'name' or 'name/version' (RFC 9110 section 7.8), not {protocol!r}")
+        check_handler(handler)
+        check_protocol(protocol)
         if fallback is not None and not callable(fallback):
             raise ValueError(f"fallback must be a response or an ASGI application, not {fallback!r}")
-        for name in headers or ():
-            if name.lower() in _FRAMING:
-                raise ValueError(f"headers must not contain {name!r}, which the server writes")
         super().__init__(None, 101, headers, background=background)
-        check_response_headers(self.raw_headers)
+        self._check_headers()
         self.handler = handler
         self.protocol = protocol
         self.fallback = fallback
@@ -99,6 +96,20 @@ class UpgradeResponse(Response):
             total_timeout=total_timeout,
             shutdown_timeout=shutdown_timeout,
         )
+
+    def _check_headers(self) -> list[tuple[bytes, bytes]]:
+        """The fields of the 101, which the endpoint may have changed since.
+
+        Raises:
+            ValueError: One of them would break the response, or would not reach the client.
+        """
+        headers = check_response_headers(self.raw_headers)
+        for name, _ in headers:
+            if name in _NOT_OURS or name.startswith(b"sec-websocket-"):
+                raise ValueError(
+                    f"headers must not contain {name.decode()!r}: the server writes it, or a 101 cannot have it"
+                )
+        return headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request; returns when the connection is closed, or the response sent that was not a 101."""
@@ -118,7 +129,7 @@ class UpgradeResponse(Response):
                 send,
                 extension=extension,
                 protocol=str(offered),
-                headers=check_response_headers(self.raw_headers),
+                headers=self._check_headers(),
                 settings=self._settings,
             )
         if self.background is not None:

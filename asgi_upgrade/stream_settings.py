@@ -17,6 +17,7 @@ class StreamSettings:
         open_timeout: How long the 101 may take from the application to the server, through the middleware between.
         close_timeout: How long the client may take to end its side after the handler has ended, or to take more of what
             is still to be sent, before the connection is cut.
+        stop_timeout: The same once the server has begun to stop, if that is shorter.
         idle_timeout: Time without a byte in either direction after which the handler is cancelled; ``None`` waits for
             ever.
         total_timeout: Time from the switch after which the handler is cancelled; ``None`` waits for ever.
@@ -30,6 +31,7 @@ class StreamSettings:
     write_buffer_size: int = 64 * 1024
     open_timeout: float = 20.0
     close_timeout: float = 10.0
+    stop_timeout: float = 1.0
     idle_timeout: float | None = None
     total_timeout: float | None = None
     shutdown_timeout: float = 10.0
@@ -38,9 +40,11 @@ class StreamSettings:
         for field in fields(self):
             name, value = field.name, getattr(self, field.name)
             if name.endswith("_timeout"):
-                if value is None and name in ("idle_timeout", "total_timeout"):
+                optional = name in ("idle_timeout", "total_timeout")
+                if value is None and optional:
                     continue
                 if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
-                    raise ValueError(f"{name} must be a positive number of seconds, not {value!r}")
+                    none = ", or None to turn it off" if optional else ""
+                    raise ValueError(f"{name} must be a positive number of seconds{none}, not {value!r}")
             elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be a positive integer, not {value!r}")

@@ -66,7 +66,7 @@ def report_no_extension(scope: Scope, protocol: str) -> None:
 
 def request_line(scope: Scope) -> str:
     """The first line of a request, in a form that is safe to log (RFC 9112 §3)."""
-    target = quote(scope["path"], safe="/!$&'()*+,;=:@~")
+    target = quote(scope["path"], safe="/!$&'()*+,;=:@~", errors="replace")
     if scope.get("query_string"):
         target += "?" + quote(scope["query_string"], safe="/!$&'()*+,;=:@~?%")
     return f"{scope['method']} {target} HTTP/{scope['http_version']}"

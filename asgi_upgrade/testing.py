@@ -22,7 +22,11 @@ from contextlib import suppress
 from typing import Any
 
 import anyio
-import httpx
+
+try:
+    import httpx
+except ImportError as error:
+    raise ImportError("asgi_upgrade.testing needs the package httpx: pip install 'asgi-upgrade[httpx]'") from error
 from starlette.types import ASGIApp, Message, Scope
 
 from asgi_upgrade.extension import EXTENSION, VERSION

@@ -69,29 +69,28 @@ class TLS:
         offer = UpgradeOffer.from_scope(scope)
         protocol = find_tls(offer) if offer is not None else None
         if extension is None or protocol is None or _is_too_long(scope["headers"]):
-            await self.app(scope, receive, send)
-            return
+            return await self.app(scope, receive, send)
         kept = _Kept(receive)
         body = await kept.read(MAX_BODY)
         if body is None:
             # RFC 2817 §3.1: the server may ignore the offer.
-            await self.app(scope, kept.receive, send)
-            return
+            return await self.app(scope, kept.receive, send)
         between = _Between()
         # RFC 2817 §3.3: the lowest layer first.
         switched = extension["connect"](between, [(b"upgrade", protocol.encode() + b", HTTP/1.1")])
         await send({"type": "http.response.start", "status": 101, "headers": []})
         if not await switched:
-            return
+            return None
         try:
             transport = await self._handshake(between)
         except OSError as error:  # TLS errors are such, too
             logger.debug("%s: the TLS handshake failed: %r", request_line(scope), error)
-            return
+            return None
         if transport is not None:
             tls = tls_extension(transport.get_extra_info("ssl_object"), self._context)
             headers = _fields_over_tls(scope["headers"], body)
             self._resume(transport, headers=headers, data=body + between.take(), tls=tls)
+        return None
 
     async def _handshake(self, between: _Between) -> asyncio.Transport | None:
         """Return the transport with TLS, ``None`` if the connection has been closed."""

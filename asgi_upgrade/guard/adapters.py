@@ -42,30 +42,28 @@ class Adapter:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection."""
-        await self.app(scope, receive, send)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
+        """Serve one connection. What is not ``None``, servers report."""
+        return await self.app(scope, receive, send)
 
 
 class Leaf(Adapter):
     """Gives the application a ``websocket`` scope: it answers, and nothing else is inside."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Convert a handshake."""
         handshake = approved(scope)
         if handshake is None:
-            await self.app(scope, receive, send)
-        else:
-            await handshake.convert(self._handle_exceptions, scope, receive, send)
+            return await self.app(scope, receive, send)
+        return await handshake.convert(self._handle_exceptions, scope, receive, send)
 
-    async def _handle_exceptions(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _handle_exceptions(self, scope: Scope, receive: Receive, send: Send) -> Any:
         # Those of the routes' functions are handled there. For others it is Starlette's ExceptionMiddleware, further
         # out, which has seen a request.
         if "starlette.exception_handlers" in scope:
             app = wrap_app_handling_exceptions(self.app, WebSocket(scope, receive, send))
-            await app(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+            return await app(scope, receive, send)
+        return await self.app(scope, receive, send)
 
 
 class PagesOnly(Adapter):
@@ -86,14 +84,13 @@ class Unknown(Adapter):
         super().__init__(app)
         self._unreported = may_hide
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Pass a handshake on."""
         handshake = approved(scope)
         if handshake is None:
-            await self.app(scope, receive, send)
-            return
+            return await self.app(scope, receive, send)
         in_place = InPlace(scope, receive, send, lambda: handshake)
-        await in_place.run(self.app)
+        result = await in_place.run(self.app)
         if self._unreported and in_place.status in _UNKNOWING:
             self._unreported = False
             name = name_of(self.app)
@@ -105,6 +102,7 @@ class Unknown(Adapter):
                 in_place.status,
                 name,
             )
+        return result
 
 
 class AsWebSocket(Adapter):

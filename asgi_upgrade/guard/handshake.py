@@ -92,8 +92,8 @@ class Handshake:
         """Return the same handshake, with something else that can switch."""
         return Handshake(carrier, accept, self.policy, self.settings, self.subprotocols)
 
-    async def convert(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve the request with ``app``, which gets a ``websocket`` scope.
+    async def convert(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Any:
+        """Serve the request with ``app``, which gets a ``websocket`` scope; return what that returns.
 
         Args:
             app: What answers the WebSocket.
@@ -101,7 +101,7 @@ class Handshake:
             receive: Its ``receive``.
             send: Its ``send``; the 101 goes out through it.
         """
-        await WebSocketSession(scope, receive, send, handshake=self).run(app)
+        return await WebSocketSession(scope, receive, send, handshake=self).run(app)
 
 
 def approved(scope: Scope) -> Handshake | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from starlette.types import Scope
 
@@ -36,6 +37,7 @@ class ServerSide:
         is_busy: Tells whether a request has to be refused with 503. Default: never.
         tasks: The tasks that the server waits for when it stops; one for each request is added while it is served.
         logger: Where exceptions of the application are logged.
+        websocket_limits: What the user has told the server about WebSockets, as ``http.upgrade`` carries it.
     """
 
     default_headers: Callable[[], Sequence[tuple[bytes, bytes]]] = _no_headers
@@ -43,3 +45,4 @@ class ServerSide:
     is_busy: Callable[[], bool] = _never
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     logger: logging.Logger = _logger
+    websocket_limits: Mapping[str, Any] = field(default_factory=dict)

@@ -42,8 +42,7 @@ class H2C:
         extension = get_extension(scope)
         offer = read_offer(scope) if extension is not None else None
         if extension is None or offer is None or not self._settings.admits(scope.get("client")):
-            await self.app(scope, receive, send)
-            return
+            return await self.app(scope, receive, send)
         template = ScopeTemplate(scope)
         protocol = HTTP2Protocol(
             self.app, template=template, client_settings=offer, settings=self._settings, server=self._server
@@ -54,7 +53,7 @@ class H2C:
             if await _switch(protocol, extension, send):
                 stream.start(self.app)
                 await protocol.wait_closed()
-            return
+            return None
         first = FirstRequest(self.app, request, receive, send)
         try:
             if await first.read():
@@ -63,7 +62,7 @@ class H2C:
                     stream.start(first.join)
                     first.continue_on(stream)
                     await protocol.wait_closed()
-                    return
+                    return None
             first.stay()
             await first.task
         except asyncio.CancelledError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from typing import TYPE_CHECKING
@@ -62,5 +63,10 @@ def report_unavailable(settings: EdgeSettings | None) -> None:
 
 
 def keeps_upgrade_fields() -> bool:
-    """Tell whether the server refuses responses that have ``Upgrade`` or ``Connection``, as h2corn does."""
-    return "h2corn" in sys.modules
+    """Tell whether the server that runs this loop refuses responses with ``Upgrade`` or ``Connection``, as h2corn does.
+
+    It is known by the name that it gives to its tasks. Having been imported means nothing.
+    """
+    if "h2corn" not in sys.modules:
+        return False
+    return any(task.get_name() == "h2corn.request" for task in asyncio.all_tasks())

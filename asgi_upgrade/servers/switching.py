@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from starlette.types import Send
@@ -11,7 +11,30 @@ from starlette.types import Send
 from asgi_upgrade.extension import NOT_IN_101, Connect
 from asgi_upgrade.headers import check_response_headers
 
-__all__ = ["Announcing", "check_essential", "fields_of_101", "has_body", "refuse_101", "replay", "shut_down"]
+__all__ = [
+    "Announcing",
+    "check_essential",
+    "fields_of_101",
+    "has_body",
+    "linger",
+    "name_http_schemes",
+    "printed",
+    "refuse_101",
+    "replay",
+    "shut_down",
+]
+
+# RFC 6455 §4.2.2 and RFC 9110 print them so. Names have no case, but some clients look for these in a plain dict.
+_PRINTED = {
+    b"connection": b"Connection",
+    b"content-type": b"Content-Type",
+    b"sec-websocket-accept": b"Sec-WebSocket-Accept",
+    b"sec-websocket-extensions": b"Sec-WebSocket-Extensions",
+    b"sec-websocket-protocol": b"Sec-WebSocket-Protocol",
+    b"upgrade": b"Upgrade",
+}
+
+_HTTP_SCHEMES = {b"ws": b"http", b"wss": b"https"}
 
 _REFUSAL = b"The connection could not be switched to another protocol.\n"
 
@@ -24,6 +47,7 @@ class Announcing:
     _protocol: Any  # what was announced last, if anything was
     _essential: list[tuple[bytes, bytes]]
     _switched: asyncio.Future[bool] | None  # what ``connect`` has returned then
+    _on_shutdown: Callable[[], None] | None  # what the application wants to be called if the server stops before
 
     def is_too_late(self) -> bool:
         """Tell whether there can be no switch any more."""
@@ -44,6 +68,27 @@ class Announcing:
 
         return connect
 
+    def is_stopping(self) -> bool:
+        """Tell whether the server has begun to stop."""
+        raise NotImplementedError
+
+    def on_shutdown(self) -> Callable[[Callable[[], None]], None]:
+        """The extension's ``on_shutdown``, a function for the same reason."""
+
+        def on_shutdown(callback: Callable[[], None]) -> None:
+            if self.is_stopping():
+                callback()
+            else:
+                self._on_shutdown = callback  # type: ignore[misc]
+
+        return on_shutdown
+
+    def tell_shutdown(self) -> None:
+        """The server begins to stop, and the connection has not been switched."""
+        callback, self._on_shutdown = self._on_shutdown, None  # type: ignore[misc]
+        if callback is not None:
+            callback()
+
     def withdraw(self) -> None:
         """Say that there will be no switch, if that is not decided."""
         if self._switched is not None and not self._switched.done():
@@ -60,6 +105,12 @@ async def refuse_101(send: Send) -> None:
 def shut_down(protocol: Any, transport: asyncio.BaseTransport) -> None:
     """Tell what owns a connection that the server stops, or close ``transport`` if it does not want to know."""
     getattr(protocol, "shutdown", transport.close)()
+
+
+def linger(protocol: Any) -> asyncio.Future[None] | None:
+    """Return what is done when the transport of ``protocol`` is gone, if it is about to close that by itself."""
+    closing = getattr(protocol, "closing", None)
+    return None if closing is None else closing()
 
 
 def check_essential(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
@@ -94,6 +145,36 @@ def fields_of_101(
         (b"connection", b"Upgrade"),
         *[field for field in essential if field[0] != b"connection"],
         *[field for field in added if not field[0].startswith(b"sec-websocket-")],
+    ]
+
+
+def printed(fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return the fields of a 101 as HTTP/1.1 shall carry them: the handshake's names as their RFCs print them.
+
+    Args:
+        fields: What `fields_of_101` has returned. Fields that the application has added keep their names.
+    """
+    return [(_PRINTED.get(name, name), value) for name, value in fields]
+
+
+def name_http_schemes(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return a request's fields with ``http`` and ``https`` for the ``ws`` and ``wss`` of ``X-Forwarded-Proto``.
+
+    Traefik sends those with handshakes. Middleware for proxies would make them the scheme of the ``http`` scope, where
+    nobody takes ``wss`` for secure. The list given is not changed, and is returned itself if there is nothing to do.
+
+    Args:
+        headers: The fields, names in lower case.
+    """
+    # A loop, because it runs for each offer.
+    for name, value in headers:
+        if name == b"x-forwarded-proto" and value.strip(b" \t") in _HTTP_SCHEMES:
+            break
+    else:
+        return headers
+    return [
+        (name, _HTTP_SCHEMES.get(value.strip(b" \t"), value) if name == b"x-forwarded-proto" else value)
+        for name, value in headers
     ]
 
 

@@ -46,6 +46,11 @@ _EMPTY: Final = b"\x00"
 _INPUT_PIECE: Final = 4096
 _OUTPUT_PIECE: Final = 32768
 
+# RFC 7692 §7.2.3.4 lets a sender end its stream within a message and begin another one. That costs as much as a
+# kilobyte of other data, and may take two bytes: so a message may have this many ends, and one more for so many bytes.
+_FREE_STREAM_ENDS: Final = 2
+_BYTES_PER_STREAM_END: Final = 64
+
 _INVALID: Final = "compressed data is invalid"
 
 _THRESHOLD: Final = 128
@@ -113,9 +118,9 @@ class DeflateAgreement:
     """The parameters that server and client have agreed on.
 
     Attributes:
-        server_no_context_takeover: The server compresses each message by itself (RFC 7692 §7.1.1.1).
-        client_no_context_takeover: So does the client (§7.1.1.2).
-        server_max_window_bits: Size of the window that the server compresses with, as a power of two (§7.1.2.1).
+        server_no_context_takeover: The server must compress each message by itself (RFC 7692 §7.1.1.1).
+        client_no_context_takeover: So must the client (§7.1.1.2).
+        server_max_window_bits: Largest window that the server may compress with, as a power of two (§7.1.2.1).
             ``None`` stands for 15, without saying so.
         client_max_window_bits: The same for the client (§7.1.2.2).
     """
@@ -143,6 +148,9 @@ class DeflateAgreement:
 @dataclass(frozen=True)
 class PerMessageDeflate:
     """How the server compresses, and what it asks of clients (RFC 7692 §7).
+
+    What concerns the server alone is kept to without a word of it, unless the client's offer has the parameter: there
+    are clients that take no parameter which they have not named, such as those made with Netty 4.1.48.
 
     The defaults are those where less time, smaller messages and less memory each begin to cost too much of the others.
 
@@ -219,15 +227,16 @@ class PerMessageDeflate:
                 return None
             offered[name] = value
 
-        # RFC 7692 §7.1.1. The client demands the first for the server; by the second it tells what it does anyway.
+        # RFC 7692 §7.1.1. The client demands the first for the server; by the second it tells what it does anyway. Only
+        # the second has to be said to a client that has not named it: it saves the memory of our inflater.
         #
-        # offer, either parameter   setting   answer
-        # -----------------------   -------   ----------------
-        # absent                    False     -
-        # absent                    True      parameter
-        # without value             any       parameter
-        # with value                any       offer declined
-        server_no_context_takeover = self.server_no_context_takeover
+        # offer           setting   answer, server_no_context_takeover   answer, client_no_context_takeover
+        # -------------   -------   ----------------------------------   ----------------------------------
+        # absent          False     -                                    -
+        # absent          True      -                                    parameter
+        # without value   any       parameter                            parameter
+        # with value      any       offer declined                       offer declined
+        server_no_context_takeover = False
         if "server_no_context_takeover" in offered:
             if offered.pop("server_no_context_takeover") is not None:
                 return None
@@ -238,21 +247,20 @@ class PerMessageDeflate:
                 return None
             client_no_context_takeover = True
 
-        # RFC 7692 §7.1.2.1. The client limits the server; the server may announce a limit of its own.
+        # RFC 7692 §7.1.2.1. The client limits the server. What the server uses may be less, and need not be said: the
+        # limit only tells the client what it must be able to inflate.
         #
-        # offer, server_max_window_bits   setting   answer
-        # -----------------------------   -------   --------------------------------------------
-        # absent                          15        -
-        # absent                          9 to 14   setting
-        # 9 to 15                         any       smaller of both
-        # 8                               any       offer declined: zlib cannot compress so
-        # without value, other value      any       offer declined
-        server_bits = None if self.server_max_window_bits == _MAX_WINDOW_BITS else self.server_max_window_bits
+        # offer, server_max_window_bits   answer
+        # -----------------------------   ---------------------------------------
+        # absent                          -
+        # 9 to 15                         the same
+        # 8                               offer declined: zlib cannot compress so
+        # without value, other value      offer declined
+        server_bits = None
         if "server_max_window_bits" in offered:
-            bits = _WINDOW_BITS.get(offered.pop("server_max_window_bits") or "", 0)
-            if bits < _MIN_WINDOW_BITS:
+            server_bits = _WINDOW_BITS.get(offered.pop("server_max_window_bits") or "", 0)
+            if server_bits < _MIN_WINDOW_BITS:
                 return None
-            server_bits = min(bits, self.server_max_window_bits)
 
         # RFC 7692 §7.1.2.2. The client lets the server limit it, perhaps tells a limit that it keeps anyway.
         #
@@ -291,7 +299,18 @@ class Deflate:
         threshold: Length in bytes from which messages should be compressed.
     """
 
-    __slots__ = ("_agreement", "_begun", "_compressor", "_drops_inflater", "_inflater", "_settings", "threshold")
+    __slots__ = (
+        "_agreement",
+        "_begun",
+        "_compressor",
+        "_drops_compressor",
+        "_drops_inflater",
+        "_fed",
+        "_inflater",
+        "_settings",
+        "_stream_ends",
+        "threshold",
+    )
 
     def __init__(self, agreement: DeflateAgreement, settings: PerMessageDeflate) -> None:
         self._agreement = agreement
@@ -301,11 +320,15 @@ class Deflate:
         self._inflater: _Inflater | None = None
         # Data of an unfinished message has been inflated.
         self._begun = False
+        # Compressed bytes of that message in the pieces before this one, and how many streams have ended in it.
+        self._fed = 0
+        self._stream_ends = 0
+        self._drops_compressor = agreement.server_no_context_takeover or settings.server_no_context_takeover
         self._drops_inflater = agreement.client_no_context_takeover
         if settings.threshold is not None:
             self.threshold = settings.threshold
         else:
-            self.threshold = _THRESHOLD_WITHOUT_CONTEXT if agreement.server_no_context_takeover else _THRESHOLD
+            self.threshold = _THRESHOLD_WITHOUT_CONTEXT if self._drops_compressor else _THRESHOLD
 
     def compress(self, payload: bytes) -> bytes:
         """Return a whole message compressed, ready for one frame with RSV1 (RFC 7692 §7.2.1)."""
@@ -318,9 +341,9 @@ class Deflate:
 
     def _new_compressor(self) -> _Compressor:
         settings = self._settings
-        bits = self._agreement.server_max_window_bits or _MAX_WINDOW_BITS
+        bits = min(self._agreement.server_max_window_bits or _MAX_WINDOW_BITS, settings.server_max_window_bits)
         compressor = _make_compressor(settings.level, bits, settings.memory_level)
-        if not self._agreement.server_no_context_takeover:
+        if not self._drops_compressor:
             self._compressor = compressor
         return compressor
 
@@ -350,12 +373,16 @@ class Deflate:
             raise InflatedTooLarge
         if len(inflated) == _OUTPUT_PIECE or inflater.eof:
             parts = [inflated]
-            rest = self._find_rest(inflater, fin)
+            end = self._fed + len(data) + (len(_TAIL) if fin else 0)
+            rest = self._find_rest(inflater, fin, end)
             if rest is not None:
-                self._inflate(rest, fin, max_size - len(inflated), parts)
+                self._inflate(rest, fin, max_size - len(inflated), parts, end)
             inflated = b"".join(parts)
+            if fin:
+                self._stream_ends = 0
         if not fin:
             self._begun = True
+            self._fed += len(data)
         elif self._begun or self._drops_inflater:
             self._end_message()
         return inflated
@@ -364,29 +391,39 @@ class Deflate:
         """Inflate a piece that is long, or empty."""
         parts: list[bytes] = []
         start = 0
+        end = self._fed
         if data:
             self._begun = True
             view = memoryview(data)
             # The tail is appended to the last part.
             stop = len(data) - _INPUT_PIECE if fin else len(data)
             while start < stop:
-                max_size = self._inflate(view[start : start + _INPUT_PIECE], False, max_size, parts)
+                piece = view[start : start + _INPUT_PIECE]
+                end += len(piece)
+                max_size = self._inflate(piece, False, max_size, parts, end)
                 start += _INPUT_PIECE
         if fin:
             # A message without any data is empty, although its sender should have made it one byte (RFC 7692 §7.2.3.6);
             # one that ended with a final block is complete, although that byte should have followed it (§7.2.3.4).
             if data or (self._begun and self._inflater is not None):
-                self._inflate(data[start:] + _TAIL, True, max_size, parts)
+                last = data[start:] + _TAIL
+                self._inflate(last, True, max_size, parts, end + len(last))
             self._end_message()
+        else:
+            self._fed = end
         return b"".join(parts)
 
     def _end_message(self) -> None:
         self._begun = False
+        self._fed = self._stream_ends = 0
         if self._drops_inflater:
             self._inflater = None
 
-    def _inflate(self, piece: bytes | memoryview, last: bool, allowed: int, parts: list[bytes]) -> int:
-        """Inflate ``piece``, the end of a message with its tail if ``last``; return what is left of ``allowed``."""
+    def _inflate(self, piece: bytes | memoryview, last: bool, allowed: int, parts: list[bytes], end: int) -> int:
+        """Inflate ``piece``, the end of a message with its tail if ``last``; return what is left of ``allowed``.
+
+        ``end`` bytes of the message have been fed with it, including the tail.
+        """
         rest: bytes | memoryview | None = piece
         while rest is not None:
             inflater = self._inflater or self._new_inflater()
@@ -401,10 +438,10 @@ class Deflate:
                 parts.append(inflated)
             if len(inflated) < _OUTPUT_PIECE and not inflater.eof:
                 break
-            rest = self._find_rest(inflater, last)
+            rest = self._find_rest(inflater, last, end)
         return allowed
 
-    def _find_rest(self, inflater: _Inflater, last: bool) -> bytes | None:
+    def _find_rest(self, inflater: _Inflater, last: bool, end: int) -> bytes | None:
         """Return what is still to be inflated of a piece, after its output was full or a stream has ended."""
         if not inflater.eof:
             # Perhaps empty, with output still to come: the copy that the last bytes asked for may not have fitted.
@@ -412,6 +449,9 @@ class Deflate:
         # RFC 7692 §7.2.3.4: a block may be marked as the final one; what follows is another stream.
         self._inflater = None
         rest = inflater.unused_data
+        self._stream_ends += 1
+        if self._stream_ends > _FREE_STREAM_ENDS + (end - len(rest)) // _BYTES_PER_STREAM_END:
+            raise DeflateError("compressed data has too many final blocks")
         if not last:
             return rest or None
         if len(rest) < len(_TAIL):

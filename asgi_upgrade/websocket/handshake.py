@@ -14,12 +14,15 @@ from typing import Any
 from asgi_upgrade.extension import get_extension
 from asgi_upgrade.headers import (
     ExtensionOffer,
+    FieldTooLargeError,
     HeaderError,
     RawHeaders,
     check_response_headers,
     collect,
+    is_token,
     parse_extensions,
     parse_host,
+    parse_list,
     parse_tokens,
 )
 from asgi_upgrade.offer import UpgradeOffer
@@ -27,8 +30,11 @@ from asgi_upgrade.offer import UpgradeOffer
 # RFC 6455 section 1.3.
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
-# 16 bytes are 128 bits, 22 digits of base64 carry 132: the last digit has four zero bits (RFC 4648 section 3.5).
-_is_key = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==").fullmatch
+# 16 bytes are 128 bits, 22 digits of base64 carry 132. A client that fills the surplus bits with something else than
+# zeros may be refused (RFC 4648 section 3.5), but no other server does; the answer is made from the text as sent.
+_is_key = re.compile(rb"[A-Za-z0-9+/]{22}==").fullmatch
+# Visible ASCII, but what separates or quotes the elements of a list.
+_is_lenient_subprotocol = re.compile(r"[!#-+\-.-\[\]-~]+").fullmatch
 _names_websocket = re.compile(rb"(?:^|,)[ \t]*websocket[ \t]*(?:,|\Z)", re.IGNORECASE).search
 
 _FIELDS = frozenset(
@@ -79,7 +85,7 @@ class Accept:
     """A handshake that can be completed.
 
     Attributes:
-        key: the value for ``Sec-WebSocket-Accept``, empty in HTTP/2.
+        key: the value for ``Sec-WebSocket-Accept``, empty for no such line: in HTTP/2, and where the server writes it.
         subprotocols: the subprotocols that the client offers, in its order of preference, each once.
         extensions: the extensions that the client offers, in its order of preference.
     """
@@ -102,7 +108,12 @@ class Accept:
         return None
 
     def response_headers(
-        self, *, subprotocol: str | None = None, extensions: str | None = None, headers: RawHeaders = ()
+        self,
+        *,
+        subprotocol: str | None = None,
+        extensions: str | None = None,
+        headers: RawHeaders = (),
+        offered_only: bool = True,
     ) -> list[tuple[bytes, bytes]]:
         """Return the header lines of the 101 response (RFC 6455 section 4.2.2, item 5).
 
@@ -110,17 +121,23 @@ class Accept:
             subprotocol: the subprotocol chosen, ``None`` (the default) for none.
             extensions: the value for ``Sec-WebSocket-Extensions``, ``None`` (the default) for no line.
             headers: more header lines, as pairs of byte strings; they follow the handshake's own. None by default.
+            offered_only: whether ``subprotocol`` must be one that the client offers. Default: ``True``.
 
         Raises:
-            ValueError: the subprotocol was not offered, or a header's name or value is malformed, or it is one that
-                belongs to the handshake (Upgrade, Connection, Sec-WebSocket-*) or frames a body.
+            ValueError: the subprotocol was not offered, or cannot stand in a header field; or a header's name or value
+                is malformed, or it is one that belongs to the handshake (Upgrade, Connection, Sec-WebSocket-*) or
+                frames a body.
             TypeError: a header is not a pair of byte strings.
         """
-        lines = [(b"upgrade", b"websocket"), (b"connection", b"Upgrade"), (b"sec-websocket-accept", self.key)]
+        lines = [(b"upgrade", b"websocket"), (b"connection", b"Upgrade")]
+        if self.key:
+            lines.append((b"sec-websocket-accept", self.key))
         if subprotocol is not None:
             # RFC 6455 section 4.1: the client fails the connection over a subprotocol that it did not ask for.
-            if subprotocol not in self.subprotocols:
+            if offered_only and subprotocol not in self.subprotocols:
                 raise ValueError(f"subprotocol {subprotocol!r} was not offered by the client")
+            if not is_subprotocol(subprotocol, lenient=True):
+                raise ValueError(f"subprotocol {subprotocol!r} cannot stand in a header field")
             lines.append((b"sec-websocket-protocol", subprotocol.encode("ascii")))
         if extensions is not None:
             lines += check_response_headers([(b"sec-websocket-extensions", extensions.encode("latin-1"))])
@@ -144,6 +161,17 @@ def check_added_headers(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
     return checked
 
 
+def is_subprotocol(name: str, *, lenient: bool = False) -> bool:
+    """Tell whether ``name`` may be a subprotocol.
+
+    Args:
+        name: the name.
+        lenient: whether any visible ASCII but commas, double quotes and backslashes will do, and not only a token
+            (RFC 6455 section 4.1, item 10). Default: ``False``.
+    """
+    return _is_lenient_subprotocol(name) is not None if lenient else is_token(name)
+
+
 def accept_key(key: bytes) -> bytes:
     """Return the value of ``Sec-WebSocket-Accept`` (RFC 6455 section 4.2.2, item 5.4).
 
@@ -153,22 +181,23 @@ def accept_key(key: bytes) -> bytes:
     return b2a_base64(hashlib.sha1(key + _GUID, usedforsecurity=False).digest(), newline=False)
 
 
-def negotiate(scope: Mapping[str, Any]) -> Accept | Reject | None:
+def negotiate(scope: Mapping[str, Any], *, lenient_subprotocols: bool = False) -> Accept | Reject | None:
     """Read the opening handshake of a request (RFC 6455 section 4.2.1). Never raises, whatever the headers contain.
 
     The Origin field is left to `asgi_upgrade.websocket.origin.OriginPolicy`.
 
     Args:
         scope: an ASGI connection scope of any type.
+        lenient_subprotocols: whether subprotocols need not be tokens, see `is_subprotocol`. Default: ``False``.
 
     Returns:
-        `Accept` if the handshake can be completed; `Reject` with status 400, 405 or 426 if the request is a handshake
-        with a fault; ``None`` if the request does not ask for WebSocket.
+        `Accept` if the handshake can be completed; `Reject` with status 400, 405, 426 or 431 if the request is a
+        handshake with a fault; ``None`` if the request does not ask for WebSocket.
     """
     if scope.get("type") != "http":
         return None
     if scope.get("http_version") != "1.1":
-        return _negotiate_http2(scope)
+        return _negotiate_http2(scope, lenient_subprotocols)
     fields = collect(scope.get("headers", ()), _FIELDS)
     if b"upgrade" not in fields:
         return None
@@ -176,17 +205,17 @@ def negotiate(scope: Mapping[str, Any]) -> Accept | Reject | None:
     try:
         offer = UpgradeOffer.from_lines(upgrade, fields.get(b"connection", ()))
     except HeaderError as error:
-        return Reject(400, f"Malformed WebSocket handshake: {error}") if _claims(upgrade, fields) else None
+        return _reject("Malformed WebSocket handshake", error) if _claims(upgrade, fields) else None
     if offer is None:
         if _claims(upgrade, fields):
             return Reject(400, "A WebSocket handshake needs the header field Connection: Upgrade")
         return None
     if offer.find("websocket") is None:
         return None
-    return _read_handshake(scope, fields)
+    return _read_handshake(scope, fields, lenient_subprotocols)
 
 
-def _negotiate_http2(scope: Mapping[str, Any]) -> Accept | Reject | None:
+def _negotiate_http2(scope: Mapping[str, Any], lenient: bool) -> Accept | Reject | None:
     """Read an extended CONNECT; an Upgrade field means nothing in HTTP/2 (RFC 9113 section 8.6)."""
     extension = get_extension(scope)
     if extension is None or extension.get("protocol") != "websocket":
@@ -197,7 +226,7 @@ def _negotiate_http2(scope: Mapping[str, Any]) -> Accept | Reject | None:
         return fault
     if not _has_version_13(fields):
         return Reject(400, "Sec-WebSocket-Version must be 13", ((b"sec-websocket-version", b"13"),))
-    return _read_lists(b"", fields)
+    return _read_lists(b"", fields, lenient)
 
 
 def _claims(upgrade: Iterable[bytes], fields: Mapping[bytes, list[bytes]]) -> bool:
@@ -207,7 +236,7 @@ def _claims(upgrade: Iterable[bytes], fields: Mapping[bytes, list[bytes]]) -> bo
     return any(_names_websocket(line) for line in upgrade)
 
 
-def _read_handshake(scope: Mapping[str, Any], fields: Mapping[bytes, list[bytes]]) -> Accept | Reject:
+def _read_handshake(scope: Mapping[str, Any], fields: Mapping[bytes, list[bytes]], lenient: bool) -> Accept | Reject:
     if scope.get("method") != "GET":
         return Reject(405, "A WebSocket handshake needs the method GET", ((b"allow", b"GET"),))
     fault = _check_host(fields)
@@ -226,7 +255,7 @@ def _read_handshake(scope: Mapping[str, Any], fields: Mapping[bytes, list[bytes]
     key = keys[0].strip(b" \t")
     if not _is_key(key):
         return Reject(400, "Sec-WebSocket-Key must be 16 bytes in base64")
-    return _read_lists(accept_key(key), fields)
+    return _read_lists(accept_key(key), fields, lenient)
 
 
 def _check_host(fields: Mapping[bytes, list[bytes]]) -> Reject | None:
@@ -241,22 +270,34 @@ def _check_host(fields: Mapping[bytes, list[bytes]]) -> Reject | None:
     return None
 
 
+def _reject(fault: str, error: HeaderError) -> Reject:
+    return Reject(431 if isinstance(error, FieldTooLargeError) else 400, f"{fault}: {error}")
+
+
 def _has_version_13(fields: Mapping[bytes, list[bytes]]) -> bool:
     return [value.strip(b" \t") for value in fields.get(b"sec-websocket-version", ())] == [b"13"]
 
 
-def _read_lists(key: bytes, fields: Mapping[bytes, list[bytes]]) -> Accept | Reject:
+def _read_lists(key: bytes, fields: Mapping[bytes, list[bytes]], lenient: bool) -> Accept | Reject:
     subprotocols: list[str] = []
     extensions: list[ExtensionOffer] = []
     if b"sec-websocket-protocol" in fields:
         try:
-            subprotocols = parse_tokens(fields[b"sec-websocket-protocol"])
+            lines = fields[b"sec-websocket-protocol"]
+            subprotocols = _parse_lenient_subprotocols(lines) if lenient else parse_tokens(lines)
         except HeaderError as error:
-            return Reject(400, f"Malformed Sec-WebSocket-Protocol: {error}")
+            return _reject("Malformed Sec-WebSocket-Protocol", error)
     if b"sec-websocket-extensions" in fields:
         try:
             # RFC 6455 section 9.1: a value that does not conform must fail the connection, not only the extension.
             extensions = parse_extensions(fields[b"sec-websocket-extensions"])
         except HeaderError as error:
-            return Reject(400, f"Malformed Sec-WebSocket-Extensions: {error}")
+            return _reject("Malformed Sec-WebSocket-Extensions", error)
     return Accept(key, tuple(dict.fromkeys(subprotocols)), tuple(extensions))
+
+
+def _parse_lenient_subprotocols(lines: list[bytes]) -> list[str]:
+    elements = parse_list(lines)
+    if not all(_is_lenient_subprotocol(element) for element in elements):
+        raise HeaderError("it lists something that cannot be a subprotocol")
+    return elements

@@ -1,9 +1,10 @@
 """Which web pages may open a WebSocket (RFC 6455 section 10.2)."""
 
+import inspect
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 from asgi_upgrade.headers import HeaderError, collect, parse_host
 from asgi_upgrade.websocket.handshake import Reject
@@ -15,6 +16,15 @@ _HTTP_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 # RFC 6454 section 7: scheme "://" host [":" port]. The scheme's form is that of RFC 3986 section 3.1.
 _match_origin = re.compile(rb"([A-Za-z][A-Za-z0-9+.\-]*)://(.*)").fullmatch
 _FIELDS = frozenset({b"host", b"origin"})
+_ANY_PORT = re.compile(r"(.*):\*").fullmatch
+_ANY_HOST = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://\*").fullmatch
+# Of these a page's origin has a name that tells who made it.
+_NAMED_SCHEMES = frozenset({"file", "http", "https", "ws", "wss"})
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+AllowedOrigins: TypeAlias = "Sequence[str] | Callable[[str, Mapping[str, Any]], bool]"
+"""What may be given as ``allowed_origins``, see `OriginPolicy`."""
 # No more of a client's words than this goes into one log line.
 _LOGGED_LENGTH = 200
 
@@ -42,24 +52,41 @@ class OriginPolicy:
     Args:
         allowed_origins: origins that are let in besides the same one, each as browsers send it:
             ``"https://app.example.com"``, ``"http://localhost:5173"``. ``"https://*.example.com"`` lets in every
-            name below example.com, but not example.com itself. ``"null"`` lets in pages without an origin, which
-            any site can produce in a sandboxed frame. ``["*"]`` lets in every page. Default: none.
+            name below example.com, but not example.com itself. ``"http://localhost:*"`` lets in every port of a host,
+            ``"moz-extension://*"`` every page of a scheme other than http and https. ``"null"`` lets in pages without
+            an origin, which any site can produce in a sandboxed frame. ``["*"]`` lets in every page.
+            Or a function ``(origin, scope) -> bool``, which is asked about every Origin field, as it was sent, that is
+            not the same origin. Default: none.
 
     Raises:
-        ValueError: one of them has another form. Names ``allowed_origins``.
+        ValueError: one of them has another form, or the function is asynchronous. Names ``allowed_origins``.
     """
 
-    def __init__(self, allowed_origins: Sequence[str] = ()) -> None:
-        patterns = _check_strings(allowed_origins)
+    def __init__(self, allowed_origins: AllowedOrigins = ()) -> None:
+        self._predicate = _check_predicate(allowed_origins) if callable(allowed_origins) else None
+        patterns = [] if callable(allowed_origins) else _check_strings(allowed_origins)
         self._allow_all = patterns == ["*"]
         self._allow_null = "null" in patterns
         self._origins: set[Origin] = set()
         self._suffixes: list[Origin] = []
+        self._schemes: set[str] = set()  # with any host
+        self._hosts: set[tuple[str, str]] = set()  # with any port
+        self._suffixes_of_hosts: list[tuple[str, str]] = []
         for pattern in patterns:
             if pattern == "null" or self._allow_all:
                 continue
-            origin = _parse_pattern(pattern)
-            if origin.host.startswith("*"):
+            any_host = _ANY_HOST(pattern)
+            if any_host is not None and any_host[1].lower() not in _NAMED_SCHEMES:
+                self._schemes.add(any_host[1].lower())
+                continue
+            any_port = _ANY_PORT(pattern)
+            origin = _parse_pattern(pattern, pattern if any_port is None else any_port[1])
+            if any_port is not None:
+                if origin.host.startswith("*"):
+                    self._suffixes_of_hosts.append((origin.scheme, origin.host[1:]))
+                else:
+                    self._hosts.add((origin.scheme, origin.host))
+            elif origin.host.startswith("*"):
                 self._suffixes.append(origin._replace(host=origin.host[1:]))
             else:
                 self._origins.add(origin)
@@ -68,7 +95,8 @@ class OriginPolicy:
         """Return ``None`` if the handshake may go on, else a `Reject` with status 403.
 
         Each refusal writes one line with level WARNING to the logger ``asgi_upgrade``. It names both sides of the
-        comparison and what would let the origin in. Never raises, whatever the headers contain.
+        comparison and what would let the origin in. Raises nothing, whatever the headers contain, but what the function
+        given as ``allowed_origins`` raises.
 
         Args:
             scope: an ASGI ``http`` or ``websocket`` scope.
@@ -90,11 +118,28 @@ class OriginPolicy:
                 origin = _parse_origin(value)
                 if origin is not None and (origin == requested or self._is_allowed(origin)):
                     return None
-        _log_refusal(values, hosts, requested)
+            if self._predicate is not None and self._ask(self._predicate, value, scope):
+                return None
+        _log_refusal(values, hosts, requested, asked=self._predicate is not None)
         return Reject(403, "This origin may not open a WebSocket here")
 
+    @staticmethod
+    def _ask(predicate: Callable[[str, Mapping[str, Any]], bool], value: bytes, scope: Mapping[str, Any]) -> bool:
+        answer: object = predicate(value.decode("latin-1"), scope)
+        if inspect.isawaitable(answer):
+            raise TypeError("allowed_origins: the function must not be asynchronous")
+        return bool(answer)
+
     def _is_allowed(self, origin: Origin) -> bool:
-        if origin in self._origins:
+        if (
+            origin in self._origins
+            or origin.scheme in self._schemes
+            or (origin.scheme, origin.host) in self._hosts
+            or any(
+                origin.scheme == scheme and origin.host.endswith(suffix) and not origin.host.startswith(".")
+                for scheme, suffix in self._suffixes_of_hosts
+            )
+        ):
             return True
         # The suffix starts with its dot: only whole labels stand before it, and at least one.
         return any(
@@ -114,6 +159,13 @@ def _check_strings(allowed_origins: object) -> list[str]:
     return patterns
 
 
+def _check_predicate(predicate: Callable[..., Any]) -> Callable[..., Any]:
+    # Its answer would be a coroutine, which is true.
+    if inspect.iscoroutinefunction(predicate) or inspect.iscoroutinefunction(type(predicate).__call__):
+        raise ValueError(f"allowed_origins: the function must not be asynchronous, as {predicate!r} is")
+    return predicate
+
+
 def _parse_origin(value: bytes) -> Origin | None:
     if value == b"file://":
         # What Chromium sends for a page from the local disk; other browsers send null.
@@ -129,11 +181,14 @@ def _parse_origin(value: bytes) -> Origin | None:
     return Origin(scheme, host, _DEFAULT_PORTS.get(scheme) if port is None else port)
 
 
-def _parse_pattern(pattern: str) -> Origin:
+def _parse_pattern(pattern: str, text: str) -> Origin:
+    """Parse ``text``, which is ``pattern`` without the port that may be any."""
     problem = f"allowed_origins: {pattern!r} is not an origin such as 'https://example.com' or 'https://*.example.com'"
     if pattern == "*":
         raise ValueError("allowed_origins: '*' lets in every origin and must stand alone")
-    origin = _parse_origin(pattern.encode()) if pattern.isascii() else None
+    origin = _parse_origin(text.encode()) if text.isascii() else None
+    if origin is not None and text != pattern and (_match_port(text) or origin.scheme not in ("http", "https")):
+        origin = None
     if origin is None:
         raise ValueError(f"{problem}: scheme, host and port only, as a browser sends them")
     if origin.scheme in ("ws", "wss"):
@@ -141,6 +196,10 @@ def _parse_pattern(pattern: str) -> Origin:
     if "*" in origin.host and (origin.host.rfind("*") != 0 or origin.host[1:2] != "." or len(origin.host) < 3):
         raise ValueError(f"{problem}: '*' stands for the first labels of a name, whole ones")
     return origin
+
+
+def _match_port(text: str) -> bool:
+    return text.rpartition(":")[2].isdigit() or text.endswith(":")
 
 
 def _get_requested(scheme: str, hosts: Sequence[bytes]) -> Origin | None:
@@ -156,20 +215,27 @@ def _get_requested(scheme: str, hosts: Sequence[bytes]) -> Origin | None:
     return Origin(scheme, host, _DEFAULT_PORTS.get(scheme) if port is None else port)
 
 
-def _log_refusal(values: Sequence[bytes], hosts: Sequence[bytes], requested: Origin | None) -> None:
+def _log_refusal(values: Sequence[bytes], hosts: Sequence[bytes], requested: Origin | None, *, asked: bool) -> None:
     origin = _parse_origin(values[0].strip(b" \t")) if len(values) == 1 else None
     if len(values) > 1:
         remedy = "the request has several Origin lines, which no browser sends"
     elif values[0].strip(b" \t") == b"null":
         remedy = "allowed_origins=['null'] would let in every page without an origin"
     elif origin is None:
-        remedy = "this is not an origin, only allowed_origins=['*'] would let it in"
+        remedy = "this is not an origin, only allowed_origins=['*'] or a function would let it in"
+    elif origin.scheme not in _NAMED_SCHEMES:
+        pattern = f"{_shorten(origin.scheme)}://*"
+        remedy = f"allowed_origins=[{_shorten(str(origin))!r}] would let it in, and {pattern!r} every one of its kind"
     else:
         remedy = f"allowed_origins=[{_shorten(str(origin))!r}] would let it in"
         if requested is not None and requested.host == origin.host and requested.scheme != origin.scheme:
             remedy += "; behind a proxy that ends TLS, let it send X-Forwarded-Proto and the server trust it"
+        elif requested is not None and {origin.host, requested.host} <= _LOOPBACK:
+            remedy += "; to browsers localhost and 127.0.0.1 are two origins: open the page by the name it connects to"
         else:
             remedy += "; behind a proxy, let it forward the client's Host"
+    if asked:
+        remedy = "the function given as allowed_origins does not let it in"
     logger.warning(
         "WebSocket handshake refused: Origin %a is not the requested %s (Host %a): %s",
         _shorten(b", ".join(values).decode("latin-1")),

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,7 +19,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from asgi_upgrade.extension import EXTENSION
 from asgi_upgrade.headers import check_response_headers
-from asgi_upgrade.switch import end_101, report_held_back, send_101
+from asgi_upgrade.switch import end_101, report_held_back, request_line, send_101
 from asgi_upgrade.websocket.bridge import BRIDGE, CONVERTED, HANDSHAKE, REFUSED, Bridge
 from asgi_upgrade.websocket.connection import Connection
 from asgi_upgrade.websocket.deflate import Deflate, DeflateAgreement
@@ -34,6 +34,11 @@ __all__ = ["WebSocketSession"]
 
 logger = logging.getLogger("asgi_upgrade")
 
+# No more of a client's words than this goes into one line.
+_LOGGED_LENGTH = 300
+
+# Seconds between two questions to a `receive` that always has an answer, at most.
+_LONGEST_DELAY = 1.0
 # What Starlette's router adds to a scope; metrics and tracing look for it when the response starts.
 _ROUTE_KEYS = ("endpoint", "path_params", "route", "router")
 
@@ -43,6 +48,14 @@ def _uncancel(task: asyncio.Task[Any]) -> int:
     if sys.version_info >= (3, 11):
         return task.uncancel()
     return 0
+
+
+def _is_disconnect(error: BaseException) -> bool:
+    """Tell whether ``error`` only says that the client has left: also a group of nothing but such."""
+    inner = getattr(error, "exceptions", None)  # those of an exception group, which Python 3.10 does not know
+    if isinstance(inner, tuple) and inner:
+        return all(map(_is_disconnect, inner))
+    return isinstance(error, (ClientDisconnected, WebSocketDisconnect))
 
 
 class WebSocketSession:
@@ -74,6 +87,7 @@ class WebSocketSession:
         "_scope",
         "_send",
         "_settings",
+        "_stopped",
         "_subprotocols",
         "_switched",
         "_turn",
@@ -97,7 +111,8 @@ class WebSocketSession:
         self._http_send = send
         self._carrier = carrier = handshake.carrier
         self._subprotocols = handshake.subprotocols
-        self._settings = handshake.settings
+        settings = handshake.settings
+        self._settings = settings if isinstance(carrier, Bridge) else settings.for_server(carrier.get("websocket"))
         self._deadline: asyncio.TimerHandle | None = None  # runs until it is decided what becomes of the handshake
         self._expired = False
         self._switched: asyncio.Future[bool] | None = None  # from the 101 on
@@ -105,6 +120,7 @@ class WebSocketSession:
         self._protocol: WebSocketProtocol | None = None  # from the switch on, if we carry the messages
         self._answered = False  # a response that is not a 101 has been started
         self._disconnected = False  # there will be no switch
+        self._stopped = False  # because the server stops
         self._turn: asyncio.Event | None = None  # set when it is decided whether there will be one
         self._watcher: asyncio.Task[None] | None = None
         # The application keeps one `receive` and one `send`; what they do changes with the state of the handshake.
@@ -118,18 +134,21 @@ class WebSocketSession:
             self._agreement = self._agree_on_deflate()
             self._prepared = self._prepare_protocol()
 
-    async def run(self, app: ASGIApp) -> None:
+    async def run(self, app: ASGIApp) -> Any:
         """Run ``app`` until the connection is closed.
 
-        An exception of ``app`` is raised again, after a response or a close frame has been prepared for it.
+        An exception of ``app`` is raised again, after a response or a close frame has been prepared for it. What it
+        has returned is returned: servers report what is not ``None``.
         """
         task = self.arm()
+        result: Any = None
         error: BaseException | None = None
         try:
-            await app(self._websocket, *self.ends)
+            result = await app(self._websocket, *self.ends)  # type: ignore[func-returns-value]
         except BaseException as raised:  # noqa: BLE001 - `finish` raises it again
             error = raised
         await self.finish(task, error)
+        return result
 
     @property
     def ends(self) -> tuple[Receive, Send]:
@@ -156,9 +175,20 @@ class WebSocketSession:
             await self._finish_after(error, task)
         if self._protocol is not None:
             self._protocol.close(CloseCode.NORMAL_CLOSURE)
-            await self._protocol.wait_closed()
+            try:
+                await self._protocol.wait_closed()
+            except asyncio.CancelledError:
+                # The application has ended already, so there is nothing left to cancel: a server that does not want to
+                # wait any longer would report this as the application's error.
+                _uncancel(task)
+                self._protocol.cut()
         elif self._expired:
             await self._time_out()
+        elif self._stopped:
+            await self._respond(503, "The server is stopping.")
+        elif self._disconnected and self._switched is None and not self._answered:
+            # Nobody will read this, but middleware around may take a request without a response for a failure.
+            await self._respond(400, "The client has left before the WebSocket handshake was answered.")
         elif not (self._answered or self._disconnected or self._opened):
             logger.error("%s: the application returned without accepting the WebSocket.", self._scope["path"])
             await self._respond(500, "The application did not answer the WebSocket handshake.")
@@ -169,19 +199,17 @@ class WebSocketSession:
 
     async def _finish_after(self, error: BaseException, task: asyncio.Task[Any]) -> None:
         """Prepare the end after ``error``; raise it again if it is one of the application."""
-        if isinstance(error, ClientDisconnected | WebSocketDisconnect):
-            # Not an error of the application: the client may leave at any time.
-            if not (self._disconnected or self._opened):
-                raise error
-        elif isinstance(error, asyncio.CancelledError):
+        if isinstance(error, asyncio.CancelledError):
             if not self._expired or _uncancel(task):
                 if self._protocol is not None:
                     self._protocol.shutdown()
                 raise error
-        else:
+        # Not an error of the application: the client may leave at any time.
+        elif not ((self._disconnected or self._opened) and _is_disconnect(error)):
             if self._protocol is not None and isinstance(error, Exception):
                 self._protocol.close(CloseCode.INTERNAL_ERROR)
-                await self._protocol.wait_closed()
+                if isinstance(self._carrier, Bridge) or not self._carrier.get("lingers", False):
+                    await self._protocol.wait_closed()
             raise error
 
     def receive(self) -> Awaitable[Message]:
@@ -207,7 +235,7 @@ class WebSocketSession:
         del scope["method"]
         scope["type"] = "websocket"
         scope["asgi"] = {**scope["asgi"], "spec_version": "2.4"}
-        scope["scheme"] = "wss" if scope.get("scheme") == "https" else "ws"
+        scope["scheme"] = "wss" if scope.get("scheme") in ("https", "wss") else "ws"
         scope["subprotocols"] = list(self._accept.subprotocols)
         extensions = {name: entry for name, entry in scope["extensions"].items() if name not in (EXTENSION, BRIDGE)}
         scope["extensions"] = {**extensions, "websocket.http.response": {}}
@@ -234,6 +262,9 @@ class WebSocketSession:
         if self._turn is None:
             self._turn = asyncio.Event()
             self._watcher = asyncio.create_task(self._watch())
+            on_shutdown = None if isinstance(self._carrier, Bridge) else self._carrier.get("on_shutdown")
+            if on_shutdown is not None:
+                on_shutdown(self._stop)
         await self._turn.wait()
         return await self._receive()
 
@@ -241,8 +272,12 @@ class WebSocketSession:
         return {"type": "websocket.disconnect", "code": int(CloseCode.ABNORMAL_CLOSURE), "reason": ""}
 
     async def _watch(self) -> None:
+        # Middleware that has read the request may give it again and again, without ever waiting: it is asked less and
+        # less often then.
+        delay = 0.0
         while (await self._http_receive())["type"] != "http.disconnect":
-            pass
+            await asyncio.sleep(delay)
+            delay = min(2 * delay + 0.001, _LONGEST_DELAY)
         if not self._opened:
             self._give_up()
 
@@ -293,14 +328,21 @@ class WebSocketSession:
         subprotocol = message.get("subprotocol")
         if subprotocol is None:
             subprotocol = self._accept.choose_subprotocol(self._subprotocols)
+        offered_only = not self._settings.allow_unoffered_subprotocols
+        if offered_only and subprotocol is not None and subprotocol not in self._accept.subprotocols:
+            await self._refuse_subprotocol(subprotocol)
         if isinstance(self._carrier, Bridge):
-            headers = self._accept.response_headers(subprotocol=subprotocol, headers=message.get("headers", ()))
+            headers = self._accept.response_headers(
+                subprotocol=subprotocol, headers=message.get("headers", ()), offered_only=offered_only
+            )
             self._switched = self._carrier.connect(subprotocol)
             carrier: Bridge | WebSocketProtocol = self._carrier
         else:
             assert self._prepared is not None
             extensions = None if self._agreement is None else self._agreement.header
-            handshake = self._accept.response_headers(subprotocol=subprotocol, extensions=extensions)
+            handshake = self._accept.response_headers(
+                subprotocol=subprotocol, extensions=extensions, offered_only=offered_only
+            )
             headers = handshake + check_added_headers(message.get("headers", ()))
             carrier = self._prepared
             self._switched = self._carrier["connect"](carrier, handshake)
@@ -345,6 +387,12 @@ class WebSocketSession:
         if self._turn is not None:
             self._turn.set()
 
+    def _stop(self) -> None:
+        """The server begins to stop, and the application waits for something else than its own decision."""
+        if not (self._answered or self._disconnected) and self._switched is None:
+            self._stopped = True
+            self._give_up()
+
     async def _respond(self, status: int, text: str) -> None:
         self._answered = True
         self._send = self._send_after_denial
@@ -352,6 +400,20 @@ class WebSocketSession:
         response = PlainTextResponse(text + "\n", status)
         await response(self._scope, self._http_receive, self._http_send)
         self._give_up()
+
+    async def _refuse_subprotocol(self, subprotocol: str) -> NoReturn:
+        """Refuse the client: it would fail the connection over a subprotocol that it has not asked for."""
+        offered = ", ".join(self._accept.subprotocols) or "none"
+        reason = f"The application chose the subprotocol {subprotocol}, and this handshake offers: {offered}"
+        reason = ascii(reason[:_LOGGED_LENGTH])[1:-1]
+        logger.warning(
+            "%s: refused with 400. %s. Let it choose from scope['subprotocols'], or set "
+            "allow_unoffered_subprotocols=True.",
+            request_line(self._scope),
+            reason,
+        )
+        await self._respond(400, reason)
+        raise ClientDisconnected(CloseCode.ABNORMAL_CLOSURE, "the subprotocol was not offered")
 
     async def _time_out(self) -> None:
         seconds = self._settings.open_timeout

@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.support.browser import chromium, complaints
 from tests.e2e.support.chat import demo
 from tests.e2e.support.guarded import PARSERS, guarded
-from tests.e2e.support.java import Java
+from tests.e2e.support.java import NETTY, NETTY_SOURCES, Java
 from tests.e2e.support.node import Node
 from tests.e2e.support.proxies import apache, haproxy, nginx
 from tests.e2e.support.tools import missing_packages
@@ -108,6 +108,11 @@ def bob(browsers: tuple[Chrome, Chrome]) -> Chrome:
 @pytest.fixture(scope="session")
 def java(programs: None, tmp_path_factory: pytest.TempPathFactory) -> Java:
     return Java(tmp_path_factory.mktemp("java"))
+
+
+@pytest.fixture(scope="session")
+def netty(programs: None, tmp_path_factory: pytest.TempPathFactory) -> Java:
+    return Java(tmp_path_factory.mktemp("netty"), sources=NETTY_SOURCES, library=NETTY)
 
 
 @pytest.fixture(scope="session")

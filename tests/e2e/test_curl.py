@@ -74,8 +74,8 @@ def test_a_handshake_by_hand_is_answered_and_the_first_message_arrives(server: S
     ).partition("\r\n\r\n")  # fmt: skip
     status, *lines = head.split("\r\n")
     assert status == "HTTP/1.1 101 Switching Protocols"
-    assert f"sec-websocket-accept: {ACCEPT}" in lines
-    assert "upgrade: websocket" in lines
+    assert f"Sec-WebSocket-Accept: {ACCEPT}" in lines
+    assert "Upgrade: websocket" in lines
     assert "x-guard: passed" in lines
     assert '"scheme":"ws"' in frame.replace(" ", "")
 

@@ -1,9 +1,11 @@
-"""Java's HttpClient as it comes: it offers h2c with each request, and has a WebSocket of its own."""
+"""Java's HttpClient as it comes: it offers h2c with each request, and has a WebSocket of its own. And Netty."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.e2e.support.bodies import assert_whole, body, header
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from tests.server.support.process import Server
 
 SIZES = (0, 1, 5000, 1024 * 1024)
+TEXT = "All work and no play makes Jack a dull boy. " * 100
 
 
 def test_200_requests_share_a_connection_though_each_makes_an_offer(java: Java, server: Server) -> None:
@@ -72,3 +75,21 @@ def test_websocket_sees_why_it_is_refused(java: Java, server: Server) -> None:
         "403 The application refused the WebSocket.",
         "opened",
     ]
+
+
+@pytest.mark.parametrize(
+    "offer",
+    [
+        # Server's window, whether the client's may be chosen and its context dropped, whether the server drops its own.
+        # Netty offers the last with a window, whatever it was asked for, and never without one.
+        ("15", "false", "false", "false"),
+        ("15", "true", "false", "false"),
+        ("15", "true", "true", "false"),
+        ("13", "true", "true", "true"),
+        ("11", "false", "false", "true"),
+    ],
+    ids=" ".join,
+)
+def test_netty_takes_the_answer_to_each_of_its_offers(netty: Java, one_server: Server, offer: tuple[str, ...]) -> None:
+    """Debian's Netty 4.1.48 fails the connection over a parameter that it has not named, or that is not as it was."""
+    assert netty.run("Deflating", one_server.url("ws", "/echo"), TEXT, *offer) == ["open", "echoed", "echoed"]

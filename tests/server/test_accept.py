@@ -7,9 +7,12 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.server.support.upgrades import TCP
 from tests.server.support.websocket import ACCEPT, TEXT, frame
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.server.support.peer import Response
     from tests.server.support.process import Server
 
@@ -38,6 +41,31 @@ def test_the_101_carries_what_the_handshake_needs_each_exactly_once(server: Serv
     assert response.all("sec-websocket-extensions") == []
     assert len(response.all("date")) == 1
     assert response.all("server") == ["uvicorn"]
+
+
+def test_the_101_prints_the_names_of_its_fields_as_the_rfcs_do(server: Server) -> None:
+    """Case means nothing (RFC 9110 section 5.1), but gql and others look the names up in a plain dict."""
+    fields = {"Sec-WebSocket-Protocol": "configured.v2", "Sec-WebSocket-Extensions": "permessage-deflate"}
+    with server.handshaker() as websocket:
+        websocket.send(websocket.handshake("/accept-with?header=UPPER:1", fields))
+        head = websocket.receive_head()
+    names = [line.partition(b":")[0] for line in head.split(b"\r\n")[1:]]
+    assert [name for name in names if name.lower() in (b"upgrade", b"connection") or b"websocket" in name.lower()] == [
+        b"Connection",
+        b"Upgrade",
+        b"Sec-WebSocket-Accept",
+        b"Sec-WebSocket-Protocol",
+        b"Sec-WebSocket-Extensions",
+    ]
+    assert b"upper" in names  # the application's own keep the case that ASGI gives them
+
+
+def test_the_101_to_another_protocol_prints_its_names_so_too(shared: Callable[..., Server]) -> None:
+    with shared("streams:fastapi").peer() as peer:
+        peer.send(peer.request("GET", "/streams/echo", headers=TCP))
+        head = peer.receive_head()
+    names = [line.partition(b":")[0] for line in head.split(b"\r\n")[1:]]
+    assert {b"Connection", b"Upgrade"} <= set(names)
 
 
 def test_the_101_has_no_body_and_nothing_that_describes_one(server: Server) -> None:
@@ -102,17 +130,54 @@ def test_the_subprotocol_that_the_app_names_wins(server: Server) -> None:
     assert response.all("sec-websocket-protocol") == ["mine"]
 
 
-def test_a_subprotocol_that_was_not_offered_is_refused(server: Server) -> None:
-    response, outcome = accepted(server, offer="other", subprotocol="mine")
-    assert outcome == "raised"
-    assert response.all("sec-websocket-protocol") == []
+@pytest.mark.parametrize(("offer", "named"), [("other, more", "other, more"), (None, "none")])
+def test_a_subprotocol_that_was_not_offered_is_refused_with_a_line(
+    server: Server, offer: str | None, named: str
+) -> None:
+    start = len(server.log.lines)
+    with server.handshaker() as websocket:
+        response = websocket.refused("/insist?subprotocol=ocpp1.6", {"Sec-WebSocket-Protocol": offer})
+        assert websocket.ask().status == 200  # the connection goes on
+    assert response.status == 400
+    assert response.body.decode() == (
+        f"The application chose the subprotocol ocpp1.6, and this handshake offers: {named}\n"
+    )
+    server.settle()
+    lines = [line for line in server.log.lines[start:] if "ocpp1.6" in line and "INFO" not in line]
+    assert len(lines) == 1
+    assert "allow_unoffered_subprotocols" in lines[0]
+    assert f"offers: {named}." in lines[0]
+    assert not any("Traceback" in line for line in server.log.lines[start:])
 
 
-@pytest.mark.parametrize("subprotocol", ["mine\r\nx-injected: yes", "mine, other", "mine\0"])
+@pytest.mark.parametrize("subprotocol", ["mine\r\nx-injected: yes", "mine, other", "mine\0", "a/b", "\xe4"])
 def test_a_subprotocol_that_is_no_token_is_refused(one_server: Server, subprotocol: str) -> None:
-    response, outcome = accepted(one_server, offer="mine, other", subprotocol=subprotocol)
-    assert outcome == "raised"
+    with one_server.handshaker() as websocket:
+        target = f"/insist?subprotocol={quote(subprotocol)}"
+        response = websocket.refused(target, {"Sec-WebSocket-Protocol": "mine, other"})
+    assert response.status == 400
     assert response.all("x-injected") == []
+
+
+def test_a_client_that_asks_for_what_no_subprotocol_can_be_is_refused(one_server: Server) -> None:
+    with one_server.handshaker() as websocket:
+        response = websocket.refused(headers={"Sec-WebSocket-Protocol": "bearer, abc/def=="})
+    assert response.status == 400
+
+
+def test_settings_let_both_pass(shared: Callable[..., Server]) -> None:
+    server = shared("configured:any_subprotocol")
+    response, outcome = accepted(server, offer="other", subprotocol="ocpp1.6")
+    assert (outcome, response.all("sec-websocket-protocol")) == ("sent", ["ocpp1.6"])
+    response, outcome = accepted(server, subprotocol="ocpp1.6")
+    assert (outcome, response.all("sec-websocket-protocol")) == ("sent", ["ocpp1.6"])
+    response, outcome = accepted(server, offer="bearer, abc/def==", subprotocol="abc/def==")
+    assert (outcome, response.all("sec-websocket-protocol")) == ("sent", ["abc/def=="])
+    response, outcome = accepted(server, offer="bearer, v1/b")
+    assert (outcome, response.all("sec-websocket-protocol")) == ("sent", ["v1/b"])
+    for subprotocol in ("mine\r\nx-injected: yes", "a, b", ""):
+        response, _ = accepted(server, offer="other", subprotocol=subprotocol)
+        assert response.all("sec-websocket-protocol") == response.all("x-injected") == []
 
 
 @pytest.mark.parametrize(

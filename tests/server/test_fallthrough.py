@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from tests.server.support.peer import chunked
 from tests.server.support.websocket import TEXT, frame
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.server.support.peer import Peer, Response
     from tests.server.support.process import Server
 
@@ -56,6 +59,31 @@ def assert_intact(response: Response, body: bytes) -> None:
 def assert_alive(peer: Peer) -> None:
     """The connection goes on as HTTP."""
     assert arrived(peer.ask("GET", "/after"))["path"] == "/after"
+
+
+@pytest.mark.parametrize(
+    ("dropped", "version", "missing"),
+    [
+        ({"Upgrade": None, "Connection": "close"}, "HTTP/1.1", "lacks the field Upgrade: websocket"),
+        ({"Connection": "close"}, "HTTP/1.0", "comes in HTTP/1.0"),
+    ],
+)
+@pytest.mark.parametrize("app", ["configured:default", "frameworks:fastapi_added"])
+def test_what_a_proxy_has_dropped_of_a_handshake_is_logged_once(
+    shared: Callable[..., Server], app: str, dropped: dict[str, str | None], version: str, missing: str
+) -> None:
+    server = shared(app)
+    target = f"/dropped/{missing[:5]}"
+    for _ in range(2):
+        with server.handshaker() as websocket:
+            websocket.send(websocket.handshake(target, {**dropped, "Authorization": "Bearer ada"}, version=version))
+            assert b" 101 " not in websocket.receive_end().partition(b"\r\n")[0]
+    with server.peer() as peer:
+        peer.ask(target="/http")
+    line = server.log.search(re.escape(f"GET {target} ") + ".*has fields of a WebSocket handshake").string
+    assert missing in line
+    assert "proxy_set_header Upgrade" in line
+    assert len([each for each in server.log.lines if target in each and "has fields" in each]) == 1
 
 
 def test_a_request_with_an_offer_is_served_and_the_connection_stays_alive(

@@ -98,6 +98,16 @@ def test_the_application_gets_the_scope_of_a_websocket(client: HTTP2Client, serv
     websocket.finish()
 
 
+def test_uvicorns_limits_hold(shared: Callable[..., Server]) -> None:
+    server = shared("over_http2:app", "--ws-max-size", "1000")
+    with HTTP2Client(server.peer()) as client:
+        client.upgrade()
+        client.answer(1)
+        websocket = client.websocket()
+        websocket.send_bytes(bytes(1001))
+        assert websocket.receive_close()[0] == 1009
+
+
 def test_many_websockets_and_requests_share_a_connection(client: HTTP2Client) -> None:
     websockets = [client.websocket() for _ in range(20)]
     for number, websocket in enumerate(websockets):

@@ -525,6 +525,14 @@ def test_a_proxy_that_is_trusted_may_have_spoken_tls(start: Start) -> None:
         assert arrived(peer.ask(headers={"X-Forwarded-Proto": "https"}))["scheme"] == "https"
 
 
+def test_traefik_says_wss_for_that(start: Start) -> None:
+    server = start("required")
+    with server.peer() as peer:
+        assert peer.ask(headers={"X-Forwarded-Proto": "wss"}).status == 200
+    with server.websocket(headers={"X-Forwarded-Proto": "wss"}) as websocket:
+        websocket.finish()
+
+
 @pytest.mark.parametrize("options", [("--lifespan", "off"), ()])
 def test_where_the_server_cannot_begin_tls_it_is_still_required(start: Start, options: tuple[str, ...]) -> None:
     server = start("unattached", *options)

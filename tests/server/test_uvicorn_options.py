@@ -10,6 +10,7 @@ import pytest
 
 from tests.server.conftest import COMBINATIONS, PARSERS
 from tests.server.support.process import uvicorn
+from tests.server.support.websocket import BINARY, PING, TEXT, Frame, frame
 from tests.server.test_fallthrough import JAVA, PIPELINES, assert_intact, pipelined
 
 if TYPE_CHECKING:
@@ -121,6 +122,18 @@ def test_behind_a_proxy_the_forwarded_scheme_is_compared_with_the_origin(server:
         assert websocket.refused(headers=headers).status == 403
 
 
+def test_wss_of_traefik_is_https_in_the_middleware_and_wss_in_the_endpoint(server: Server) -> None:
+    headers = {"Host": "chat.example", "Origin": "https://chat.example", "X-Forwarded-Proto": "wss"}
+    with server.websocket("/describe-scope?remember", headers) as websocket:
+        scope = json.loads(websocket.receive_text())
+        websocket.finish()
+        assert scope["scheme"] == "wss"
+        assert server.note(websocket.key, "outer scope")["scheme"] == "https"
+    with server.peer() as peer:
+        facts = json.loads(peer.ask(headers={**JAVA, "X-Forwarded-Proto": "wss"}).body)
+        assert ["x-forwarded-proto", "https"] in facts["headers"]
+
+
 def test_proxy_headers_turned_off_are_ignored(shared: Callable[..., Server]) -> None:
     scope = described(shared("upgraded:app", "--no-proxy-headers"), {"X-Forwarded-Proto": "https"})
     assert scope["scheme"] == "ws"
@@ -133,6 +146,89 @@ def test_the_servers_own_headers_are_on_the_101(shared: Callable[..., Server]) -
     assert response.header("x-own") == "yes"
     assert response.header("date") is None
     assert response.header("server") is None
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+def test_a_value_that_the_application_returns_is_reported_as_without_us(
+    shared: Callable[..., Server], parser: str
+) -> None:
+    server = shared("configured:returning", http=parser)
+    for headers in ({}, JAVA, {**JAVA, "Content-Length": "0"}):
+        start = len(server.log.lines)
+        with server.peer() as peer:
+            assert peer.ask(headers=headers).status == 200
+        server.log.search("ASGI callable should return None, but returned 'a value for http'", start=start)
+    with server.websocket() as websocket:
+        websocket.finish()
+    server.log.search("ASGI callable should return None, but returned 'a value for websocket'")
+
+
+# Limits of WebSockets
+
+
+def test_uvicorns_default_lets_long_messages_pass(server: Server) -> None:
+    """A document of Yjs is one message of some megabytes."""
+    data = bytes(16 * 1024 * 1024)
+    with server.websocket() as websocket:
+        websocket.send_bytes(data)
+        assert websocket.receive_message() == data
+    with server.websocket() as websocket:
+        websocket.send(frame(BINARY, data + b"1")[:100])  # its length is enough
+        assert websocket.receive_close()[0] == 1009
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+def test_ws_max_size_holds(shared: Callable[..., Server], parser: str) -> None:
+    server = shared("configured:default", "--ws-max-size", "1000", http=parser)
+    with server.websocket() as websocket:
+        websocket.send_bytes(bytes(1000))
+        assert websocket.receive_message() == bytes(1000)
+        websocket.send_bytes(bytes(1001))
+        assert websocket.receive_close() == (1009, "message is longer than 1000 bytes")
+
+
+def test_ws_max_size_may_be_more_than_the_default(shared: Callable[..., Server]) -> None:
+    server = shared("configured:default", "--ws-max-size", str(17 * 1024 * 1024))
+    data = bytes(17 * 1024 * 1024)
+    with server.websocket() as websocket:
+        websocket.send_bytes(data)
+        assert websocket.receive_message() == data
+
+
+def test_ws_ping_interval_and_ws_ping_timeout_hold(shared: Callable[..., Server]) -> None:
+    server = shared("configured:default", "--ws-ping-interval", "0.2", "--ws-ping-timeout", "0.2")
+    with server.websocket() as websocket:
+        assert websocket.receive_frame() == Frame(PING, b"")
+        assert websocket.receive_close() == (1011, "keepalive ping timeout")
+
+
+def test_ws_ping_interval_0_sends_no_pings(shared: Callable[..., Server]) -> None:
+    server = shared("configured:default", "--ws-ping-interval", "0", "--ws-ping-timeout", "0.2")
+    with server.websocket() as websocket:
+        assert websocket.receive_until_silence(0.5) == b""
+
+
+def test_ws_max_queue_holds(shared: Callable[..., Server]) -> None:
+    """An application that does not receive gets no more than that; the rest stays with the client."""
+
+    def taken(*options: str) -> int:
+        server = shared("configured:long_queue", *options)
+        with server.websocket("/wait-for-release") as websocket:
+            message = frame(TEXT, b"x" * 1000)
+            return len(message) * 20_000 - len(websocket.send_until_blocked(message * 20_000))
+
+    assert taken("--ws-max-queue", "20000") - taken("--ws-max-queue", "2") > 5_000_000
+
+
+def test_arguments_of_the_middleware_go_before(shared: Callable[..., Server]) -> None:
+    server = shared("configured:own_limits", "--ws-max-size", "1000", "--ws-ping-interval", "0.1")
+    with server.websocket() as websocket:
+        assert websocket.receive_until_silence(0.4) == b""
+        websocket.socket.settimeout(10)
+        websocket.send_bytes(bytes(2000))
+        assert websocket.receive_message() == bytes(2000)
+        websocket.send_bytes(bytes(2001))
+        assert websocket.receive_close()[0] == 1009
 
 
 # Log and limits

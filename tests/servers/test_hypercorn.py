@@ -16,11 +16,13 @@ from websockets.sync.client import connect as websocket_connect
 from tests.server.support.certificates import issue
 from tests.server.support.peer import Peer, chunked
 from tests.server.support.upgrades import TCP, finish, upgrade
+from tests.server.support.websocket import PING, WebSocket
 
 from .running import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.server.support.certificates import Certificate
 
@@ -57,6 +59,12 @@ def test_both_directions_keep_their_order(peer: Peer) -> None:
     sender.start()
     assert peer.receive_exactly(len(data)) == data
     sender.join(5)
+
+
+def test_the_101_prints_the_names_of_its_fields_as_the_rfcs_do(peer: Peer) -> None:
+    peer.send(peer.request("GET", "/echo", headers=TCP))
+    names = [line.partition(b":")[0] for line in peer.receive_head().split(b"\r\n")[1:]]
+    assert {b"Connection", b"Upgrade", b"x-switch"} <= set(names)
 
 
 @pytest.mark.parametrize("size", [5, 200_000])
@@ -173,3 +181,19 @@ def test_applications_under_its_dispatcher_are_guarded(name: str) -> None:
                 websocket_connect(server.url(f"/{app}/rooms/blue"), proxy=None)
             with websocket_connect(server.url(f"/{app}/rooms/blue?token=good"), proxy=None) as websocket:
                 assert websocket.recv(timeout=5) == f"{app} 1 {name == 'hypercorn'}"
+
+
+def test_its_own_limits_hold_for_websockets(tmp_path: Path) -> None:
+    config = tmp_path / "hypercorn.toml"
+    config.write_text("websocket_max_message_size = 1000\nwebsocket_ping_interval = 0.1\n")
+    with run("hypercorn", APP, command=COMMAND + f"asyncio --config {config}") as server:
+        address = ("127.0.0.1", server.port)
+        with WebSocket(socket.create_connection(address, timeout=10), f"127.0.0.1:{server.port}") as websocket:
+            websocket.open("/chat")
+            assert websocket.receive_frame().opcode == PING
+        with websocket_connect(server.url("/chat"), proxy=None) as other:
+            other.send("x" * 1001)
+            with pytest.raises(ConnectionClosed) as caught:
+                other.recv(timeout=5)
+        assert caught.value.rcvd is not None
+        assert caught.value.rcvd.code == 1009

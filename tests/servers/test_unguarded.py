@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
-from .clients import open_room, refusal
+from .clients import GOOD, open_room, refusal
 from .running import COMMANDS, run
 
 if TYPE_CHECKING:
@@ -44,3 +45,12 @@ def test_a_server_is_also_known_by_its_workers(command: str) -> None:
         assert refusal(server, "token=bad").status_code == 401
         with open_room(server) as (_, hello):
             assert hello["guarded"] == 1
+
+
+@pytest.mark.parametrize("name", ["uvicorn", "hypercorn"])
+def test_what_h2corn_cannot_do_others_do_beside_it(name: str) -> None:
+    """h2corn refuses responses with `Upgrade`. Having been imported does not make it the server."""
+    pytest.importorskip("h2corn")
+    with run(name, "beside_h2corn:app") as server:
+        response = httpx.get(f"http://127.0.0.1:{server.port}/only?{GOOD}", trust_env=False)
+        assert (response.status_code, response.headers["upgrade"]) == (426, "websocket")

@@ -216,12 +216,16 @@ NOTHING: dict[str, Any] = {"server_max_window_bits": 15, "client_max_window_bits
 
 
 class TestNegotiation:
+    def test_a_parameter_that_was_not_named_is_not_answered(self) -> None:
+        """Netty 4.1.48 takes none, though RFC 7692 §7.1.1.1 and §7.1.2.1 allow these two."""
+        assert negotiate(OFFER) == OFFER
+        assert negotiate(OFFER, server_no_context_takeover=True, server_max_window_bits=9) == OFFER
+
     @pytest.mark.parametrize("name", ["server_no_context_takeover", "client_no_context_takeover"])
     @pytest.mark.parametrize(
         ("offered", "setting", "answered"),
         [
             (None, False, ""),
-            (None, True, "; {}"),
             ("; {}", False, "; {}"),
             ("; {}", True, "; {}"),
             ("; {}=1", False, None),
@@ -235,14 +239,18 @@ class TestNegotiation:
         expected = None if answered is None else OFFER + answered.replace("{}", name)
         assert negotiate(OFFER + (offered or "").replace("{}", name), **{**NOTHING, name: setting}) == expected
 
+    def test_clients_are_told_to_compress_each_message_by_itself(self) -> None:
+        answer = f"{OFFER}; client_no_context_takeover"
+        assert negotiate(OFFER, client_no_context_takeover=True) == answer
+
     @pytest.mark.parametrize(
         ("offered", "setting", "answered"),
         [
             ("", 15, ""),
-            ("", 14, "; server_max_window_bits=14"),
-            ("", 9, "; server_max_window_bits=9"),
+            ("", 14, ""),
+            ("", 9, ""),
             ("; server_max_window_bits=15", 15, "; server_max_window_bits=15"),
-            ("; server_max_window_bits=15", 12, "; server_max_window_bits=12"),
+            ("; server_max_window_bits=15", 12, "; server_max_window_bits=15"),
             ("; server_max_window_bits=12", 12, "; server_max_window_bits=12"),
             ("; server_max_window_bits=10", 12, "; server_max_window_bits=10"),
             ("; server_max_window_bits=9", 15, "; server_max_window_bits=9"),
@@ -352,7 +360,7 @@ class TestNegotiation:
     @pytest.mark.parametrize("server_bits", [None, 8, 9, 12, 15])
     @pytest.mark.parametrize("client_bits", [None, True, 8, 9, 12, 15])
     def test_as_another_server(self, server_bits: int | None, client_bits: int | Literal[True] | None) -> None:
-        """The `websockets` package accepts the same offers with the same answers."""
+        """The `websockets` package accepts the same offers, with the same answers but for what concerns the server."""
         switches = (False, True)
         for takeovers, own, server_limit, client_limit in product(
             product(switches, switches), product(switches, switches), (9, 12, 15), (9, 12, 15)
@@ -380,7 +388,14 @@ class TestNegotiation:
                 continue
             answer, _ = peer.process_request_params(parameters, [])
             assert agreement is not None
-            assert agreement.header == str(ExtensionOffer(OFFER, tuple(answer)))
+            # That package also says what a client need not know, and has not asked for: what it does itself.
+            named = dict(parameters)
+            expected = [
+                (name, named[name] if name == "server_max_window_bits" else value)
+                for name, value in answer
+                if name in named or name.startswith("client_")
+            ]
+            assert agreement.header == str(ExtensionOffer(OFFER, tuple(expected)))
 
     parameters = st.lists(
         st.tuples(
@@ -425,7 +440,8 @@ class TestNegotiation:
             if limit is not None:
                 assert agreement.server_max_window_bits is not None
                 assert agreement.server_max_window_bits <= int(limit)
-            assert (agreement.server_max_window_bits or 15) <= own.server_max_window_bits
+            else:
+                assert agreement.server_max_window_bits is None
             if "client_max_window_bits" in values:
                 assert (agreement.client_max_window_bits or 15) <= int(values["client_max_window_bits"] or 15)
                 assert (agreement.client_max_window_bits or 15) <= own.client_max_window_bits
@@ -553,6 +569,21 @@ class TestCompression:
             history = (history + message)[-40_000:]
             assert inflate_windowed(inflater, codec.compress(message)) == message
 
+    @pytest.mark.parametrize("offered", [15, 12, 10])
+    def test_the_own_window_is_kept_to_if_the_offer_allows_more(
+        self, offered: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made: list[int] = []
+
+        def make(level: int, bits: int, memory_level: int) -> Any:
+            made.append(bits)
+            return zlib.compressobj(level, zlib.DEFLATED, -bits, memory_level)
+
+        monkeypatch.setattr(deflate, "_make_compressor", make)
+        agree(f"permessage-deflate; server_max_window_bits={offered}", server_max_window_bits=11).compress(text(1000))
+        agree("permessage-deflate", server_max_window_bits=11).compress(text(1000))
+        assert made == [min(offered, 11), 11]
+
     def test_settings_reach_the_compressor(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(deflate, "_isal", None)
         message = text(30_000)
@@ -600,11 +631,12 @@ class TestInflating:
             ([HELLO_FINAL, HELLO], [b"Hello", b"Hello"]),
             ([HELLO_FINAL[:-1], HELLO], [b"Hello", b"Hello"]),
             ([HELLO_FINAL[:-1] + HELLO], [b"HelloHello"]),
-            ([HELLO_FINAL[:-1] * 3], [b"HelloHelloHello"]),
-            ([HELLO_FINAL[:-1] * 3 + b"\x00", HELLO], [b"HelloHelloHello", b"Hello"]),
+            ([HELLO_FINAL[:-1] * 2], [b"HelloHello"]),
+            ([HELLO_FINAL[:-1] * 2 + b"\x00", HELLO], [b"HelloHello", b"Hello"]),
             ([HELLO + TAIL + HELLO_FINAL[:-1] + HELLO, HELLO_AGAIN], [b"HelloHelloHello", b"Hello"]),
             ([b"\x03\x00", b"\x03\x00\x00", HELLO], [b"", b"", b"Hello"]),
-            ([HELLO_FINAL[:-1] * 2000, HELLO], [b"Hello" * 2000, b"Hello"]),
+            ([(HELLO_FINAL[:-1] + HELLO_STORED[:-1] * 6) * 2000 + b"\x00", HELLO], [b"Hello" * 14000, b"Hello"]),
+            ([HELLO_FINAL[:-1] * 2, HELLO_FINAL[:-1] * 2, HELLO], [b"HelloHello", b"HelloHello", b"Hello"]),
             # Longer than what is inflated in one go.
             ([compress(text(30_000)), HELLO], [text(30_000), b"Hello"]),
             # No byte at all.
@@ -638,6 +670,17 @@ class TestInflating:
         with pytest.raises(DeflateError) as caught:
             inflate(agree(), cut(message, size))
         assert str(caught.value).startswith("compressed data ")
+
+    @pytest.mark.parametrize("block", [b"\x03\x00", b"\x01\x00\x00\xff\xff", HELLO_FINAL[:-1]])
+    @pytest.mark.parametrize("size", [1, 3, 100, 4096, 100_000])
+    def test_more_final_blocks_than_anybody_needs(self, block: bytes, size: int) -> None:
+        """Each may take two bytes, and costs as much as a kilobyte of other data."""
+        codec = agree()
+        pieces = cut(block * 100_000, size)
+        start = time.process_time()
+        with pytest.raises(DeflateError, match="too many final blocks"):
+            inflate(codec, pieces)
+        assert time.process_time() - start < 0.05
 
     def test_final_block_that_only_the_tail_completes(self) -> None:
         # A final block without compression, of two bytes that are missing.
@@ -784,7 +827,7 @@ class TestLimits:
             data = {
                 "stored": lambda: compress(random.Random(5).randbytes(size)),
                 "zeros": lambda: compress(bytes(8 * size)),
-                "final blocks": lambda: b"\x03\x00" * (size // 40),
+                "final blocks": lambda: (HELLO_FINAL[:-1] + HELLO_STORED[:-1] * 6) * (size // 400) + b"\x00",
             }[content]()
             times = []
             for _ in range(3):

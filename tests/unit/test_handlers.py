@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
 from asgi_upgrade import UpgradeMiddleware, UpgradeStream
-from asgi_upgrade.handlers import ProtocolTable, is_protocol
+from asgi_upgrade.handlers import ProtocolTable, check_handler, check_protocol
 
 
 async def handler(stream: UpgradeStream) -> None:
@@ -108,10 +110,90 @@ def test_a_handler_may_decline_and_the_next_is_asked(later: bool) -> None:
         ("fö", False),
         (b"foo", False),
         (None, False),
+        ("websocket", False),  # those that the package speaks by itself
+        ("WebSocket", False),
+        ("H2C", False),
+        ("h2c/2", True),
     ],
 )
 def test_what_the_name_of_a_protocol_is(name: Any, valid: bool) -> None:
-    assert is_protocol(name) is valid
+    if valid:
+        check_protocol(name)
+    else:
+        with pytest.raises(ValueError, match=r"^protocol "):
+            check_protocol(name)
+
+
+class Wrapper:
+    """Calls a handler, synchronously or not."""
+
+    def __init__(self, wrapped: Any) -> None:
+        self.wrapped = wrapped
+
+    async def method(self, stream: UpgradeStream) -> None:
+        await self.wrapped(stream)
+
+    def plain_method(self, stream: UpgradeStream) -> None:
+        self.wrapped(stream)
+
+    def __call__(self, stream: UpgradeStream) -> Any:
+        return self.wrapped(stream)
+
+
+@functools.wraps(handler)
+def wrapping(stream: UpgradeStream) -> Any:
+    return handler(stream)
+
+
+def plain(stream: UpgradeStream) -> None:
+    raise AssertionError("not to be run")
+
+
+def generator(stream: UpgradeStream) -> Any:
+    yield
+
+
+async def asynchronous_generator(stream: UpgradeStream) -> Any:
+    yield
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        handler,
+        Declining(later=False),
+        Wrapper(handler).method,
+        functools.partial(handler),
+        functools.partial(Wrapper(handler).method),
+        wrapping,
+        AsyncMock(),
+        lambda stream: handler(stream),
+    ],
+)
+def test_what_can_be_awaited_is_a_handler(right: Any) -> None:
+    check_handler(right)
+    ProtocolTable({"foo": right})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        None,
+        "handler",
+        plain,
+        generator,
+        asynchronous_generator,
+        functools.partial(plain),
+        Wrapper,
+        Wrapper(plain),
+        Wrapper(plain).plain_method,
+    ],
+)
+def test_what_would_fail_only_after_the_101_is_none(wrong: Any) -> None:
+    with pytest.raises(ValueError, match=r"^handler must be a coroutine function"):
+        check_handler(wrong)
+    with pytest.raises(ValueError, match=r"^protocols: 'foo': handler must be a coroutine function"):
+        ProtocolTable({"foo": wrong})
 
 
 @pytest.mark.parametrize(
@@ -122,6 +204,8 @@ def test_what_the_name_of_a_protocol_is(name: Any, valid: bool) -> None:
         {"": handler},
         {"websocket": handler},
         {"WebSocket": handler},
+        {"h2c": handler},
+        {"foo": plain},
         {"foo/1": handler, "FOO/1": handler},
         {"foo": None},
         {b"foo": handler},
@@ -130,6 +214,11 @@ def test_what_the_name_of_a_protocol_is(name: Any, valid: bool) -> None:
 def test_protocols_that_make_no_sense_are_refused_by_name(protocols: Any) -> None:
     with pytest.raises(ValueError, match="protocols"):
         UpgradeMiddleware(handler, protocols=protocols)  # type: ignore[arg-type]
+
+
+def test_the_middleware_needs_an_application() -> None:
+    with pytest.raises(ValueError, match="app must be an ASGI application, not None"):
+        UpgradeMiddleware(None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["read_buffer_size", "total_timeout", "shutdown_timeout"])

@@ -206,6 +206,33 @@ def test_without_one_host_nothing_is_the_same_origin(hosts: list[bytes]) -> None
         ("capacitor://localhost", [b"capacitor://localhost"], [b"http://localhost", b"capacitor://localhost:80"]),
         ("chrome-extension://abcdef", [b"chrome-extension://abcdef"], [b"chrome-extension://abcdeg"]),
         ("file://", [b"file://"], [b"file:///", b"file://a", b"null"]),
+        (
+            "moz-extension://*",
+            [b"moz-extension://0f4f5f0a-1c0b-4a5e-9d4f-1f0e2d3c4b5a", b"MOZ-extension://a:1"],
+            [b"http://a", b"chrome-extension://a", b"moz-extension://", b"moz-extension://a/b", b"null"],
+        ),
+        ("vscode-webview://*", [b"vscode-webview://1a2b3c"], [b"https://vscode-webview", b"vscode-webview2://a"]),
+        (
+            "http://localhost:*",
+            [b"http://localhost", b"http://localhost:5173", b"http://LOCALHOST:80"],
+            [
+                b"https://localhost",
+                b"http://a.localhost:5173",
+                b"http://localhost.evil.example:1",
+                b"http://127.0.0.1:1",
+            ],
+        ),
+        ("http://[::1]:*", [b"http://[::1]:3000", b"http://[0::1]"], [b"http://[::2]:3000"]),
+        (
+            "https://*.example.org:*",
+            [b"https://a.example.org", b"https://a.b.example.org:8443"],
+            [
+                b"https://example.org:8443",
+                b"http://a.example.org:8443",
+                b"https://.example.org:1",
+                b"https://aexample.org:1",
+            ],
+        ),
         ("null", [b"null"], [b"NULL", b"", b"null, null", b"https://null"]),
     ],
 )
@@ -245,7 +272,22 @@ def test_a_star_opens_it(origins: list[bytes], caplog: pytest.LogCaptureFixture)
         "https://example.com#",
         "https://user@example.com",
         "https://example.com:port",
-        "https://example.com:*",
+        "https://*:*",
+        "https://example.com:8*",
+        "https://example.com:80:*",
+        "https://example.com::*",
+        "https://example.com:*:*",
+        "https://example.com:*/",
+        "https://[::1:*",
+        "moz-extension://*:*",
+        "moz-extension://a:*",
+        "moz-extension://*/",
+        "moz-extension://*.a.*",
+        "http://*",
+        "ws://*",
+        "wss://localhost:*",
+        "file://*",
+        "file://:*",
         "https://example.com:65536",
         " https://example.com",
         "https://example.com ",
@@ -282,10 +324,64 @@ def test_a_star_stands_alone() -> None:
         OriginPolicy(["https://example.com", "*"])
 
 
-@pytest.mark.parametrize("value", ["https://example.com", "*", b"*", [b"https://example.com"], [None], None, 1, True])
+@pytest.mark.parametrize(
+    "value", ["https://example.com", "*", b"*", [b"https://example.com"], [None], None, 1, True, [len]]
+)
 def test_allowed_origins_is_a_list_of_strings(value: Any) -> None:
     with pytest.raises(ValueError, match=r"^allowed_origins must be a list of strings"):
         OriginPolicy(value)
+
+
+def test_a_function_is_asked_about_other_origins_as_they_were_sent(caplog: pytest.LogCaptureFixture) -> None:
+    asked: list[str] = []
+
+    def is_ours(origin: str, scope: Any) -> bool:
+        assert scope["type"] == "http"
+        asked.append(origin)
+        return origin.startswith("http://device.example/")
+
+    policy = OriginPolicy(is_ours)
+    assert lets_in(policy, make_scope([b"http://example.com"]))
+    assert lets_in(policy, make_scope([]))
+    assert asked == []
+    for origin in (b"http://device.example/setup/", b" http://device.example/\xe4 "):
+        assert lets_in(policy, make_scope([origin]))
+    assert not caplog.records
+    for origin in (b"https://evil.example", b"null", b"", b"\xff"):
+        assert not lets_in(policy, make_scope([origin]))
+    assert asked == [
+        "http://device.example/setup/", "http://device.example/\xe4", "https://evil.example", "null", "", "\xff",
+    ]  # fmt: skip
+    assert "the function given as allowed_origins does not let it in" in caplog.text
+
+
+def test_a_function_is_not_asked_about_several_origins() -> None:
+    assert not lets_in(OriginPolicy(lambda origin, scope: True), make_scope([b"http://a", b"http://b"]))
+
+
+def test_what_a_function_answers_counts_as_true_or_false() -> None:
+    for answer, passes in ((1, True), (re.match("a", "a"), True), (None, False), ("", False)):
+        assert lets_in(OriginPolicy(lambda origin, scope, answer=answer: answer), make_scope([b"http://a"])) is passes  # type: ignore[misc]
+
+
+def test_a_function_must_not_be_asynchronous() -> None:
+    async def ask(origin: str, scope: Any) -> bool:
+        return False
+
+    class Asker:
+        async def __call__(self, origin: str, scope: Any) -> bool:
+            return False
+
+    for function in (ask, Asker()):
+        with pytest.raises(ValueError, match=r"^allowed_origins: .*asynchronous"):
+            OriginPolicy(function)  # type: ignore[arg-type]
+
+    class Answer:
+        def __await__(self) -> Any:
+            yield
+
+    with pytest.raises(TypeError, match="asynchronous"):
+        OriginPolicy(lambda origin, scope: Answer()).check(make_scope([b"http://a"]))  # type: ignore[arg-type,return-value]
 
 
 def test_the_list_is_copied() -> None:
@@ -323,8 +419,17 @@ def test_the_list_is_copied() -> None:
         ),
         (make_scope([b"null"]), ["Origin 'null'", "allowed_origins=['null'] would let in"]),
         (make_scope([b"file://"]), ["allowed_origins=['file://'] would let it in"]),
-        (make_scope([b"nonsense"]), ["Origin 'nonsense'", "only allowed_origins=['*'] would let it in"]),
-        (make_scope([b""]), ["Origin ''", "only allowed_origins=['*'] would let it in"]),
+        (make_scope([b"nonsense"]), ["Origin 'nonsense'", "only allowed_origins=['*'] or a function would let it in"]),
+        (make_scope([b""]), ["Origin ''", "only allowed_origins=['*'] or a function would let it in"]),
+        (make_scope([b"http://example.com/"]), ["this is not an origin", "a function would let it in"]),
+        (
+            make_scope([b"moz-extension://0f4f"]),
+            ["allowed_origins=['moz-extension://0f4f'] would let it in", "'moz-extension://*' every one of its kind"],
+        ),
+        (
+            make_scope([b"http://localhost:5173"], [b"127.0.0.1:8000"]),
+            ["localhost and 127.0.0.1 are two origins", "allowed_origins=['http://localhost:5173']"],
+        ),
         (make_scope([b"https://a"], []), ["not the requested origin (Host '')", "allowed_origins=['https://a']"]),
         (make_scope([b"https://a"], [b"b", b"c"]), ["not the requested origin (Host 'b, c')"]),
         (make_scope([b"http://a\r\nERROR forged"]), ["Origin 'http://a\\r\\nERROR forged'"]),
@@ -345,7 +450,15 @@ def test_a_refusal_writes_one_line_that_says_what_would_help(
 
 
 def test_what_the_log_line_proposes_lets_it_in(caplog: pytest.LogCaptureFixture) -> None:
-    for origin in (b"https://App.example.com", b"http://localhost:5173", b"http://[::1]:80", b"null", b"file://", b"?"):
+    for origin in (
+        b"https://App.example.com",
+        b"http://localhost:5173",
+        b"http://[::1]:80",
+        b"null",
+        b"file://",
+        b"?",
+        b"app://x",
+    ):
         caplog.clear()
         assert not lets_in(OriginPolicy(), make_scope([origin]))
         match = re.search(r"allowed_origins=\['([^']+)'\]", caplog.text)
@@ -355,7 +468,12 @@ def test_what_the_log_line_proposes_lets_it_in(caplog: pytest.LogCaptureFixture)
 
 @pytest.mark.parametrize(
     ("origin", "host"),
-    [(b"x" * 65536, b"example.com"), (b"http://" + b"x" * 65536, b"y" * 65536), (b"http://a", b"/" * 65536)],
+    [
+        (b"x" * 65536 + b"://a", b"example.com"),
+        (b"x" * 65536, b"example.com"),
+        (b"http://" + b"x" * 65536, b"y" * 65536),
+        (b"http://a", b"/" * 65536),
+    ],
 )
 def test_a_log_line_stays_short(origin: bytes, host: bytes, caplog: pytest.LogCaptureFixture) -> None:
     assert not lets_in(OriginPolicy(), make_scope([origin], [host]))
@@ -413,7 +531,8 @@ VALUES = st.one_of(
 @given(st.lists(VALUES, max_size=3), st.lists(VALUES, max_size=3), st.sampled_from(["http", "wss", "", "x"]))
 @settings(deadline=None, max_examples=500)
 def test_no_bytes_make_it_raise(origins: list[bytes], hosts: list[bytes], scheme: str) -> None:
-    for policy in (OriginPolicy(), OriginPolicy(["https://*.example.com", "http://example.com", "null", "file://"])):
+    patterns = ["https://*.example.com", "http://example.com", "null", "file://", "http://*.example.com:*", "app://*"]
+    for policy in (OriginPolicy(), OriginPolicy(patterns), OriginPolicy(lambda origin, scope: False)):
         assert lets_in(policy, make_scope(origins, hosts, scheme=scheme)) or origins
 
 
@@ -422,6 +541,6 @@ def test_no_bytes_make_it_raise(origins: list[bytes], hosts: list[bytes], scheme
 def test_a_pattern_is_taken_or_named(pattern: str) -> None:
     fault = find_fault(pattern)
     if fault is None:
-        assert lets_in(OriginPolicy([pattern]), make_scope([pattern.replace("*", "a").encode()]))
+        assert lets_in(OriginPolicy([pattern]), make_scope([pattern.replace(":*", "").replace("*", "a").encode()]))
     else:
         assert fault.startswith("allowed_origins: ")

@@ -478,19 +478,30 @@ async def test_a_cancelled_application_cuts_the_connection() -> None:
 # Arguments
 
 
+def print_it(stream: UpgradeStream) -> None:
+    print(stream)
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
         ({"handler": None}, "handler"),
+        ({"handler": print_it}, "handler"),
+        ({"protocol": "websocket"}, "WebSocket endpoint"),
+        ({"protocol": "H2C"}, "argument h2c"),
         ({"protocol": "two words"}, "protocol"),
         ({"protocol": ""}, "protocol"),
         ({"fallback": "text"}, "fallback"),
-        ({"headers": {"Upgrade": "x"}}, "Upgrade"),
+        ({"headers": {"Upgrade": "x"}}, "upgrade"),
         ({"headers": {"connection": "x"}}, "connection"),
-        ({"headers": {"Content-Length": "0"}}, "Content-Length"),
+        ({"headers": {"Content-Length": "0"}}, "content-length"),
+        ({"headers": {"etag": '"x"'}}, "etag"),
+        ({"headers": {"Content-Encoding": "gzip"}}, "content-encoding"),
+        ({"headers": {"Sec-WebSocket-Protocol": "x"}}, "sec-websocket-protocol"),
+        ({"headers": {"TE": "trailers"}}, "te"),
         ({"headers": {"x": "a\r\nb: c"}}, "x"),
         ({"headers": {"x y": "z"}}, "x y"),
-        ({"idle_timeout": 0}, "idle_timeout"),
+        ({"idle_timeout": 0}, "idle_timeout must be .* or None to turn it off, not 0"),
         ({"read_buffer_size": 0}, "read_buffer_size"),
     ],
 )
@@ -504,4 +515,12 @@ def test_a_field_that_was_added_later_is_checked_too() -> None:
     response.raw_headers.append((b"x", b"a\r\nb: c"))
     scope = {**make_scope("1.1"), "extensions": {"http.upgrade": {"version": "1.0", "connect": None}}}
     with pytest.raises(ValueError, match="x"):
+        asyncio.run(call(response, scope))
+
+
+def test_a_field_that_a_101_cannot_have_is_not_dropped_silently_when_it_is_added_later() -> None:
+    response = UpgradeResponse(echo, "example/1", {"X-Mine": "yes"})
+    response.headers["etag"] = '"x"'
+    scope = {**make_scope("1.1"), "extensions": {"http.upgrade": {"version": "1.0", "connect": None}}}
+    with pytest.raises(ValueError, match="etag"):
         asyncio.run(call(response, scope))

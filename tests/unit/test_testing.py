@@ -6,6 +6,8 @@ import json
 import runpy
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,12 @@ def speaking(handler: Any, **options: Any) -> Starlette:
         return UpgradeResponse(handler, **options)
 
     return serve(endpoint)
+
+
+def test_without_httpx_it_says_what_to_install() -> None:
+    program = "import sys; sys.modules['httpx'] = None; import asgi_upgrade.testing"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "ImportError: asgi_upgrade.testing needs the package httpx: pip install 'asgi-upgrade[httpx]'" in run.stderr
 
 
 async def write_for_ever(stream: Any) -> None:

@@ -15,6 +15,7 @@ from uvicorn.protocols.utils import get_client_addr, get_path_with_query_string
 
 from asgi_upgrade.edge_settings import EdgeSettings
 from asgi_upgrade.offer import UpgradeOffer
+from asgi_upgrade.servers.websocket_limits import UVICORN, websocket_limits
 from asgi_upgrade.tls import TLS, Resume, find_tls
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def with_extension(app: ASGIApp, name: str, entry: Any) -> ASGIApp:
 
     async def extended(scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("extensions", {})[name] = entry
-        await app(scope, receive, send)
+        return await app(scope, receive, send)
 
     return extended
 
@@ -97,4 +98,5 @@ def _server_side(http: UpgradingProtocol) -> ServerSide:
         is_busy=is_busy,
         tasks=tasks,
         logger=http.logger,
+        websocket_limits=websocket_limits(http.config, UVICORN),
     )

@@ -63,6 +63,27 @@ LoadModule proxy_http_module {modules}/mod_proxy_http.so
 ProxyPreserveHost On
 ProxyPass / http://{upstream}/ upgrade=websocket
 """
+CADDY = """
+{{
+    admin off
+    auto_https off
+    storage file_system {folder}
+}}
+http://127.0.0.1:{port} {{
+    reverse_proxy {upstream}
+}}
+"""
+
+LIGHTTPD = """
+server.document-root = "{folder}"
+server.port = {port}
+server.bind = "127.0.0.1"
+server.modules = ("mod_proxy")
+server.errorlog = "/dev/stderr"
+proxy.server = ("" => (("host" => "{host}", "port" => {upstream})))
+proxy.header = ("upgrade" => "enable")
+"""
+
 APACHE_MODULES = "/usr/lib/apache2/modules"
 
 
@@ -118,7 +139,7 @@ def nginx(
 
 @contextmanager
 def haproxy(server: Server, folder: Path) -> Iterator[Proxy]:
-    """HAProxy, which forwards Host and `Upgrade: websocket` by itself, and drops `Upgrade: h2c`."""
+    """HAProxy, which forwards Host and offers by itself, but none of a request that has a body."""
     port = free_port()
     configuration = folder / "haproxy.cfg"
     configuration.write_text(HAPROXY.format(port=port, upstream=server.host))
@@ -149,3 +170,24 @@ def _replace(text: str, pattern: str, replacement: str) -> str:
     text, count = re.subn(pattern, lambda _: replacement, text)
     assert count == 1, f"{pattern!r} is {count} times in the documented configuration"
     return text
+
+
+@contextmanager
+def caddy(server: Server, folder: Path) -> Iterator[Proxy]:
+    """Caddy with nothing but `reverse_proxy`."""
+    port = free_port()
+    configuration = folder / "Caddyfile"
+    configuration.write_text(CADDY.format(port=port, folder=folder, upstream=server.host))
+    with daemon("caddy", "run", "--config", str(configuration), "--adapter", "caddyfile", port=port):
+        yield Proxy(port)
+
+
+@contextmanager
+def lighttpd(server: Server, folder: Path) -> Iterator[Proxy]:
+    """lighttpd with the directive that lets upgrades pass."""
+    port = free_port()
+    host, _, upstream = server.host.partition(":")
+    configuration = folder / "lighttpd.conf"
+    configuration.write_text(LIGHTTPD.format(port=port, folder=folder, host=host, upstream=upstream))
+    with daemon("lighttpd", "-D", "-f", str(configuration), port=port):
+        yield Proxy(port)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 PACKAGES = {
     "apache2": "apache2-bin",
+    "caddy": "caddy",
     "chromedriver": "chromium-driver",
     "chromium": "chromium",
     "curl": "curl",
@@ -21,6 +19,7 @@ PACKAGES = {
     "ipptool": "cups-ipp-utils",
     "java": "default-jdk-headless",
     "javac": "default-jdk-headless",
+    "lighttpd": "lighttpd",
     "lpstat": "cups-client",
     "nghttp": "nghttp2-client",
     "nginx": "nginx-light",
@@ -28,11 +27,14 @@ PACKAGES = {
     "npm": "npm",
     "redis-server": "redis-server",
 }
+# Packages that have no program.
+FILES = {"/usr/share/java/jzlib.jar": "libjzlib-java", "/usr/share/java/netty-codec-http.jar": "libnetty-java"}
 
 
 def missing_packages() -> list[str]:
     """The Debian packages of the programs that are not installed."""
-    return sorted({package for program, package in PACKAGES.items() if _find(program) is None})
+    missing = {package for program, package in PACKAGES.items() if _find(program) is None}
+    return sorted(missing | {package for file, package in FILES.items() if not Path(file).exists()})
 
 
 def find(program: str) -> str:

@@ -1,5 +1,7 @@
 """The application under `UpgradeMiddleware` with one setting each."""
 
+from typing import Any
+
 from plain import app as application
 from starlette.types import Receive, Scope, Send
 
@@ -15,6 +17,20 @@ unattached = UpgradeMiddleware(application, attach=False)
 predicate = UpgradeMiddleware(application, websocket_only=has_query_ws)
 small_buffers = UpgradeMiddleware(application, write_buffer_size=16 * 1024, max_queue=8, max_queue_size=64 * 1024)
 impatient = UpgradeMiddleware(application, close_timeout=0.5)
+any_subprotocol = UpgradeMiddleware(
+    application, subprotocols=["v1/b"], allow_unoffered_subprotocols=True, lenient_subprotocols=True
+)
+long_queue = UpgradeMiddleware(application, max_queue_size=64 * 1024 * 1024)
+own_limits = UpgradeMiddleware(application, max_message_size=2000, ping_interval=None)
+
+
+async def returns(scope: Scope, receive: Receive, send: Send) -> Any:
+    await application(scope, receive, send)
+    return f"a value for {scope['type']}"
+
+
+returning = UpgradeMiddleware(returns)
+patient = UpgradeMiddleware(application, close_timeout=30, stop_timeout=30)
 twice = UpgradeMiddleware(UpgradeMiddleware(application))
 
 

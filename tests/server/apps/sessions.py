@@ -107,6 +107,14 @@ async def accept_with(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @session
+async def insist(scope: Scope, receive: Receive, send: Send) -> None:
+    """Accept with the subprotocol named in the query, whatever the client offers."""
+    await connect(scope, receive)
+    await send({"type": "websocket.accept", "subprotocol": option(scope, "subprotocol")})
+    await until_disconnect(scope, receive)
+
+
+@session
 async def two_cookies(scope: Scope, receive: Receive, send: Send) -> None:
     await connect(scope, receive)
     cookies = [(b"set-cookie", b"a=1"), (b"set-cookie", b"b=2")]
@@ -185,6 +193,12 @@ async def never_answer(scope: Scope, receive: Receive, send: Send) -> None:
     except asyncio.CancelledError:
         note(scope, "cancelled")
         raise
+
+
+@session
+async def wait_for_the_client(scope: Scope, receive: Receive, send: Send) -> None:
+    await connect(scope, receive)
+    await until_disconnect(scope, receive)
 
 
 @session

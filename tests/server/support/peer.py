@@ -120,7 +120,7 @@ class Peer:
 
     def receive_response(self, method: str = "GET") -> Response:
         """The next response, an interim one (1xx) included."""
-        head, _, self._unread = self._receive_until(b"\r\n\r\n").partition(b"\r\n\r\n")
+        head = self.receive_head()
         status_line, *lines = head.decode("latin-1").split("\r\n")
         version, status, reason = status_line.split(" ", 2)
         assert version == "HTTP/1.1", status_line
@@ -128,6 +128,11 @@ class Peer:
         headers = [(name.lower(), value.strip()) for name, _, value in fields]
         response = Response(int(status), reason, headers, b"")
         return Response(response.status, reason, headers, self._receive_body(response, method))
+
+    def receive_head(self) -> bytes:
+        """The next response up to its empty line, as it came."""
+        head, _, self._unread = self._receive_until(b"\r\n\r\n").partition(b"\r\n\r\n")
+        return head
 
     def receive_exactly(self, size: int) -> bytes:
         while len(self._unread) < size:
