@@ -25,7 +25,7 @@ from asgi_upgrade.websocket.frames import (
     is_valid_close_code,
 )
 
-__all__ = ["Connection", "Ending", "Event"]
+__all__ = ["MESSAGE_COST", "Connection", "Ending", "Event"]
 
 
 class Ending(NamedTuple):
@@ -54,6 +54,8 @@ class _Failure(Exception):
         self.reason = reason
 
 
+# What a message costs besides its bytes, in bytes: about as long as one takes to encode, that many are copied.
+MESSAGE_COST = 1024
 # A binary frame that lacks at least this much is read into buffers of our own, without copies in between.
 BULK_SIZE = 64 * 1024
 
@@ -82,7 +84,8 @@ class Connection:
         bulk: Where what comes next of a long binary frame may be written directly, to be told to `bulk_received`;
             ``None`` if there is no such frame.
         outgoing: Encoded pieces that have not been taken yet, in order. Pongs in a row are one piece, a bytearray.
-        outgoing_size: Their length in bytes.
+        outgoing_cost: What they have taken of the server's time: a byte for each byte before compression, and
+            `MESSAGE_COST` for each message. Pongs cost their bytes only.
         close_sent: Our close frame is among what was encoded; no message may follow it (RFC 6455 §5.5.1), but pongs
             may until the peer's close frame has come (§5.5.2).
         ended: What else arrives is ignored: `receive_data` has given its `Ending`, or `ignore_input` was called.
@@ -113,7 +116,7 @@ class Connection:
         "held",
         "max_queue_size",
         "outgoing",
-        "outgoing_size",
+        "outgoing_cost",
     )
 
     def __init__(self, *, max_message_size: int, max_message_frames: int, deflate: Deflate | None = None) -> None:
@@ -146,7 +149,7 @@ class Connection:
         self._bytes: io.BytesIO | None = None
 
         self.outgoing: list[bytes | bytearray] = []
-        self.outgoing_size = 0
+        self.outgoing_cost = 0
         self.close_sent = False
         self.ended = False
 
@@ -423,7 +426,7 @@ class Connection:
                 last += payload
             else:
                 self.outgoing.append(bytearray(head + payload))
-            self.outgoing_size += 2 + len(payload)
+            self.outgoing_cost += 2 + len(payload)
         elif opcode == Opcode.PONG:
             pass
         elif not payload:
@@ -446,7 +449,7 @@ class Connection:
             self._send_message(_TEXT, payload)
             return
         self.outgoing.append(_SHORT_TEXT_HEADERS[size] + payload)
-        self.outgoing_size += size + 2
+        self.outgoing_cost += size + MESSAGE_COST
 
     def send_bytes(self, payload: bytes) -> None:
         """Encode a binary message."""
@@ -456,22 +459,21 @@ class Connection:
             self._send_message(_BINARY, payload if type(payload) is bytes else bytes(payload))
             return
         self.outgoing.append(_SHORT_BINARY_HEADERS[size] + payload)
-        self.outgoing_size += size + 2
+        self.outgoing_cost += size + MESSAGE_COST
 
     def _send_message(self, first_byte: int, payload: bytes) -> None:
         deflate = self._deflate
+        self.outgoing_cost += len(payload) + MESSAGE_COST
         if deflate is not None and len(payload) >= deflate.threshold:
             payload = deflate.compress(payload)
             first_byte |= RSV1
-        header = encode_header(first_byte, len(payload))
-        self.outgoing.append(header)
+        self.outgoing.append(encode_header(first_byte, len(payload)))
         self.outgoing.append(payload)
-        self.outgoing_size += len(header) + len(payload)
 
     def send_ping(self, payload: bytes) -> None:
         """Encode a ping of at most 125 bytes."""
         self.outgoing.append(bytes((FIN | Opcode.PING, len(payload))) + payload)
-        self.outgoing_size += 2 + len(payload)
+        self.outgoing_cost += MESSAGE_COST
 
     def send_close(self, code: int, reason: str = "") -> None:
         """Encode the close frame; only the first call does. Raises `ValueError` for a code that may not be sent."""
@@ -479,11 +481,11 @@ class Connection:
             frame = encode_close(code, reason)
             self.close_sent = True
             self.outgoing.append(frame)
-            self.outgoing_size += len(frame)
+            self.outgoing_cost += MESSAGE_COST
 
     def take_outgoing(self) -> list[bytes | bytearray]:
         """Return what has been encoded, in order, and forget it."""
         outgoing = self.outgoing
         self.outgoing = []
-        self.outgoing_size = 0
+        self.outgoing_cost = 0
         return outgoing

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from asgi_upgrade.headers import parse_extensions
 from asgi_upgrade.websocket.buffers import BUFFER_SIZE
-from asgi_upgrade.websocket.connection import BULK_SIZE, Connection, Ending
+from asgi_upgrade.websocket.connection import BULK_SIZE, MESSAGE_COST, Connection, Ending
 from asgi_upgrade.websocket.deflate import Deflate, PerMessageDeflate
 from tests.unit.wire import (
     BINARY,
@@ -583,11 +583,11 @@ def test_messages_go_out_whole(size: int, deflate: bool) -> None:
     connection = make(deflate=deflate, threshold=10**6) if deflate else make()
     connection.send_text("x" * size)
     connection.send_bytes(b"y" * size)
-    assert connection.outgoing_size == sum(map(len, connection.outgoing))
+    assert connection.outgoing_cost == 2 * (size + MESSAGE_COST)
     frames = read_frames(b"".join(connection.take_outgoing()))
     assert frames == [Frame(TEXT, b"x" * size), Frame(BINARY, b"y" * size)]
     assert connection.outgoing == []
-    assert connection.outgoing_size == 0
+    assert connection.outgoing_cost == 0
 
 
 @pytest.mark.parametrize("size", [5, 125, 126, 70000])
@@ -607,7 +607,7 @@ def test_text_that_cannot_be_encoded_leaves_nothing_behind(text: str, deflate: b
     with pytest.raises(UnicodeEncodeError):
         connection.send_text(text)
     assert connection.take_outgoing() == []
-    assert connection.outgoing_size == 0
+    assert connection.outgoing_cost == 0
 
 
 def test_there_is_one_close_frame() -> None:
@@ -619,9 +619,8 @@ def test_there_is_one_close_frame() -> None:
     connection.send_close(1001, "going")
     assert connection.close_sent
     connection.send_close(1000)
-    size = connection.outgoing_size
+    assert connection.outgoing_cost == len("before") + 2 * MESSAGE_COST
     outgoing = b"".join(connection.take_outgoing())
-    assert len(outgoing) == size
     assert read_frames(outgoing) == [Frame(TEXT, b"before"), Frame(CLOSE, b"\x03\xe9going")]
 
 
@@ -629,7 +628,7 @@ def test_pings_go_out() -> None:
     connection = make()
     connection.send_ping(b"")
     connection.send_ping(b"x" * 125)
-    assert connection.outgoing_size == 2 + 127
+    assert connection.outgoing_cost == 2 * MESSAGE_COST
     assert read_frames(b"".join(connection.take_outgoing())) == [Frame(PING, b""), Frame(PING, b"x" * 125)]
 
 

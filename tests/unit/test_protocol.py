@@ -1272,3 +1272,48 @@ def test_the_server_stops_after_the_client_has_gone(on_loop: Callable[[Test], No
             assert await protocol.receive() == disconnect(1006)
 
     on_loop(test)
+
+
+# The server stops
+
+
+@pytest.mark.parametrize("state", ["open", "closing", "full", "after an error"])
+def test_a_silent_client_holds_up_a_stop_for_stop_timeout_only(on_loop: Callable[[Test], None], state: str) -> None:
+    async def test() -> None:
+        buffer = SMALL_BUFFER if state == "full" else None
+        async with connected(socket_buffer=buffer, close_timeout=15, stop_timeout=0.2) as (protocol, client):
+            if state == "closing":
+                await protocol.send(closing())
+            elif state == "full":
+                await protocol.send(binary(bytes(UNREAD)))
+            elif state == "after an error":
+                await client.send(BAD)
+                assert (await protocol.receive())["type"] == "websocket.disconnect"
+            protocol.shutdown()
+            start = time.monotonic()
+            await asyncio.wait_for(protocol.wait_closed(), 5)
+            assert 0.1 < time.monotonic() - start < 3
+
+    on_loop(test)
+
+
+def test_a_client_that_answers_at_a_stop_sees_a_clean_end(on_loop: Callable[[Test], None]) -> None:
+    async def test() -> None:
+        async with connected(stop_timeout=3) as (protocol, client):
+            protocol.shutdown()
+            assert await client.receive_frame() == close_sent(1012)
+            await client.send(close(1012))
+            assert await client.receive_end() == []
+            client.end()
+            await protocol.wait_closed()
+
+    on_loop(test)
+
+
+def test_a_stop_waits_no_longer_than_a_close(on_loop: Callable[[Test], None]) -> None:
+    async def test() -> None:
+        async with connected(close_timeout=0.1, stop_timeout=15) as (protocol, _):
+            protocol.shutdown()
+            await asyncio.wait_for(protocol.wait_closed(), 5)
+
+    on_loop(test)

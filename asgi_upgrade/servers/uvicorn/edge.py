@@ -24,6 +24,7 @@ from asgi_upgrade.servers.switching import (
     Announcing,
     fields_of_101,
     has_body,
+    linger,
     name_http_schemes,
     printed,
     refuse_101,
@@ -88,6 +89,9 @@ class UpgradingProtocol:
     def shutdown(self) -> None:
         self.stopping = True
         super().shutdown()  # type: ignore[misc]
+        switch: Switch | None = getattr(self.cycle, "switch", None)
+        if switch is not None:
+            switch.tell_shutdown()
 
     def send_400_response(self, msg: str) -> None:
         # asyncio's TLS delivers what it has decrypted even after the connection was closed.
@@ -136,6 +140,13 @@ class UpgradingProtocol:
         raise NotImplementedError
 
 
+class _Closed:
+    """Stands for a transport that others close."""
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
 class Switch(Announcing):
     """What uvicorn calls in place of the application for one request that offers an upgrade.
 
@@ -151,6 +162,7 @@ class Switch(Announcing):
         self._protocol: Any = None
         self._essential: list[tuple[bytes, bytes]] = []
         self._switched: asyncio.Future[bool] | None = None
+        self._on_shutdown: Callable[[], None] | None = None
         self._started = False
         self._discard = False  # nothing that is sent from now on reaches the wire
         self._done = False  # the connection belongs to the new protocol
@@ -168,7 +180,13 @@ class Switch(Announcing):
             # RFC 9110 §7.8: an Upgrade field in an HTTP/1.0 request is ignored. §9.3.6: CONNECT is no upgrade.
             return await app(scope, receive, send)
         self._cycle = send.__self__  # type: ignore[attr-defined]
-        scope.setdefault("extensions", {})[EXTENSION] = entry = {"version": VERSION, "connect": self.connect()}
+        self._cycle.switch = self  # for `UpgradingProtocol.shutdown`
+        scope.setdefault("extensions", {})[EXTENSION] = entry = {
+            "version": VERSION,
+            "connect": self.connect(),
+            "on_shutdown": self.on_shutdown(),
+            "lingers": True,
+        }
         limits = websocket_limits(self._http.config, UVICORN)
         if limits:
             entry["websocket"] = limits
@@ -208,6 +226,10 @@ class Switch(Announcing):
     def is_too_late(self) -> bool:
         """See `Announcing.is_too_late`."""
         return bool(self._started or self._cycle.disconnected)
+
+    def is_stopping(self) -> bool:
+        """See `Announcing.is_stopping`."""
+        return self._http is not None and self._http.stopping
 
     async def receive(self) -> Message:
         while not self._done:
@@ -253,10 +275,12 @@ class Switch(Announcing):
     def end(self) -> None:
         """The application has returned, and with it whatever it did with the connection has ended."""
         self.withdraw()
+        self._on_shutdown = None
+        if self._cycle is not None:
+            self._cycle.switch = None
         if self._done:
             if not self._passed_on:
-                self._connections.discard(self)
-                self._transport.close()
+                self._let_go()
             self._cycle.disconnected = True
             if self._cycle.message_event is not None:
                 self._cycle.message_event.set()
@@ -268,6 +292,16 @@ class Switch(Announcing):
             # It has its response, or will get none: as without us, but later.
             self._cycle.disconnected = True
             self._transport.close()
+
+    def _let_go(self) -> None:
+        """Close the transport, unless the protocol is doing that."""
+        closed = linger(self._protocol)
+        if closed is None:
+            self._connections.discard(self)
+            self._transport.close()
+        else:
+            self._cycle.transport = _Closed()  # uvicorn closes it if the application has raised an exception
+            closed.add_done_callback(lambda _: self._connections.discard(self))
 
     async def _switch(self, fields: list[tuple[bytes, bytes]]) -> bool:
         """Answer with the 101 and give the connection away. ``False`` if there is nothing to give it to."""
@@ -314,6 +348,7 @@ class Switch(Announcing):
         self._essential = []
         cycle.on_response = None
         cycle.flow = None
+        cycle.switch = None
         if not self._receivers:
             cycle.message_event = None
 
