@@ -118,7 +118,7 @@ def _read_codes(codes: list[CodeType]) -> Reading:
     requests = "http" in texts or any(text.startswith("http.") for text in texts) or bool(names & _HTTP_NAMES)
     if answers:
         return Reading.UNCLEAR if requests else Reading.WEBSOCKET
-    # It leaves WebSockets alone, or treats them alike; or it looks at their messages, counts them, raises: one cannot tell.
+    # It leaves WebSockets alone, or treats them alike; or it looks at their messages, counts, raises: one cannot tell.
     return Reading.HTTP if requests and not messages else Reading.UNCLEAR
 
 

@@ -1,7 +1,7 @@
-"""A last look before a handshake becomes a WebSocket: has it passed a guard that is written for WebSockets, as a request?
+"""A last look before a handshake becomes a WebSocket: has it come, as a request, through a guard for WebSockets?
 
-Where such a guard is found it is given a WebSocket, see `adapters`. Some are found by nobody: in a dispatcher's table, behind a
-global name. But when the handshake has come through one, its call is running.
+Where such a guard is found it is given a WebSocket, see `adapters`. Some are found by nobody: in a dispatcher's table,
+behind a global name. But when the handshake has come through one, its call is running.
 """
 
 from __future__ import annotations
@@ -39,9 +39,8 @@ def find_overlooked() -> str | None:
             if len(_written_for_websockets) < _MOST:
                 _written_for_websockets[code] = known
         if known and _has_request(frame):
-            return name_of(
-                frame.f_locals.get("self", code.co_qualname if hasattr(code, "co_qualname") else code.co_name)
-            )
+            owner = frame.f_locals.get("self")
+            return code.co_name if owner is None else name_of(owner)
         frame = frame.f_back
     return None
 
@@ -51,9 +50,9 @@ def report_overlooked(name: str) -> None:
     if name not in _reported:
         _reported.add(name)
         logger.error(
-            "%s is written for WebSockets, and has been given a handshake as a request: such handshakes are refused. Put it "
-            "among the middleware of an application, a Mount or a route, where it is found, or deliver its path as it "
-            "is: insecure_skip_http_middleware.",
+            "%s is written for WebSockets, and has been given a handshake as a request: such handshakes are refused. Put "
+            "it among the middleware of an application, a Mount or a route, where it is found, or deliver its path as "
+            "it is: insecure_skip_http_middleware.",
             name,
         )
 
