@@ -70,7 +70,7 @@ def kind_of(app: Any, *, placed: bool = False) -> Kind:
     if isinstance(app, Starlette | Router):
         return Kind.STARLETTE
     if inspect.isclass(app):
-        return _kind_of_class(app)
+        return _kind_of_class(app, placed=placed)
     owner = app.__self__ if isinstance(app, MethodType) else app
     packages = {package(kind) for kind in type(owner).__mro__}
     if packages & _ENGINE_IO:
@@ -146,11 +146,12 @@ def holds_router(app: Any) -> bool:
     return False
 
 
-def _kind_of_class(app: type) -> Kind:
+def _kind_of_class(app: type, *, placed: bool) -> Kind:
     """A class that is called with a scope and awaited, as Starlette's endpoints are."""
     if issubclass(app, HTTPEndpoint):
         return Kind.PAGES
-    return Kind.LEAF if issubclass(app, WebSocketEndpoint) else Kind.LAYER
+    # Any other class is not looked through. Who puts `UpgradeMiddleware` right around it wants it to get WebSockets.
+    return Kind.LEAF if placed or issubclass(app, WebSocketEndpoint) else Kind.LAYER
 
 
 def _is_application(value: Any) -> bool:
