@@ -5,8 +5,10 @@ Only the first, a leaf, is given a ``websocket`` scope. The second gets the hand
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import inspect
+import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -41,7 +43,21 @@ _FRAMEWORKS = frozenset(
 _ENGINE_IO = frozenset(("engineio", "socketio"))
 # Where a walk over objects ends: what is larger than this has not been looked through.
 _LIMIT = 2000
-_PLAIN = (str, bytes, bytearray, int, float, complex, type(None), type, ModuleType, Response)
+# The event loop, which locks and queues keep, refers to everything.
+_PLAIN = (
+    str,
+    bytes,
+    bytearray,
+    int,
+    float,
+    complex,
+    type(None),
+    type,
+    ModuleType,
+    Response,
+    asyncio.AbstractEventLoop,
+    weakref.ref,
+)
 
 
 class Kind(enum.Enum):
