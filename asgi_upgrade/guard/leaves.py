@@ -81,7 +81,7 @@ def kind_of(app: Any, *, placed: bool = False) -> Kind:
     Args:
         app: The application.
         placed: Whether somebody has put an `UpgradeMiddleware` right around it. Then functions that it calls by their
-            names are parts of it. Default: ``False``.
+            names are parts of it, those that were made together with it too. Default: ``False``.
     """
     if isinstance(app, Starlette | Router):
         return Kind.STARLETTE
@@ -98,7 +98,8 @@ def kind_of(app: Any, *, placed: bool = False) -> Kind:
     if isinstance(app, FunctionType) and app.__module__ in ("starlette.routing", "fastapi.routing"):
         return Kind.LEAF  # what they make of the function of a WebSocket endpoint
     functions = list(_functions(app))
-    if not functions or held(app):
+    inside = [each for each in held(app) if not (placed and _is_made_with(app, each))]
+    if not functions or inside:
         return Kind.LAYER  # compiled, or a middleware
     named = [value for value in _named(functions) if _is_application(value)]
     if not named or any("websocket" in _constants(each.__code__) for each in functions):
@@ -168,6 +169,17 @@ def _kind_of_class(app: type, *, placed: bool) -> Kind:
         return Kind.PAGES
     # Any other class is not looked through. Who puts `UpgradeMiddleware` right around it wants it to get WebSockets.
     return Kind.LEAF if placed or issubclass(app, WebSocketEndpoint) else Kind.LAYER
+
+
+def _is_made_with(app: Any, part: Any) -> bool:
+    """Tell whether two functions are defined in the same function, so that none of them was given to the other."""
+    if not (isinstance(app, FunctionType) and isinstance(part, FunctionType)):
+        return False
+    around, _, _ = app.__qualname__.rpartition(".")
+    return around.endswith("<locals>") and (app.__module__, f"{around}.{part.__name__}") == (
+        part.__module__,
+        part.__qualname__,
+    )
 
 
 def _is_application(value: Any) -> bool:
