@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from asgi_upgrade.guard.overlooked import find_overlooked, report_overlooked
+from asgi_upgrade.guard.refusals import answer_unavailable
 from asgi_upgrade.websocket.bridge import HANDSHAKE
 from asgi_upgrade.websocket.session import WebSocketSession
 
@@ -101,6 +103,10 @@ class Handshake:
             receive: Its ``receive``.
             send: Its ``send``; the 101 goes out through it.
         """
+        overlooked = find_overlooked()
+        if overlooked is not None:
+            report_overlooked(overlooked)
+            return await answer_unavailable(scope, receive, send)
         return await WebSocketSession(scope, receive, send, handshake=self).run(app)
 
 

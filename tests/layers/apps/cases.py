@@ -49,6 +49,10 @@ def by_message(token: str | None) -> Visit:
     return Visit("/ws/blue", first=token or "hello")
 
 
+def by_message_and_query(token: str | None) -> Visit:
+    return Visit(by_query(token).path, first=token or "hello")
+
+
 def by_host(token: str | None) -> Visit:
     return Visit("/ws/blue", {"Host": "127.0.0.1" if token == RIGHT else f"{token or 'no'}.example"})
 
@@ -203,6 +207,20 @@ WEBSOCKET_ONLY = {
         ["SubprotocolChooser websocket", "endpoint websocket"],
         visit=by_subprotocol,
         headers={"sec-websocket-protocol": "chat"},
+    ),
+    "a limit of connections before a gate": Case(
+        [Middleware(websocket_only.ConnectionLimit), Middleware(http_only.Gate)],
+        OPEN,
+        GUARDED,
+        ["ConnectionLimit websocket", "Gate http", "endpoint websocket"],
+        visit=by_header,
+    ),
+    "a first message before a gate": Case(
+        [Middleware(websocket_only.FirstMessageGuard), Middleware(http_only.DispatchGate)],
+        (4401, 4401, 101),
+        (4401, 4401, 101),
+        ["FirstMessageGuard websocket", "DispatchGate http", "endpoint websocket"],
+        visit=by_message_and_query,
     ),
     "injects, told": Case(
         [Middleware(websocket_only.ConnectionNumber)],
