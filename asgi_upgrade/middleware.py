@@ -256,6 +256,7 @@ class UpgradeMiddleware:
         if self._is_unguarded(scope):
             return await answer_unavailable(scope, receive, send)
         scope[HANDSHAKE] = handshake
+        handshake.arrived()
         return await app(scope, receive, send)
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
