@@ -61,6 +61,20 @@ class ProtocolTable:
     def __bool__(self) -> bool:
         return bool(self._handlers)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The protocols."""
+        return tuple(self._handlers)
+
+    def come_first(self, scope: Scope) -> bool:
+        """Tell whether a request offers one of the protocols before WebSocket. Its handler may still decline."""
+        offer = UpgradeOffer.from_scope(scope)
+        for offered in offer.protocols if offer is not None else ():
+            key = _key(str(offered))
+            if key == "websocket" or key in self._handlers:
+                return key != "websocket"
+        return False
+
     async def select(self, scope: Scope) -> tuple[OfferedProtocol, Handler] | None:
         """Return the first protocol that the request offers and a handler takes.
 

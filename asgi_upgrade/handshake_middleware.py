@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from asgi_upgrade.guard import refuse_unguarded, report_unguarded
-from asgi_upgrade.servers.caller import is_called_by_server
+from asgi_upgrade.guard.adapters import adapt_layers
+from asgi_upgrade.guard.in_place import in_place
+from asgi_upgrade.guard.outermost import Proof, prove_outermost
+from asgi_upgrade.guard.refusals import refuse_unguarded, report_unguarded
 from asgi_upgrade.websocket.bridge import CONVERTED, Bridge
 
 __all__ = ["HandshakeMiddleware"]
@@ -18,19 +20,20 @@ class HandshakeMiddleware:
 
         app = HandshakeMiddleware(HTTPMiddleware(UpgradeMiddleware(app)))
 
-    Starlette and FastAPI applications do not need it: there `UpgradeMiddleware` puts it in place by itself.
+    Starlette and FastAPI applications need it only where something stands around them, or where the server is not known
+    to this package: everywhere else `UpgradeMiddleware` does it by itself.
 
     A refusal reaches the client with its status, headers and body where the server has the denial response extension
     (``websocket.http.response``), and as 403 where it has not.
 
     Args:
         app: The application, with `UpgradeMiddleware` somewhere inside.
-        allow_unguarded: Whether to serve WebSockets also where something stands around it that would see no
+        allow_unguarded: Whether to serve WebSockets also where something stands around it that has seen no
             handshakes. Default: ``False``, they are refused.
     """
 
     def __init__(self, app: ASGIApp, *, allow_unguarded: bool = False) -> None:
-        self.app = app
+        self.app = adapt_layers(app, None)
         self._allow_unguarded = allow_unguarded
         self._reported = False
 
@@ -38,8 +41,9 @@ class HandshakeMiddleware:
         """Serve a WebSocket as an HTTP request; let everything else pass."""
         if scope["type"] != "websocket" or CONVERTED in scope:
             await self.app(scope, receive, send)
-        elif self._allow_unguarded or is_called_by_server(self):
-            await Bridge(scope, receive, send).run(self.app)
+        elif self._allow_unguarded or prove_outermost(self, receive, send) is not Proof.DISPROVEN:
+            # Who puts it outermost says that it is; only something that is seen to stand around it speaks against that.
+            await Bridge(scope, receive, send).run(in_place(self.app))
         else:
             if not self._reported:
                 self._reported = True

@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from starlette.responses import Response
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from asgi_upgrade.edge_settings import EdgeSettings, check_h2c, check_tls, check_tls_required
-from asgi_upgrade.extension import UpgradeExtension, get_extension
-from asgi_upgrade.guard import Guard
+from asgi_upgrade.extension import get_extension
+from asgi_upgrade.guard.adapters import adapt
+from asgi_upgrade.guard.building import note_policy, policies_of
+from asgi_upgrade.guard.gate import Taker, chain, is_handshake, open_gates
+from asgi_upgrade.guard.handshake import Handshake, approved
+from asgi_upgrade.guard.leaves import held
+from asgi_upgrade.guard.outermost import Proof, prove_outermost
+from asgi_upgrade.guard.refusals import answer_unavailable, name_of, report_unguarded
+from asgi_upgrade.guard.routing import teach_routes
 from asgi_upgrade.handlers import Handler, ProtocolTable, run_handler
 from asgi_upgrade.http2.settings import H2CSettings
 from asgi_upgrade.refusal import refuse, upgrade_fields
+from asgi_upgrade.servers import attach_to_server, report_unavailable
 from asgi_upgrade.stray import report_stray_handshake
 from asgi_upgrade.stream_settings import StreamSettings
 from asgi_upgrade.switch import report_no_extension
-from asgi_upgrade.websocket.bridge import get_bridge
+from asgi_upgrade.websocket.bridge import CONVERTED, HANDSHAKE, Bridge, get_bridge
 from asgi_upgrade.websocket.deflate import PerMessageDeflate
 from asgi_upgrade.websocket.handshake import Accept, Reject, is_subprotocol, negotiate
 from asgi_upgrade.websocket.origin import AllowedOrigins, OriginPolicy
-from asgi_upgrade.websocket.session import WebSocketSession
 from asgi_upgrade.websocket.settings import SERVERS, ServersChoice, WebSocketSettings
 
 __all__ = ["UpgradeMiddleware"]
+
+logger = logging.getLogger("asgi_upgrade")
+
+open_gates()
 
 # What a server that can begin TLS tells its clients: the version that each of today knows.
 _TLS = "TLS/1.2, HTTP/1.1"
@@ -66,10 +79,14 @@ class UpgradeMiddleware:
         tls_required: Whether requests in the clear are refused with 426, or a predicate on the scope that tells which
             are. Default: ``False``.
         attach: Whether to extend the server that runs the application when its lifespan starts. Default: ``True``.
-        allow_unguarded: Whether to let in a WebSocket that a server delivers directly although the HTTP middleware
-            around cannot be made to see its handshake. Default: ``False``, it is refused.
-        match_routes: Whether Starlette's WebSocket routes also match handshakes that are still HTTP requests, so that
-            rate limits, metrics and tracing find the route. Default: ``True``.
+        allow_unguarded: Whether to let in a WebSocket that a server delivers directly although it is not proven that
+            nothing stands around. Default: ``False``, it is refused.
+        websocket_middleware: Middleware that gets ``websocket`` scopes, in its place in the order: classes, functions,
+            or the very objects. What is inside it gets the handshake again. Middleware whose code shows that it is
+            written for WebSockets alone need not be named. Default: none.
+        insecure_skip_http_middleware: Path patterns in Starlette's syntax. Handshakes for them are delivered as
+            ``websocket`` scopes through the whole application, as a server does it by itself: no HTTP middleware
+            guards them, only the origin policy. Default: none.
         deflate: Whether to agree to permessage-deflate (RFC 7692), or how. Default: ``True``.
         max_message_size: Longest message accepted, in bytes, after inflating. Default: what the server is told by
             ``--ws-max-size`` or its like, else 16 MiB.
@@ -95,6 +112,8 @@ class UpgradeMiddleware:
         ValueError: An argument is out of range; the message names it.
     """
 
+    websocket_middleware: tuple[Any, ...] = ()  # by this attribute others know what we are
+
     def __init__(
         self,
         app: ASGIApp,
@@ -110,7 +129,8 @@ class UpgradeMiddleware:
         tls_required: bool | Callable[[Scope], bool] = False,
         attach: bool = True,
         allow_unguarded: bool = False,
-        match_routes: bool = True,
+        websocket_middleware: Sequence[Any] = (),
+        insecure_skip_http_middleware: Sequence[str] = (),
         deflate: bool | PerMessageDeflate = True,
         max_message_size: int | ServersChoice = SERVERS,
         max_message_frames: int = WebSocketSettings.max_message_frames,
@@ -133,22 +153,26 @@ class UpgradeMiddleware:
         self._protocols = ProtocolTable({} if protocols is None else protocols)
         self._origin = OriginPolicy(allowed_origins)
         self._subprotocols = _check_subprotocols(subprotocols, lenient=lenient_subprotocols)
-        self._websocket_only = _path_predicate(websocket_only)
-        for name, value in (("attach", attach), ("allow_unguarded", allow_unguarded), ("match_routes", match_routes)):
+        self._websocket_only = _path_predicate("websocket_only", websocket_only)
+        for name, value in (("attach", attach), ("allow_unguarded", allow_unguarded)):
             if not isinstance(value, bool):
                 raise ValueError(f"{name} must be a bool, not {value!r}")
         self._tls = check_tls(tls) is not None
         self._tls_required = check_tls_required(tls_required, tls)
         # Whether requests that offer nothing may be ours to answer.
         self._may_refuse = self._tls or self._websocket_only is not None
-        self._guard = Guard(
-            self,
-            self._serve,
-            attach=attach,
-            allow_unguarded=allow_unguarded,
-            match_routes=match_routes,
-            edge=EdgeSettings(check_h2c(h2c), tls, self._tls_required, open_timeout),
-        )
+        self.websocket_middleware = _check_layers(websocket_middleware)
+        self._bypasses = _path_predicate("insecure_skip_http_middleware", insecure_skip_http_middleware)
+        self._attach = attach
+        self._allow_unguarded = allow_unguarded
+        self._edge = EdgeSettings(check_h2c(h2c), tls, self._tls_required, open_timeout)
+        self._inner: ASGIApp | None = None  # `app`, or an adapter in front of it, from the first handshake on
+        self._server_known = False  # whether what the server offers has been looked up, and logged
+        self._protocols_placed = not self._protocols  # whether it is decided who speaks them
+        self._delegates = False  # a `Taker` further inside does
+        self._reported = False
+        teach_routes()
+        note_policy(self)
         self._settings = WebSocketSettings.given(
             max_message_size=max_message_size,
             max_message_frames=max_message_frames,
@@ -177,70 +201,171 @@ class UpgradeMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Serve one connection, or the lifespan."""
-        guard = self._guard
-        if guard.may_move and not guard.is_placed():
-            guard.place(scope)
         kind = scope["type"]
         if kind == "http":
             # Nearly all requests ask for nothing, and pass without a detour.
-            if guard.delegates or not (self._may_refuse or "extensions" in scope or _may_upgrade(scope["headers"])):
-                return await self.app(scope, receive, send)  # what is not None, servers report
-            return await self._serve(scope, receive, send, self.app)
+            if self._may_refuse or "extensions" in scope or _may_upgrade(scope["headers"]):
+                return await self._serve(scope, receive, send)
+            return await self.app(scope, receive, send)  # what is not None, servers report
         if kind == "websocket":
-            await guard.run_websocket(scope, receive, send, self.app)
+            await self._serve_websocket(scope, receive, send)
         elif kind == "lifespan":
-            await guard.run_lifespan(scope, receive, send, self.app)
+            self._server_known = True
+            self._place_protocols(scope)
+            attach_to_server(change=self._attach, settings=self._edge, policy=self)
+            await self.app(scope, receive, send)
         else:
             return await self.app(scope, receive, send)
         return None
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> Any:
-        """Serve a request with ``app``, which gets a ``websocket`` scope if the request is a handshake we accept."""
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> Any:
+        """Serve a request; a handshake that we let pass goes on as one."""
+        if not self._server_known:
+            self._server_known = True
+            report_unavailable(self._edge)
         if self._tls_required is not None and not _is_secure(scope) and self._tls_required(scope):
             return await _reject(_tls_required(scope), scope, receive, send)
         if self._tls and _is_about_server(scope):
             return await _describe_server(scope)(scope, receive, send)
+        if self._protocols and get_bridge(scope) is None and self._protocols.come_first(scope):
+            self._place_protocols(scope)
+            if self._delegates:
+                return await self.app(scope, receive, send)
+            if await self._speak(scope, send):
+                return None
+        if self._inner is None:
+            self._inner = adapt(self.app, self, placed=True)
+        return await self._pass_on(scope, receive, send, self._inner)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> Any:
+        """Serve a request with ``app``, after a look at what it may ask for."""
+        if self._bypasses is not None and HANDSHAKE not in scope and self.bypasses(scope) and is_handshake(scope):
+            return await self.convert(app, scope, receive, send)
+        handshake = self.judge(scope)
+        if handshake is None:
+            scope.pop(HANDSHAKE, None)
+            if self._websocket_only is not None and self._websocket_only(scope):
+                return await _reject(_upgrade_required(scope), scope, receive, send)
+            return await app(scope, receive, send)
+        if isinstance(handshake, Reject):
+            return await _reject(handshake, scope, receive, send)
+        if self._is_unguarded(scope):
+            return await answer_unavailable(scope, receive, send)
+        scope[HANDSHAKE] = handshake
+        return await app(scope, receive, send)
+
+    async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a WebSocket: one of the server, unless something further out has made it of a handshake."""
+        if CONVERTED in scope:
+            await self.app(scope, receive, send)
+        elif self.bypasses(scope):
+            await self.pass_through(self.app, scope, receive, send)
+        else:
+            if not self._server_known:
+                self._server_known = True
+                attach_to_server(change=False)
+                report_unavailable(self._edge)
+            guarded = prove_outermost(self, receive, send) is Proof.PROVEN
+            await Bridge(scope, receive, send, guarded=guarded).run(self)
+
+    def judge(self, scope: Scope) -> Handshake | Reject | None:
+        """Return the handshake that a request is, or why it is refused. ``None``: it is no handshake."""
+        passed = approved(scope)
+        if passed is not None:
+            # By another policy further out: both hold.
+            passed.tighten(self, self._settings, self._subprotocols)
+            return self._origin.check(scope) or passed
         extension = get_extension(scope)
         bridge = get_bridge(scope) if extension is None else None
-        if bridge is None and self._protocols and await self._speak(scope, send, extension):
-            return None
-        handshake: Accept | Reject | None = None
+        accept: Accept | Reject | None = None
         if bridge is not None:
-            handshake = Accept(b"", bridge.subprotocols)  # the server has read the rest
+            accept = Accept(b"", bridge.subprotocols)  # the server has read the rest
         elif extension is not None or _may_upgrade(scope["headers"]):
             if extension is None:
                 report_stray_handshake(scope)
-            handshake = negotiate(scope, lenient_subprotocols=self._settings.lenient_subprotocols)
-            if extension is None and isinstance(handshake, Accept):
-                handshake = None  # a server that cannot switch
-        if handshake is not None:
-            if isinstance(handshake, Accept):
-                handshake = self._origin.check(scope) or handshake
-            if isinstance(handshake, Reject):
-                return await _reject(handshake, scope, receive, send)
-            carrier = extension or bridge
-            assert carrier is not None
-            self._guard.guard_routes()
-            session = WebSocketSession(
-                scope,
-                receive,
-                send,
-                carrier=carrier,
-                accept=handshake,
-                subprotocols=self._subprotocols,
-                settings=self._settings,
-            )
-            return await session.run(app)
-        if self._websocket_only is not None and self._websocket_only(scope):
-            return await _reject(_upgrade_required(scope), scope, receive, send)
-        return await app(scope, receive, send)
+            accept = negotiate(scope, lenient_subprotocols=self._settings.lenient_subprotocols)
+        if not isinstance(accept, Accept):
+            return accept
+        carrier = extension or bridge
+        if carrier is None:
+            return None  # a server that cannot switch
+        return self._origin.check(scope) or Handshake(carrier, accept, self, self._settings, self._subprotocols)
 
-    async def _speak(self, scope: Scope, send: Send, extension: UpgradeExtension | None) -> bool:
+    def bypasses(self, scope: Scope) -> bool:
+        """Tell whether a handshake is to be delivered as a ``websocket`` scope through the whole application."""
+        return self._bypasses is not None and self._bypasses(scope)
+
+    async def convert(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Any:
+        """Serve a handshake with ``app`` as a WebSocket, right here, if it may pass."""
+        handshake = self.judge(scope)
+        if handshake is None:
+            scope.pop(HANDSHAKE, None)
+            return await app(scope, receive, send)
+        if isinstance(handshake, Reject):
+            return await _reject(handshake, scope, receive, send)
+        if self._is_unguarded(scope):
+            return await answer_unavailable(scope, receive, send)
+        if self.bypasses(scope):
+            app = _as_on_the_plain_server(app)
+        return await handshake.convert(app, scope, receive, send)
+
+    async def pass_through(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a WebSocket of the server with ``app``, as it is, if its origin may open one."""
+        refusal = self._origin.check(scope)
+        if refusal is None:
+            await app({**scope, CONVERTED: None}, receive, send)
+        else:
+            response = PlainTextResponse(f"{refusal.reason}\n", refusal.status)
+            await Bridge(scope, receive, send).run(response)
+
+    def _is_unguarded(self, scope: Scope) -> bool:
+        """Tell whether the handshake is a WebSocket of the server that something around may not have seen as one."""
+        bridge = get_bridge(scope)
+        if bridge is None or bridge.guarded or self._allow_unguarded:
+            return False
+        if not self._reported:
+            self._reported = True
+            report_unguarded(scope.get("app", self))
+        return True
+
+    async def _take(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> None:
+        """Serve a request behind the last middleware of the application: speak one of our protocols, or go on."""
+        if get_bridge(scope) is not None or not self._protocols.come_first(scope):
+            await app(scope, receive, send)
+        elif not await self._speak(scope, send):
+            await self._pass_on(scope, receive, send, app)
+
+    def _place_protocols(self, scope: Scope) -> None:
+        """Have our protocols spoken behind the last middleware of our application, if that is known."""
+        if self._protocols_placed:
+            return
+        application = self._application(scope)
+        if application is not None:
+            router = application.router
+            router.middleware_stack = Taker(router.middleware_stack, self._take)
+            self._delegates = True
+        elif held(self.app):
+            logger.warning(
+                "%s stands inside UpgradeMiddleware and will not see requests that offer %s.",
+                name_of(self.app),
+                " or ".join(self._protocols.names),
+            )
+        self._protocols_placed = scope["type"] != "lifespan" or application is not None
+
+    def _application(self, scope: Scope) -> Starlette | None:
+        """The Starlette application that has us among its middleware, or that we stand in front of."""
+        application = scope.get("app")
+        if isinstance(application, Starlette) and self in policies_of(application):
+            return application
+        return next((node for node in chain(self.app) if isinstance(node, Starlette)), None)
+
+    async def _speak(self, scope: Scope, send: Send) -> bool:
         """Serve a request that offers one of our protocols. ``False`` if there is none, or WebSocket comes first."""
         selected = await self._protocols.select(scope)
         if selected is None:
             return False
         offered, handler = selected
+        extension = get_extension(scope)
         if extension is None:
             report_no_extension(scope, str(offered))
             return False
@@ -299,17 +424,33 @@ def _check_subprotocols(subprotocols: Sequence[str], *, lenient: bool) -> tuple[
     return tuple(subprotocols)
 
 
-def _path_predicate(patterns: Sequence[str] | Callable[[Scope], bool]) -> Callable[[Scope], bool] | None:
+def _check_layers(layers: Sequence[Any]) -> tuple[Any, ...]:
+    if isinstance(layers, str | bytes) or not isinstance(layers, Sequence) or not all(map(callable, layers)):
+        raise ValueError(f"websocket_middleware must be a list of middleware, not {layers!r}")
+    return tuple(layers)
+
+
+def _as_on_the_plain_server(app: ASGIApp) -> ASGIApp:
+    """Return ``app``, with nothing inside that sees a WebSocket as a handshake again."""
+
+    async def served(scope: Scope, receive: Receive, send: Send) -> None:
+        scope[CONVERTED] = None
+        await app(scope, receive, send)
+
+    return served
+
+
+def _path_predicate(name: str, patterns: Sequence[str] | Callable[[Scope], bool]) -> Callable[[Scope], bool] | None:
     if callable(patterns):
         return patterns
     if isinstance(patterns, str) or not all(isinstance(p, str) and p.startswith("/") for p in patterns):
-        raise ValueError(f"websocket_only must be paths that start with '/', or a predicate, not {patterns!r}")
+        raise ValueError(f"{name} must be paths that start with '/', or a predicate, not {patterns!r}")
     if not patterns:
         return None
     try:
         expressions: list[re.Pattern[str]] = [compile_path(pattern)[0] for pattern in patterns]
     except (AssertionError, ValueError) as error:
-        raise ValueError(f"websocket_only has a pattern that cannot be understood: {error}") from None
+        raise ValueError(f"{name} has a pattern that cannot be understood: {error}") from None
 
     def matches(scope: Scope) -> bool:
         path = scope["path"].removeprefix(scope.get("root_path", ""))

@@ -30,6 +30,7 @@ except ImportError as error:
 from starlette.types import ASGIApp, Message, Scope
 
 from asgi_upgrade.extension import EXTENSION, VERSION
+from asgi_upgrade.guard.in_place import in_place
 from asgi_upgrade.headers import check_response_headers
 from asgi_upgrade.network_stream import NetworkStream
 from asgi_upgrade.offer import has_upgrade
@@ -160,7 +161,7 @@ class _Exchange(Announcing, httpx.AsyncByteStream):
 
     async def _run(self) -> None:
         try:
-            await self._transport.app(self._scope(), self.receive, self.send)
+            await in_place(self._transport.app)(self._scope(), self.receive, self.send)
             if not self._response.done():
                 raise RuntimeError("The application returned without starting a response.")
         except Exception as error:

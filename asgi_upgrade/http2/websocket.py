@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from starlette.types import Message, Scope
+from starlette.types import ASGIApp, Message, Scope
 
 from asgi_upgrade.extension import EXTENSION, HTTP2_VERSION
+from asgi_upgrade.guard.in_place import in_place
 from asgi_upgrade.http2.scope import CONNECTION_SPECIFIC
 from asgi_upgrade.http2.stream import Stream
 from asgi_upgrade.http2.transport import StreamTransport
@@ -51,6 +52,10 @@ class WebSocketStream(Announcing, Stream):
     def is_too_late(self) -> bool:
         """See `Announcing.is_too_late`."""
         return bool(self._started or self.gone)
+
+    async def run(self, app: ASGIApp) -> None:
+        """Run the application, which may also answer in WebSocket messages."""
+        await super().run(in_place(app))
 
     # What the connection tells
 

@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from typing import TYPE_CHECKING
 
 from asgi_upgrade.edge_settings import EdgeSettings
+
+if TYPE_CHECKING:
+    from asgi_upgrade.guard.handshake import Policy
 
 __all__ = ["attach_to_server", "keeps_upgrade_fields", "report_unavailable"]
 
 logger = logging.getLogger("asgi_upgrade")
 
 
-def attach_to_server(*, change: bool, settings: EdgeSettings | None = None) -> bool:
+def attach_to_server(*, change: bool, settings: EdgeSettings | None = None, policy: Policy | None = None) -> bool:
     """Extend the server whose lifespan runs in the current task, so that it offers ``http.upgrade``.
 
     Args:
         change: ``False`` only looks whether it does.
         settings: What new connections of this server shall do by themselves, also where ``change`` is ``False``.
+        policy: Who decides on handshakes, if what stands around it is to be adapted to them.
 
     Returns:
         Whether new connections will have the extension. If not, or if they cannot do what ``settings`` ask for, one
@@ -27,7 +32,7 @@ def attach_to_server(*, change: bool, settings: EdgeSettings | None = None) -> b
     if "hypercorn.asyncio.lifespan" in sys.modules:
         from asgi_upgrade.servers.hypercorn import attach as attach_to_hypercorn
 
-        if attach_to_hypercorn(change=change):
+        if attach_to_hypercorn(change=change, policy=policy):
             report_unavailable(settings)
             return True
     if "uvicorn" not in sys.modules:
@@ -36,7 +41,7 @@ def attach_to_server(*, change: bool, settings: EdgeSettings | None = None) -> b
         return False
     from asgi_upgrade.servers.uvicorn.attach import attach
 
-    problem = attach(change=change, settings=settings)
+    problem = attach(change=change, settings=settings, policy=policy)
     if problem is not None:
         report_unavailable(settings)
         logger.warning(

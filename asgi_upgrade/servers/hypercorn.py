@@ -12,11 +12,12 @@ import asyncio
 import time
 from contextlib import suppress
 from inspect import signature
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet
 
 import h11
 import hypercorn.protocol
+from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.asyncio.lifespan import Lifespan
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.config import Config
@@ -27,6 +28,8 @@ from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
 from starlette.types import Message, Receive, Send
 
 from asgi_upgrade.extension import EXTENSION, VERSION
+from asgi_upgrade.guard.adapters import adapt_layers
+from asgi_upgrade.guard.in_place import in_place
 from asgi_upgrade.offer import has_upgrade
 from asgi_upgrade.servers.lifespans import running_lifespans
 from asgi_upgrade.servers.switching import (
@@ -40,16 +43,20 @@ from asgi_upgrade.servers.switching import (
 )
 from asgi_upgrade.servers.websocket_limits import HYPERCORN, websocket_limits
 
+if TYPE_CHECKING:
+    from asgi_upgrade.guard.handshake import Policy
+
 __all__ = ["H11Protocol", "attach"]
 
 _attached: WeakSet[Config] = WeakSet()
 
 
-def attach(*, change: bool) -> bool:
+def attach(*, change: bool, policy: Policy | None = None) -> bool:
     """Extend the hypercorn whose lifespan runs in the current task, or another one of this loop.
 
     Args:
         change: ``False`` only looks whether it is.
+        policy: Who decides on handshakes; what stands around it is adapted to them.
 
     Returns:
         Whether there is one, and new connections will have the extension.
@@ -61,6 +68,8 @@ def attach(*, change: bool) -> bool:
     if change:
         hypercorn.protocol.H11Protocol = H11Protocol  # type: ignore[attr-defined]
         _attached.add(config)
+        if policy is not None and isinstance(lifespan.app, ASGIWrapper):
+            lifespan.app.app = adapt_layers(lifespan.app.app, policy)  # type: ignore[arg-type, assignment]
     return config in _attached
 
 
@@ -137,7 +146,11 @@ class Switch(Announcing):
         scope["headers"] = name_http_schemes(scope["headers"])
         self._notice_end()
         try:
-            await self._http.app(scope, self.receive, self.send, sync_spawn, call_soon)  # type: ignore[arg-type]
+
+            async def app(scope: Any, receive: Any, send: Any) -> None:
+                await self._http.app(scope, receive, send, sync_spawn, call_soon)
+
+            await in_place(app)(scope, self.receive, self.send)
         finally:
             self._end()
 

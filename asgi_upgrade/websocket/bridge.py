@@ -13,16 +13,23 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from asgi_upgrade.extension import NOT_IN_101
 from asgi_upgrade.websocket.frames import CloseCode
+from asgi_upgrade.websocket.handshake import Accept
 
-__all__ = ["BRIDGE", "CONVERTED", "Bridge", "get_bridge"]
+__all__ = ["BRIDGE", "CONVERTED", "HANDSHAKE", "REFUSED", "Bridge", "get_bridge"]
 
 # Key of a scope's extensions: the `Bridge` whose handshake the http scope is.
 BRIDGE = "asgi_upgrade.bridge"
-# Key of a websocket scope that was an http handshake before, so that it has passed the HTTP middleware.
+# Key of a websocket scope that was an http handshake before, so that it has passed the HTTP middleware: its
+# `Handshake`, or `None` where nothing inside shall see it as one again.
 CONVERTED = "asgi_upgrade.converted"
+# Key of an http scope that is a handshake on its way: its `Handshake`, or `None` until a policy has let it pass.
+HANDSHAKE = "asgi_upgrade.handshake"
+# The status of an application's own refusal.
+REFUSED = 403
 
 # What an HTTP middleware would make of a handshake belongs to the server here.
 _HANDSHAKE_PREFIX = b"sec-websocket-"
+_HANDSHAKE_FIELDS = ((b"connection", b"Upgrade"), (b"upgrade", b"websocket"), (b"sec-websocket-version", b"13"))
 # Bytes of a refusal that are held back until its end.
 _DENIAL_SIZE = 64 * 1024
 
@@ -34,9 +41,21 @@ def get_bridge(scope: Scope) -> Bridge | None:
 
 
 class Bridge:
-    """One WebSocket of the server, presented as an HTTP handshake until it is accepted."""
+    """One WebSocket of the server, presented as an HTTP handshake until it is accepted.
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    Args:
+        scope: The ``websocket`` scope.
+        receive: Its ``receive``.
+        send: Its ``send``.
+        guarded: Whether everything around has seen a handshake, or nothing is around. If not, whoever is to accept
+            the handshake must refuse it. Default: ``True``.
+
+    Attributes:
+        guarded: See above.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, *, guarded: bool = True) -> None:
+        self.guarded = guarded
         self._scope = scope
         self._server_receive = receive
         self._server_send = send
@@ -46,6 +65,7 @@ class Bridge:
         self._denial: Denial | None = None
         self._switched: asyncio.Future[bool] | None = None
         self._subprotocol: str | None = None
+        self._refusal: Message | None = None  # the application's own, before it is accepted
         self._accepted = False
         self._ended = asyncio.Event()
         self._reader: asyncio.Task[Message] | None = None
@@ -55,14 +75,26 @@ class Bridge:
         return self
 
     async def run(self, app: ASGIApp) -> None:
-        """Run ``app`` on the ``http`` side."""
+        """Run ``app`` on the ``http`` side.
+
+        Raises:
+            RuntimeError: The event loop is not asyncio's.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            message = "asgi-upgrade needs asyncio: it does not work with trio, nor with TestClient(backend='trio')"
+            raise RuntimeError(message) from None
         if (await self._server_receive())["type"] != "websocket.connect":
             return
         # Test clients leave things out.
         defaults = {"asgi": {"version": "3.0"}, "http_version": "1.1"}
         scope = {**defaults, **self._scope, "type": "http", "method": "GET"}
+        scope["headers"] = _complete(scope)
         scope.pop("subprotocols", None)
-        scope.pop(CONVERTED, None)
+        handshake = scope.pop(CONVERTED, None)
+        # It may have been an HTTP handshake further out, and is one again.
+        scope[HANDSHAKE] = None if handshake is None else handshake.carried_by(self, Accept(b"", self.subprotocols))
         # Middleware for proxies may have written https into it.
         scope["scheme"] = "https" if scope.get("scheme") in ("https", "wss") else "http"
         extensions = {name: entry for name, entry in (scope.get("extensions") or {}).items() if "websocket" not in name}
@@ -91,6 +123,13 @@ class Bridge:
         if self._started:
             self._switched.set_result(False)
         return self._switched
+
+    def refuse(self, message: Message) -> None:
+        """Note the ``websocket.close`` with which the application refuses; the response for it is sent afterwards.
+
+        If that response arrives here as it was, the server gets the message, with its code and its reason.
+        """
+        self._refusal = message
 
     async def receive(self) -> Message:
         """ASGI ``receive`` of the accepted WebSocket."""
@@ -166,7 +205,9 @@ class Bridge:
         self._switched.set_result(True)
 
     async def _deny(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        if self._can_deny:
+        if self._refusal is not None and status == REFUSED:
+            await self._server_send(self._refusal)
+        elif self._can_deny:
             self._denial = Denial(self._server_send, status, headers)
         else:
             await self._server_send({"type": "websocket.close", "code": int(CloseCode.POLICY_VIOLATION)})
@@ -174,6 +215,15 @@ class Bridge:
     def _withdraw(self) -> None:
         if self._switched is not None and not self._switched.done():
             self._switched.set_result(False)
+
+
+def _complete(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """The fields of a handshake (RFC 6455 §4.1), by which middleware may know it: test clients leave some out."""
+    headers = list(scope["headers"])
+    if scope["http_version"] == "1.1":
+        names = {name for name, _ in headers}
+        headers += [field for field in _HANDSHAKE_FIELDS if field[0] not in names]
+    return headers
 
 
 class Denial:

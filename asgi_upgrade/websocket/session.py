@@ -11,22 +11,24 @@ import asyncio
 import logging
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
-from asgi_upgrade.extension import EXTENSION, UpgradeExtension
+from asgi_upgrade.extension import EXTENSION
 from asgi_upgrade.headers import check_response_headers
 from asgi_upgrade.switch import end_101, report_held_back, request_line, send_101
-from asgi_upgrade.websocket.bridge import BRIDGE, CONVERTED, Bridge
+from asgi_upgrade.websocket.bridge import BRIDGE, CONVERTED, HANDSHAKE, REFUSED, Bridge
 from asgi_upgrade.websocket.connection import Connection
 from asgi_upgrade.websocket.deflate import Deflate, DeflateAgreement
 from asgi_upgrade.websocket.frames import CloseCode
-from asgi_upgrade.websocket.handshake import Accept, check_added_headers
+from asgi_upgrade.websocket.handshake import check_added_headers
 from asgi_upgrade.websocket.protocol import ClientDisconnected, WebSocketProtocol
-from asgi_upgrade.websocket.settings import WebSocketSettings
+
+if TYPE_CHECKING:
+    from asgi_upgrade.guard.handshake import Handshake
 
 __all__ = ["WebSocketSession"]
 
@@ -53,10 +55,7 @@ class WebSocketSession:
         scope: The ``http`` scope of the handshake.
         receive: Its ``receive``.
         send: Its ``send``.
-        carrier: The server's ``http.upgrade``, or the server's own WebSocket.
-        accept: The negotiated handshake.
-        subprotocols: What to choose from when the application names none.
-        settings: Limits, times, compression.
+        handshake: What is known of it, and how to go on.
     """
 
     __slots__ = (
@@ -68,6 +67,7 @@ class WebSocketSession:
         "_deadline",
         "_disconnected",
         "_expired",
+        "_handshake",
         "_http_receive",
         "_http_send",
         "_opened",
@@ -90,18 +90,17 @@ class WebSocketSession:
         receive: Receive,
         send: Send,
         *,
-        carrier: UpgradeExtension | Bridge,
-        accept: Accept,
-        subprotocols: tuple[str, ...],
-        settings: WebSocketSettings,
+        handshake: Handshake,
     ) -> None:
         self._scope = scope
-        self._accept = accept
+        self._handshake = handshake
+        self._accept = handshake.accept
         self._websocket = self._websocket_scope()
         self._http_receive = receive
         self._http_send = send
-        self._carrier = carrier
-        self._subprotocols = subprotocols
+        self._carrier = carrier = handshake.carrier
+        self._subprotocols = handshake.subprotocols
+        settings = handshake.settings
         self._settings = settings if isinstance(carrier, Bridge) else settings.for_server(carrier.get("websocket"))
         self._deadline: asyncio.TimerHandle | None = None  # runs until it is decided what becomes of the handshake
         self._expired = False
@@ -129,34 +128,39 @@ class WebSocketSession:
         An exception of ``app`` is raised again, after a response or a close frame has been prepared for it. What it
         has returned is returned: servers report what is not ``None``.
         """
+        task = self.arm()
+        error: BaseException | None = None
         result: Any = None
+        try:
+            result = await app(self._websocket, *self.ends)  # type: ignore[func-returns-value]
+        except BaseException as raised:  # noqa: BLE001 - `finish` raises it again
+            error = raised
+        await self.finish(task, error)
+        return result
+
+    @property
+    def ends(self) -> tuple[Receive, Send]:
+        """The application's ``receive`` and ``send``."""
+        # What the application calls for each message should be what serves it, without a detour.
+        messages = self._prepared or self
+        return messages.receive, messages.send
+
+    def arm(self) -> asyncio.Task[Any]:
+        """Begin to wait for the application's answer, in the task that runs it."""
         task = asyncio.current_task()
         assert task is not None
         self._deadline = asyncio.get_running_loop().call_later(self._settings.open_timeout, self._expire, task)
-        try:
-            # What the application calls for each message should be what serves it, without a detour.
-            messages = self._prepared or self
-            result = await app(self._websocket, messages.receive, messages.send)  # type: ignore[func-returns-value]
-        except (ClientDisconnected, WebSocketDisconnect):
-            # Not an error of the application: the client may leave at any time.
-            if not (self._disconnected or self._opened):
-                raise
-        except asyncio.CancelledError:
-            if not self._expired or _uncancel(task):
-                if self._protocol is not None:
-                    self._protocol.shutdown()
-                raise
-        except Exception:
-            if self._protocol is not None:
-                self._protocol.close(CloseCode.INTERNAL_ERROR)
-                await self._protocol.wait_closed()
-            raise
-        finally:
-            self._decide()
-            if not self._opened:
-                self._tell_route()
-            if self._watcher is not None:
-                self._watcher.cancel()
+        return task
+
+    async def finish(self, task: asyncio.Task[Any], error: BaseException | None) -> None:
+        """End the connection: the application has returned, or has raised ``error``."""
+        self._decide()
+        if not self._opened:
+            self._tell_route()
+        if self._watcher is not None:
+            self._watcher.cancel()
+        if error is not None:
+            await self._finish_after(error, task)
         if self._protocol is not None:
             self._protocol.close(CloseCode.NORMAL_CLOSURE)
             await self._protocol.wait_closed()
@@ -167,7 +171,25 @@ class WebSocketSession:
             await self._respond(500, "The application did not answer the WebSocket handshake.")
         if self._opened:
             await end_101(self._http_send)
-        return result
+        if isinstance(error, WebSocketDisconnect) and isinstance(self._carrier, Bridge):
+            raise error  # as without us: the server, or the test client, decides what to make of it
+
+    async def _finish_after(self, error: BaseException, task: asyncio.Task[Any]) -> None:
+        """Prepare the end after ``error``; raise it again if it is one of the application."""
+        if isinstance(error, ClientDisconnected | WebSocketDisconnect):
+            # Not an error of the application: the client may leave at any time.
+            if not (self._disconnected or self._opened):
+                raise error
+        elif isinstance(error, asyncio.CancelledError):
+            if not self._expired or _uncancel(task):
+                if self._protocol is not None:
+                    self._protocol.shutdown()
+                raise error
+        else:
+            if self._protocol is not None and isinstance(error, Exception):
+                self._protocol.close(CloseCode.INTERNAL_ERROR)
+                await self._protocol.wait_closed()
+            raise error
 
     def receive(self) -> Awaitable[Message]:
         """ASGI ``receive``."""
@@ -192,11 +214,12 @@ class WebSocketSession:
         del scope["method"]
         scope["type"] = "websocket"
         scope["asgi"] = {**scope["asgi"], "spec_version": "2.4"}
-        scope["scheme"] = "wss" if scope.get("scheme") in ("https", "wss") else "ws"
+        scope["scheme"] = "wss" if scope.get("scheme") == "https" else "ws"
         scope["subprotocols"] = list(self._accept.subprotocols)
         extensions = {name: entry for name, entry in scope["extensions"].items() if name not in (EXTENSION, BRIDGE)}
         scope["extensions"] = {**extensions, "websocket.http.response": {}}
-        scope[CONVERTED] = True
+        scope.pop(HANDSHAKE, None)
+        scope[CONVERTED] = self._handshake
         return scope
 
     def _tell_route(self) -> None:
@@ -242,7 +265,9 @@ class WebSocketSession:
         elif kind == "websocket.close":
             reason = message.get("reason")  # FastAPI puts the list of its validation errors there
             text = reason if reason and isinstance(reason, str) else "The application refused the WebSocket."
-            await self._respond(403, text)
+            if isinstance(self._carrier, Bridge):
+                self._carrier.refuse(message)
+            await self._respond(REFUSED, text)
         elif kind == "websocket.http.response.start":
             if not 200 <= message["status"] <= 599:
                 raise RuntimeError(f"A WebSocket cannot be refused with status {message['status']}.")

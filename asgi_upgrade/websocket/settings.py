@@ -115,6 +115,25 @@ class WebSocketSettings:
             elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be a positive integer, not {value!r}")
 
+    def stricter(self, other: WebSocketSettings) -> WebSocketSettings:
+        """Return settings that keep to both: of each limit and time the smaller one, compression if both have it.
+
+        Args:
+            other: The other settings.
+        """
+        if other == self:
+            return self
+        values: dict[str, Any] = {}
+        for field in fields(self):
+            ours, theirs = getattr(self, field.name), getattr(other, field.name)
+            if field.name == "deflate":
+                values["deflate"] = None if theirs is None else ours
+            elif field.name == "left_to_server":
+                values["left_to_server"] = ours & theirs
+            else:
+                values[field.name] = min((each for each in (ours, theirs) if each is not None), default=None)
+        return WebSocketSettings(**values)
+
 
 @lru_cache(maxsize=64)
 def _settings_for_server(settings: WebSocketSettings, limits: tuple[tuple[str, Any], ...]) -> WebSocketSettings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from tests.guard.apps.applications import CASES
 from tests.guard.apps.guards import PureGuard
 from tests.guard.conftest import BARE, IN_PROCESS
-from tests.guard.support.deployments import Call
+from tests.guard.support.deployments import Call, StarletteClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +24,7 @@ ALLOWED = [name for name, case in CASES.items() if case.direct is not None]
 
 
 @pytest.mark.parametrize("name", REFUSED)
-@pytest.mark.parametrize("how", IN_PROCESS)
+@pytest.mark.parametrize("how", [how for how in IN_PROCESS if how.startswith("TestClient")])
 def test_the_log_says_once_why_and_what_to_do(deploy: Callable[[str], Deployment], how: str, name: str) -> None:
     deployment = deploy(how)
     for _ in range(2):
@@ -41,6 +42,19 @@ def test_a_server_logs_it_too(deploy: Callable[[str], Deployment], how: str) -> 
     deployment = deploy(how)
     assert deployment.shake("plain").status == 503
     assert "Wrap the outermost application in asgi_upgrade.HandshakeMiddleware" in deployment.log("plain")
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if not re.search("HandshakeMiddleware|allowed", name)])
+@pytest.mark.parametrize("denial", [True, False])
+def test_a_caller_that_is_not_known_proves_nothing(
+    caplog: pytest.LogCaptureFixture, name: str, *, denial: bool
+) -> None:
+    call = Call(caplog, lifespan=True, denial=denial, outermost=False)
+    outcome = call.shake(name)
+    assert outcome.status == call.unavailable
+    assert "endpoint" not in outcome.notes
+    (line,) = [line for line in call.log(name).splitlines() if "ERROR" in line]
+    assert "Wrap the outermost application in asgi_upgrade.HandshakeMiddleware, or set allow_unguarded=True" in line
 
 
 @pytest.mark.parametrize("name", ALLOWED)
@@ -91,6 +105,6 @@ def test_guards_are_found_however_they_are_written(
     caplog: pytest.LogCaptureFixture, guard: type[PureGuard], inner: str
 ) -> None:
     for lifespan in (True, False):
-        call = Call(caplog, lifespan=lifespan, denial=True)
-        assert call.connect(CASES[inner].make(), "/echo", {}).status == 101
-        assert call.connect(guard(CASES[inner].make(), "outside"), "/echo", {}).status == 503
+        client = StarletteClient(caplog, lifespan=lifespan)
+        assert client.connect(CASES[inner].make(), "/echo", {}).status == 101
+        assert client.connect(guard(CASES[inner].make(), "outside"), "/echo", {}).status == 503

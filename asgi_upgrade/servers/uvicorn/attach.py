@@ -7,12 +7,19 @@ ends before the first connection, is enough.
 from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from uvicorn.lifespan.on import LifespanOn
 
 from asgi_upgrade.edge_settings import EdgeSettings
+from asgi_upgrade.guard.adapters import adapt_layers
 from asgi_upgrade.servers.lifespans import running_lifespans
 from asgi_upgrade.servers.uvicorn.edge import UpgradingProtocol, edge_settings
+
+if TYPE_CHECKING:
+    from uvicorn.config import Config
+
+    from asgi_upgrade.guard.handshake import Policy
 
 __all__ = ["attach"]
 
@@ -25,12 +32,13 @@ _REPLACEMENTS = {
 }
 
 
-def attach(*, change: bool, settings: EdgeSettings | None = None) -> str | None:
+def attach(*, change: bool, settings: EdgeSettings | None = None, policy: Policy | None = None) -> str | None:
     """Extend the running uvicorn; return what stands against it, or ``None`` if new connections are extended.
 
     Args:
         change: ``False`` only looks.
         settings: What its connections shall do by themselves, from the next one on, if they are extended.
+        policy: Who decides on handshakes; what stands around it is adapted to them if connections are extended.
     """
     lifespan = next(running_lifespans(LifespanOn), None)
     if lifespan is None:
@@ -40,6 +48,7 @@ def attach(*, change: bool, settings: EdgeSettings | None = None) -> str | None:
         edge_settings[config] = settings
     current = config.http_protocol_class
     if issubclass(current, UpgradingProtocol):
+        _adapt(config, policy)
         return None
     if not change:
         return "attach=False, and uvicorn was not started with one of our protocols"
@@ -48,4 +57,10 @@ def attach(*, change: bool, settings: EdgeSettings | None = None) -> str | None:
         return f"uvicorn runs with {current.__qualname__}, which is not one of its own protocols"
     module, _, name = replacement.partition(":")
     config.http_protocol_class = getattr(import_module(f"asgi_upgrade.servers.uvicorn.{module}"), name)
+    _adapt(config, policy)
     return None
+
+
+def _adapt(config: Config, policy: Policy | None) -> None:
+    if policy is not None:
+        config.loaded_app = adapt_layers(config.loaded_app, policy)

@@ -20,7 +20,7 @@ from starlette.websockets import WebSocket
 
 from asgi_upgrade import HandshakeMiddleware
 from asgi_upgrade import UpgradeMiddleware as _UpgradeMiddleware
-from asgi_upgrade.starlette.stack import chain
+from asgi_upgrade.guard.gate import chain
 from tests.guard.apps.guards import BaseGuard, CopyingGuard, FrozenGuard, OpaqueGuard, PureGuard, dispatch
 from tests.guard.apps.notes import note
 
@@ -48,7 +48,6 @@ class Case:
         path: Where the WebSocket is.
         direct: Those that must see it where the server delivers WebSockets, "same" if all of them; `None` if it must be
             refused there.
-        again: Those that get a WebSocket which the server delivers as such, before they get it as a handshake.
         attaches: Whether its lifespan reaches `UpgradeMiddleware`, so that uvicorn is extended.
     """
 
@@ -56,7 +55,6 @@ class Case:
     guards: tuple[str, ...]
     path: str = "/echo"
     direct: tuple[str, ...] | Literal["same"] | None = "same"
-    again: tuple[str, ...] = ()
     attaches: bool = True
 
     def guards_where(self, *, direct: bool) -> tuple[str, ...] | None:
@@ -221,7 +219,10 @@ CASES: dict[str, Case] = {
     "frozen inside, wrapped": Case(lambda: UpgradeMiddleware(starlette(base, frozen)), ("base", "frozen")),
     # A guard where there is usually none.
     "own guard": Case(
-        lambda: GuardingApplication(routes=sub_routes, middleware=[base, upgrade]), ("own", "base"), again=("own",)
+        lambda: GuardingApplication(routes=sub_routes, middleware=[base, upgrade]), ("own", "base"), direct=None
+    ),
+    "own guard, with HandshakeMiddleware": Case(
+        lambda: HandshakeMiddleware(GuardingApplication(routes=sub_routes, middleware=[base, upgrade])), ("own", "base")
     ),
     "own guard, wrapped": Case(
         lambda: UpgradeMiddleware(GuardingApplication(routes=sub_routes, middleware=[base])), ("own", "base")

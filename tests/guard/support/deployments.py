@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from asgi_upgrade import HandshakeMiddleware
 from tests.guard.apps.applications import CASES, MORE_CASES
 from tests.guard.apps.notes import NOTES
 from tests.guard.support.client import TestClient, WebSocketDenialResponse
@@ -148,16 +149,25 @@ class StarletteClient(InProcess):
 
 
 class Call(InProcess):
-    """A `websocket` scope, and nothing around it. Without denial responses a refusal is a close before the accept."""
+    """A `websocket` scope from nobody that is known, with `HandshakeMiddleware` outermost unless told otherwise.
 
-    def __init__(self, caplog: pytest.LogCaptureFixture, *, lifespan: bool, denial: bool) -> None:
+    Without denial responses a refusal is a close before the accept.
+    """
+
+    direct = False
+
+    def __init__(
+        self, caplog: pytest.LogCaptureFixture, *, lifespan: bool, denial: bool, outermost: bool = True
+    ) -> None:
         super().__init__(caplog, lifespan=lifespan)
         self.denial = denial
+        self.outermost = outermost
         if not denial:
             self.unavailable = 403
 
     def connect(self, app: ASGIApp, path: str, headers: dict[str, str]) -> Outcome:
-        return asyncio.run(asyncio.wait_for(self._run(app, path, headers), 10))
+        called = HandshakeMiddleware(app) if self.outermost else app
+        return asyncio.run(asyncio.wait_for(self._run(called, path, headers), 10))
 
     async def _run(self, app: ASGIApp, path: str, headers: dict[str, str]) -> Outcome:
         if not self.arranged:

@@ -1,0 +1,272 @@
+"""What stands in front of an application or a middleware that does not get a handshake as the request that it is."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from starlette._exception_handler import wrap_app_handling_exceptions
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.websockets import WebSocket
+
+from asgi_upgrade.guard.handshake import Handshake, approved, is_policy
+from asgi_upgrade.guard.in_place import InPlace, without_policy
+from asgi_upgrade.guard.layers import Reading, read
+from asgi_upgrade.guard.leaves import Kind, held, holds_router, kind_of, next_of
+from asgi_upgrade.guard.refusals import answer_unavailable, name_of
+from asgi_upgrade.websocket.bridge import CONVERTED, Bridge, get_bridge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from asgi_upgrade.guard.handshake import Policy
+
+__all__ = ["Adapter", "AsHandshake", "AsWebSocket", "adapt", "adapt_layers", "report_unclear"]
+
+logger = logging.getLogger("asgi_upgrade")
+
+# By these an application says that it does not know what a handshake is, and not that this one may not pass.
+_UNKNOWING = frozenset((200, 204, 400, 404, 405, 426, 500, 501))
+# Links between an application and the last one inside it.
+_DEPTH = 64
+
+_unclear: set[str] = set()
+
+
+class Adapter:
+    """Stands in front of ``app``; lets everything pass that is no handshake."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        await self.app(scope, receive, send)
+
+
+class Leaf(Adapter):
+    """Gives the application a ``websocket`` scope: it answers, and nothing else is inside."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Convert a handshake."""
+        handshake = approved(scope)
+        if handshake is None:
+            await self.app(scope, receive, send)
+        else:
+            await handshake.convert(self._handle_exceptions, scope, receive, send)
+
+    async def _handle_exceptions(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Those of the routes' functions are handled there. For others it is Starlette's ExceptionMiddleware, further
+        # out, which has seen a request.
+        if "starlette.exception_handlers" in scope:
+            app = wrap_app_handling_exceptions(self.app, WebSocket(scope, receive, send))
+            await app(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+class PagesOnly(Adapter):
+    """Answers a handshake with 404: the application answers requests only."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse a handshake."""
+        await (self.app if approved(scope) is None else PlainTextResponse("Not Found", 404))(scope, receive, send)
+
+
+class Unknown(Adapter):
+    """Gives the handshake to an application that may have a guard inside. Its answer is final.
+
+    It may answer in WebSocket messages.
+    """
+
+    def __init__(self, app: ASGIApp, *, may_hide: bool) -> None:
+        super().__init__(app)
+        self._unreported = may_hide
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a handshake on."""
+        handshake = approved(scope)
+        if handshake is None:
+            await self.app(scope, receive, send)
+            return
+        in_place = InPlace(scope, receive, send, lambda: handshake)
+        await in_place.run(self.app)
+        if self._unreported and in_place.status in _UNKNOWING:
+            self._unreported = False
+            name = name_of(self.app)
+            logger.warning(
+                "%s has answered a WebSocket handshake with %s. It may have a guard inside, so it was given the "
+                "handshake, and no WebSocket. If it serves WebSockets, wrap what serves them, inside all guards: "
+                "UpgradeMiddleware(application). Or name it: websocket_middleware=[%s].",
+                name,
+                in_place.status,
+                name,
+            )
+
+
+class AsWebSocket(Adapter):
+    """Gives a middleware that is written for ``websocket`` scopes one, in its place in the order.
+
+    Args:
+        app: The middleware.
+        policy: Who decides about handshakes that nobody has decided about yet: one that stands further inside. If it is
+            not known, ``None``, that one decides when they get there.
+
+    Attributes:
+        policy: See above.
+    """
+
+    def __init__(self, app: ASGIApp, policy: Policy | None) -> None:
+        super().__init__(app)
+        self.policy = policy
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Convert a handshake."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+        elif (handshake := approved(scope)) is not None:
+            await handshake.convert(self.app, scope, receive, send)
+        elif self.policy is not None:
+            await self.policy.convert(self.app, scope, receive, send)
+        elif isinstance(undecided := without_policy(scope), Handshake):
+            await undecided.convert(self.app, scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+class AsHandshake(Adapter):
+    """Gives what stands behind such a middleware the handshake again."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Turn a WebSocket back into a handshake."""
+        if scope["type"] == "websocket" and scope.get(CONVERTED) is not None:
+            await Bridge(scope, receive, send).run(self.app)
+        else:
+            await self.app(scope, receive, send)
+
+
+class Unadaptable(Adapter):
+    """Refuses handshakes: the middleware must get a WebSocket, and what is behind it cannot be given the handshake."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(app)
+        logger.error(
+            "%s is written for WebSockets, and where it keeps the next application cannot be found, so that what is "
+            "behind it would not see handshakes: they are refused. Let it keep the next application in `app`.",
+            name_of(app),
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse a handshake."""
+        if scope["type"] == "http" and (approved(scope) is not None or get_bridge(scope) is not None):
+            await answer_unavailable(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+def is_told(app: Any, policy: Policy | None) -> bool:
+    """Tell whether ``websocket_middleware`` names ``app`` or its class."""
+    return policy is not None and any(each is app or each is type(app) for each in policy.websocket_middleware)
+
+
+def adapt(app: ASGIApp, policy: Policy | None, *, placed: bool = False, depth: int = _DEPTH) -> ASGIApp:
+    """Return what to give a handshake for ``app``: ``app`` itself, or an adapter in front of it.
+
+    What stands inside ``app``, each in an attribute of the one before, is adapted too.
+
+    Args:
+        app: A middleware or an application.
+        policy: Who converts; names what shall get ``websocket`` scopes.
+        placed: See `kind_of`. Default: ``False``.
+        depth: How many may stand inside each other.
+    """
+    if isinstance(app, Adapter) or is_policy(app) or depth == 0:
+        return app
+    if wants_websocket(app, policy):
+        return _as_websocket(app, policy, depth)
+    kind = kind_of(app, placed=placed)
+    if kind is Kind.STARLETTE:
+        if isinstance(app, Starlette):
+            adapt_stack(app, policy)
+        return app
+    if kind is Kind.LEAF:
+        return Leaf(app)
+    if kind is Kind.PAGES:
+        return PagesOnly(app)
+    if _adapt_next(app, lambda inner: adapt(inner, policy, depth=depth - 1)):
+        return app
+    if kind is Kind.LAYER and holds_router(app):
+        return app
+    return Unknown(app, may_hide=kind is Kind.LAYER)
+
+
+def adapt_layers(app: ASGIApp, policy: Policy | None, *, depth: int = _DEPTH) -> ASGIApp:
+    """Like `adapt`, for what stands around the place of ``policy``: only what must get a WebSocket is adapted."""
+    if isinstance(app, Adapter) or is_policy(app) or depth == 0:
+        return app
+    if wants_websocket(app, policy):
+        return _as_websocket(app, policy, depth)
+    if kind_of(app) is not Kind.STARLETTE:
+        _adapt_next(app, lambda inner: adapt_layers(inner, policy, depth=depth - 1))
+    return app
+
+
+def wants_websocket(app: Any, policy: Policy | None) -> bool:
+    """Tell whether a middleware must get a ``websocket`` scope."""
+    if is_told(app, policy):
+        return True
+    if not held(app):
+        return False  # no middleware
+    reading = read(app)
+    if reading is Reading.UNCLEAR:
+        report_unclear(app)
+    return reading is Reading.WEBSOCKET
+
+
+def report_unclear(middleware: Any) -> None:
+    """Log, once for each class, what a middleware will see whose code is not clear about it."""
+    kind = middleware if isinstance(middleware, type) else type(middleware)
+    key = f"{kind.__module__}.{kind.__qualname__}"
+    if key not in _unclear:
+        _unclear.add(key)
+        logger.warning(
+            "%s treats WebSockets in its own way. It sees their handshakes as HTTP requests, as all middleware does. "
+            "If it is to get WebSockets instead: websocket_middleware=[%s].",
+            key,
+            kind.__name__,
+        )
+
+
+def _as_websocket(app: Any, policy: Policy | None, depth: int) -> ASGIApp:
+    def handshake_again(inner: ASGIApp) -> ASGIApp:
+        adapted = adapt(inner, policy, depth=depth - 1)
+        # A leaf is to get a WebSocket, and gets it.
+        return inner if isinstance(adapted, Leaf) else AsHandshake(adapted)
+
+    if _adapt_next(app, handshake_again) or is_told(app, policy):
+        # If nothing was found inside, it was named by somebody who knows what is.
+        return AsWebSocket(app, policy)
+    return Unadaptable(app)
+
+
+def _adapt_next(app: Any, adapted: Callable[[ASGIApp], ASGIApp]) -> bool:
+    """Put adapters between a middleware and what it keeps in attributes. ``False`` if it keeps nothing there."""
+    found = next_of(app)
+    for name, inner in found.items():
+        new = inner if isinstance(inner, AsHandshake) else adapted(inner)
+        if new is not inner:
+            object.__setattr__(app, name, new)  # frozen dataclasses too
+    return bool(found)
+
+
+def adapt_stack(application: Starlette, policy: Policy | None) -> None:
+    """Adapt the middleware of an application inside another one, if it has any and that is not done."""
+    if application.user_middleware:
+        if application.middleware_stack is None:
+            application.middleware_stack = application.build_middleware_stack()
+        stack = adapt_layers(application.middleware_stack, policy)
+        if stack is not application.middleware_stack:
+            application.middleware_stack = stack

@@ -1,0 +1,153 @@
+"""What a middleware is written for, as far as its code shows it.
+
+A class that handles ``websocket`` scopes alone must get one, or its guard is off. Any other class gets the handshake as
+the request that it is. Names in code are no contract, so a class is taken for the first kind only where nothing speaks
+against it, and where its code shows two faces somebody is told.
+"""
+
+from __future__ import annotations
+
+import enum
+import inspect
+from collections.abc import Iterator
+from functools import partial
+from types import CodeType, FunctionType, MethodType
+from typing import Any
+
+from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.middleware.base import BaseHTTPMiddleware
+
+__all__ = ["Reading", "read"]
+
+# They treat both kinds of scope alike, or know what an HTTP request with a 101 is.
+_KNOWN = frozenset(
+    (
+        "a2wsgi",
+        "asgi_correlation_id",
+        "asgi_etags",
+        "asgi_upgrade",
+        "elasticapm",
+        "engineio",
+        "fastapi",
+        "hypercorn",
+        "opentelemetry",
+        "prometheus_fastapi_instrumentator",
+        "sentry_sdk",
+        "socketio",
+        "starlette",
+        "starlette_context",
+        "starsessions",
+        "uvicorn",
+    )
+)
+# To name one of these is to answer a WebSocket, or to refuse it.
+_WEBSOCKET_TEXTS = frozenset(("websocket.accept", "websocket.close", "websocket.http.response.start", "subprotocols"))
+_WEBSOCKET_NAMES = frozenset(("WebSocketClose", "WebSocketException", "send_denial_response"))
+_HTTP_NAMES = frozenset(
+    (
+        "HTMLResponse",
+        "HTTPException",
+        "JSONResponse",
+        "PlainTextResponse",
+        "RedirectResponse",
+        "Request",
+        "Response",
+        "StreamingResponse",
+        "call_next",
+        "method",
+        "status_code",
+    )
+)
+
+
+class Reading(enum.Enum):
+    """What the code of a middleware shows."""
+
+    HTTP = enum.auto()
+    """It does nothing special for WebSockets."""
+    WEBSOCKET = enum.auto()
+    """It does something for WebSockets, and nothing for requests."""
+    UNCLEAR = enum.auto()
+    """It treats both, and differently; or it is not clear what it does for WebSockets."""
+
+
+def read(middleware: Any) -> Reading:
+    """Read what a middleware is written for.
+
+    Args:
+        middleware: A class, a function that makes a middleware, or a middleware.
+    """
+    while isinstance(middleware, partial | MethodType):
+        middleware = middleware.func if isinstance(middleware, partial) else middleware.__self__
+    kind = middleware if isinstance(middleware, type | FunctionType) else type(middleware)
+    if isinstance(kind, type) and issubclass(kind, BaseHTTPMiddleware) and kind.__call__ is BaseHTTPMiddleware.__call__:
+        return Reading.HTTP  # it never gets anything else
+    if isinstance(kind, type) and issubclass(kind, AuthenticationMiddleware):
+        # Its backend decides.
+        backend = getattr(middleware, "backend", None)
+        return Reading.HTTP if backend is None else _read(type(backend))
+    return _read(kind)
+
+
+def _read(kind: type | FunctionType) -> Reading:
+    texts, names = set[str](), set[str]()
+    codes = list(_codes(kind))
+    if not codes and _root(kind.__module__) not in _KNOWN:
+        return Reading.UNCLEAR  # compiled
+    for code in codes:
+        texts.update(_texts(code))
+        names |= set(code.co_names) | set(code.co_freevars)
+    if "websocket" not in texts and not any(text.startswith("websocket.") for text in texts):
+        return Reading.HTTP
+    answers = bool(texts & _WEBSOCKET_TEXTS or names & _WEBSOCKET_NAMES or names >= {"WebSocket", "close"})
+    requests = "http" in texts or any(text.startswith("http.") for text in texts) or bool(names & _HTTP_NAMES)
+    if answers:
+        return Reading.UNCLEAR if requests else Reading.WEBSOCKET
+    # It leaves WebSockets alone, or treats them alike; or it only counts them, or raises, one cannot tell when.
+    return Reading.HTTP if requests else Reading.UNCLEAR
+
+
+def _codes(kind: type | FunctionType) -> Iterator[CodeType]:
+    """The code of a function, or of all methods of a class, with what they call of their own package."""
+    if isinstance(kind, FunctionType):
+        functions = [kind]
+    else:
+        functions = [
+            function
+            for base in kind.__mro__
+            if _root(base.__module__) not in _KNOWN
+            for function in map(inspect.unwrap, filter(inspect.isfunction, vars(base).values()))
+            if isinstance(function, FunctionType)
+        ]
+    seen = set[CodeType]()
+    for function in functions:
+        called = [function]
+        for name in function.__code__.co_names:
+            helper = function.__globals__.get(name)
+            if isinstance(helper, FunctionType) and _root(helper.__module__) == _root(function.__module__):
+                called.append(helper)
+        for each in called:
+            for code in _nested(each.__code__):
+                if code not in seen:
+                    seen.add(code)
+                    yield code
+
+
+def _root(module: str | None) -> str:
+    return str(module).partition(".")[0]
+
+
+def _nested(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _nested(constant)
+
+
+def _texts(code: CodeType) -> Iterator[str]:
+    for constant in code.co_consts:
+        if isinstance(constant, str):
+            # A docstring is a text too, but none of those that are looked for.
+            yield constant
+        elif isinstance(constant, tuple | frozenset):
+            yield from (each for each in constant if isinstance(each, str))

@@ -1,0 +1,248 @@
+"""Tells an application that answers WebSockets itself from one that may have a guard, or another application, inside.
+
+Only the first, a leaf, is given a ``websocket`` scope. The second gets the handshake as the request that it is.
+"""
+
+from __future__ import annotations
+
+import enum
+import inspect
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
+from starlette.responses import Response
+from starlette.routing import Router
+from starlette.staticfiles import StaticFiles
+
+__all__ = ["Kind", "held", "holds_router", "kind_of", "next_of", "package"]
+
+# Frameworks that are no Starlette: what stands inside one of their applications is their own affair.
+_FRAMEWORKS = frozenset(
+    (
+        "aiohttp",
+        "blacksheep",
+        "channels",
+        "connexion",
+        "django",
+        "esmerald",
+        "falcon",
+        "litestar",
+        "lilya",
+        "quart",
+        "sanic",
+    )
+)
+_ENGINE_IO = frozenset(("engineio", "socketio"))
+# Where a walk over objects ends: what is larger than this has not been looked through.
+_LIMIT = 2000
+_PLAIN = (str, bytes, bytearray, int, float, complex, type(None), type, ModuleType, Response)
+
+
+class Kind(enum.Enum):
+    """What becomes of a handshake at an application."""
+
+    STARLETTE = enum.auto()
+    """An application or router of Starlette: its routes answer."""
+    LEAF = enum.auto()
+    """It answers WebSockets, and nothing else is inside."""
+    PAGES = enum.auto()
+    """It answers requests only."""
+    LAYER = enum.auto()
+    """Something may be inside."""
+    ENGINE_IO = enum.auto()
+    """Like `LAYER`, and it answers a handshake in WebSocket messages."""
+
+
+def kind_of(app: Any, *, placed: bool = False) -> Kind:
+    """Tell what becomes of a handshake at ``app``.
+
+    Args:
+        app: The application.
+        placed: Whether somebody has put an `UpgradeMiddleware` right around it. Then functions that it calls by their
+            names are parts of it. Default: ``False``.
+    """
+    if isinstance(app, Starlette | Router):
+        return Kind.STARLETTE
+    if inspect.isclass(app):
+        return _kind_of_class(app)
+    owner = app.__self__ if isinstance(app, MethodType) else app
+    packages = {package(kind) for kind in type(owner).__mro__}
+    if packages & _ENGINE_IO:
+        return Kind.LEAF if getattr(app, "other_asgi_app", None) is None else Kind.ENGINE_IO
+    if packages & _FRAMEWORKS:
+        return Kind.LEAF
+    if isinstance(app, StaticFiles | Response) or any(kind.__name__ == "WSGIMiddleware" for kind in type(app).__mro__):
+        return Kind.PAGES
+    if isinstance(app, FunctionType) and app.__module__ in ("starlette.routing", "fastapi.routing"):
+        return Kind.LEAF  # what they make of the function of a WebSocket endpoint
+    functions = list(_functions(app))
+    if not functions or held(app):
+        return Kind.LAYER  # compiled, or a middleware
+    named = [value for value in _named(functions) if _is_application(value)]
+    if not named or any("websocket" in _constants(each.__code__) for each in functions):
+        # If it calls others by their names, and names WebSockets too, it decides itself what is done with them.
+        return Kind.LEAF
+    return Kind.LEAF if placed and not any(map(holds_router, named)) else Kind.LAYER
+
+
+def package(kind: type) -> str:
+    """The name of the package that a class belongs to."""
+    return str(kind.__module__).partition(".")[0]
+
+
+def held(app: Any) -> list[Any]:
+    """The applications that ``app`` has been given: in attributes, closures, `partial` objects and containers.
+
+    More than can be looked through counts as one.
+    """
+    found: list[Any] = []
+    seen, waiting, count = {id(app)}, deque(_references(app)), 0
+    while waiting:
+        value = waiting.popleft()
+        if id(value) in seen or isinstance(value, _PLAIN):
+            continue
+        seen.add(id(value))
+        count += 1
+        if count > _LIMIT:
+            return [*found, value]
+        if isinstance(value, MethodType) and id(value.__self__) in seen:
+            continue  # its own method
+        if _is_application(value):
+            found.append(value)
+        else:
+            waiting.extend(_references(value))
+    return found
+
+
+def next_of(app: Any) -> dict[str, Any]:
+    """The attributes of a middleware that keep the next application, and those applications; by convention ``app``."""
+    if isinstance(app, FunctionType):
+        return {}  # `functools.wraps` copies to it what belongs to others
+    return {
+        name: value
+        for name, value in getattr(app, "__dict__", {}).items()
+        if _is_application(value) and not (isinstance(value, MethodType) and value.__self__ is app)
+    }
+
+
+def holds_router(app: Any) -> bool:
+    """Tell whether an application or a router of Starlette is inside ``app``, where `held` finds things."""
+    waiting, seen = [app], set[int]()
+    while waiting and len(seen) < _LIMIT:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Starlette | Router):
+            return True
+        waiting.extend(held(value))
+        waiting.extend(each for each in _named(_functions(value)) if _is_application(each))
+    return False
+
+
+def _kind_of_class(app: type) -> Kind:
+    """A class that is called with a scope and awaited, as Starlette's endpoints are."""
+    if issubclass(app, HTTPEndpoint):
+        return Kind.PAGES
+    return Kind.LEAF if issubclass(app, WebSocketEndpoint) else Kind.LAYER
+
+
+def _is_application(value: Any) -> bool:
+    """Tell whether ``value`` may be called with a scope, `receive` and `send`."""
+    if isinstance(value, Starlette | Router):
+        return True
+    if isinstance(value, _PLAIN):
+        return False
+    if isinstance(value, partial):
+        return _is_application(value.func) or any(map(_is_application, value.args))
+    function = value if isinstance(value, FunctionType | MethodType) else getattr(type(value), "__call__", None)  # noqa: B004
+    bound = 0 if isinstance(value, FunctionType) else 1
+    if isinstance(function, MethodType):
+        function = function.__func__
+    code = getattr(function, "__code__", None)
+    if not isinstance(code, CodeType):
+        return package(type(value)) not in ("builtins", "functools", "_thread", "_asyncio") and callable(value)
+    positional = code.co_argcount - bound
+    names = code.co_varnames[bound : code.co_argcount]
+    if positional == 0 and code.co_flags & inspect.CO_VARARGS:
+        return inspect.iscoroutinefunction(function)
+    return positional == 3 and (inspect.iscoroutinefunction(function) or names == ("scope", "receive", "send"))
+
+
+def _references(value: Any) -> Iterator[Any]:
+    if isinstance(value, FunctionType):
+        for cell in value.__closure__ or ():
+            with suppress(ValueError):  # it is still empty
+                yield cell.cell_contents
+        yield from value.__defaults__ or ()
+        yield from (value.__kwdefaults__ or {}).values()
+    elif isinstance(value, MethodType):
+        yield value.__self__
+    elif isinstance(value, partial):
+        yield from (value.func, *value.args, *value.keywords.values())
+    elif isinstance(value, Mapping):
+        with suppress(Exception):  # whatever a mapping of the user's may do
+            yield from list(value.values())
+    elif isinstance(value, list | tuple | set | frozenset | deque):
+        yield from value
+    else:
+        yield from getattr(value, "__dict__", {}).values()
+        for kind in type(value).__mro__:
+            for name in _slots(kind):
+                with suppress(AttributeError):
+                    yield getattr(value, name)
+
+
+def _slots(kind: type) -> Iterable[str]:
+    slots = vars(kind).get("__slots__", ())
+    return (slots,) if isinstance(slots, str) else tuple(slots)
+
+
+def _functions(app: Any) -> Iterator[FunctionType]:
+    """The functions in which ``app`` is written."""
+    if isinstance(app, FunctionType):
+        yield app
+    elif isinstance(app, MethodType):
+        yield from _functions(app.__func__)
+        yield from _functions(app.__self__)
+    elif isinstance(app, partial):
+        yield from _functions(app.func)
+    elif not isinstance(app, _PLAIN):
+        for kind in type(app).__mro__:
+            yield from (each for each in vars(kind).values() if isinstance(each, FunctionType))
+
+
+def _named(functions: Iterable[FunctionType]) -> Iterator[Any]:
+    """The global objects that functions name, those in modules that they name too."""
+    for function in functions:
+        names = set(_names(function.__code__))
+        modules: list[Mapping[str, Any]] = [function.__globals__]
+        modules += [vars(value) for value in map(function.__globals__.get, names) if isinstance(value, ModuleType)]
+        for module in modules:
+            yield from (module[name] for name in names if name in module)
+
+
+def _walk(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _walk(constant)
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    for each in _walk(code):
+        yield from each.co_names
+
+
+def _constants(code: CodeType) -> set[Any]:
+    found = set[Any]()
+    for each in _walk(code):
+        for constant in each.co_consts:
+            found.update(constant if isinstance(constant, tuple | frozenset) else (constant,))
+    return found

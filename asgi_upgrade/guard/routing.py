@@ -1,0 +1,121 @@
+"""Starlette's and FastAPI's routes, as far as a handshake concerns them.
+
+Four methods of their classes are replaced once, and differ only for a scope that has the key `HANDSHAKE`. Nobody else
+has such scopes, so the applications of a process that have no `UpgradeMiddleware` are as they were.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from starlette.routing import Host, Match, Mount, Route, Router, WebSocketRoute
+
+from asgi_upgrade.guard.adapters import adapt
+from asgi_upgrade.guard.handshake import approved
+from asgi_upgrade.guard.refusals import answer_unavailable
+from asgi_upgrade.websocket.bridge import HANDSHAKE
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Iterator
+
+    from starlette.types import Receive, Scope, Send
+
+    from asgi_upgrade.guard.handshake import Handshake
+
+__all__ = ["teach_routes"]
+
+_lock = threading.Lock()
+_taught = set[tuple[type, str]]()
+# Attribute of a route or router: what it led to when that was adapted, and the adapted one.
+_ADAPTED = "_asgi_upgrade_adapted"
+
+
+def teach_routes() -> None:
+    """Have routes know handshakes. Subclasses that have come since the last time learn it too."""
+    with _lock:
+        for kind in _with_subclasses(Route):
+            _replace(kind, "matches", _matching_no_handshake)
+        for kind in _with_subclasses(WebSocketRoute):
+            _replace(kind, "matches", _matching_handshakes)
+        for owner in (WebSocketRoute, Mount, Host):
+            # Not those of subclasses, which may be guards: they call these.
+            _replace(owner, "handle", _handling_handshakes)
+        _replace(Router, "__call__", _preparing_default)
+
+
+def _with_subclasses(kind: type) -> Iterator[type]:
+    yield kind
+    subclasses: list[type] = kind.__subclasses__()
+    for subclass in subclasses:
+        yield from _with_subclasses(subclass)
+
+
+def _replace(kind: type, name: str, make: Any) -> None:
+    if name in vars(kind) and (kind, name) not in _taught:
+        _taught.add((kind, name))
+        setattr(kind, name, make(vars(kind)[name]))
+
+
+def _matching_no_handshake(original: Any) -> Any:
+    def matches(self: Route, scope: Scope) -> tuple[Match, Scope]:
+        """Match requests; a page and a WebSocket may share a path."""
+        if HANDSHAKE in scope:
+            return Match.NONE, {}
+        found: tuple[Match, Scope] = original(self, scope)
+        return found
+
+    return matches
+
+
+def _matching_handshakes(original: Any) -> Any:
+    def matches(self: WebSocketRoute, scope: Scope) -> tuple[Match, Scope]:
+        """Match WebSockets, and handshakes that are still requests."""
+        if HANDSHAKE in scope and scope["type"] == "http":
+            scope = {**scope, "type": "websocket"}
+        found: tuple[Match, Scope] = original(self, scope)
+        return found
+
+    return matches
+
+
+def _handling_handshakes(original: Any) -> Any:
+    def handle(self: Any, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Give the handshake to what the route leads to."""
+        if HANDSHAKE not in scope or scope["type"] != "http":
+            served: Awaitable[None] = original(self, scope, receive, send)
+            return served
+        handshake = approved(scope)
+        if handshake is None:
+            # No policy has let it pass yet. There may be one in an application that is mounted; a route ends the way.
+            ended: Any = answer_unavailable if isinstance(self, WebSocketRoute) else partial(original, self)
+            answered: Awaitable[None] = ended(scope, receive, send)
+            return answered
+        led: Awaitable[None] = _adapted(self, "app", handshake)(scope, receive, send)
+        return led
+
+    return handle
+
+
+def _preparing_default(original: Any) -> Any:
+    async def call(self: Router, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, with the router's middleware around its routes."""
+        handshake = approved(scope) if HANDSHAKE in scope else None
+        if handshake is not None:
+            if getattr(self.default, "__self__", None) is not self:
+                self.default = _adapted(self, "default", handshake)
+            if getattr(self.middleware_stack, "__self__", None) is not self:
+                self.middleware_stack = _adapted(self, "middleware_stack", handshake)
+        await self.middleware_stack(scope, receive, send)
+
+    return call if original.__code__.co_names == ("middleware_stack",) else original
+
+
+def _adapted(owner: Any, name: str, handshake: Handshake) -> Any:
+    """What ``owner`` leads to, adapted; done once for each."""
+    kept: dict[str, tuple[Any, Any]] = vars(owner).setdefault(_ADAPTED, {})
+    app = getattr(owner, name)
+    if name not in kept or (kept[name][0] is not app and kept[name][1] is not app):
+        kept[name] = app, adapt(app, handshake.policy)
+    return kept[name][1]
