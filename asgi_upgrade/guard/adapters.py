@@ -42,38 +42,38 @@ class Adapter:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Serve one connection."""
-        await self.app(scope, receive, send)
+        return await self.app(scope, receive, send)
 
 
 class Leaf(Adapter):
     """Gives the application a ``websocket`` scope: it answers, and nothing else is inside."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Convert a handshake."""
         handshake = approved(scope)
         if handshake is None:
-            await self.app(scope, receive, send)
-        else:
-            await handshake.convert(self._handle_exceptions, scope, receive, send)
+            return await self.app(scope, receive, send)
+        return await handshake.convert(self._handle_exceptions, scope, receive, send)
 
-    async def _handle_exceptions(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _handle_exceptions(self, scope: Scope, receive: Receive, send: Send) -> Any:
         # Those of the routes' functions are handled there. For others it is Starlette's ExceptionMiddleware, further
         # out, which has seen a request.
         if "starlette.exception_handlers" in scope:
             app = wrap_app_handling_exceptions(self.app, WebSocket(scope, receive, send))
-            await app(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+            return await app(scope, receive, send)
+        return await self.app(scope, receive, send)
 
 
 class PagesOnly(Adapter):
     """Answers a handshake with 404: the application answers requests only."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Refuse a handshake."""
-        await (self.app if approved(scope) is None else PlainTextResponse("Not Found", 404))(scope, receive, send)
+        return await (self.app if approved(scope) is None else PlainTextResponse("Not Found", 404))(
+            scope, receive, send
+        )
 
 
 class Unknown(Adapter):
@@ -86,14 +86,13 @@ class Unknown(Adapter):
         super().__init__(app)
         self._unreported = may_hide
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Pass a handshake on."""
         handshake = approved(scope)
         if handshake is None:
-            await self.app(scope, receive, send)
-            return
+            return await self.app(scope, receive, send)
         in_place = InPlace(scope, receive, send, lambda: handshake)
-        await in_place.run(self.app)
+        result = await in_place.run(self.app)
         if self._unreported and in_place.status in _UNKNOWING:
             self._unreported = False
             name = name_of(self.app)
@@ -105,6 +104,7 @@ class Unknown(Adapter):
                 in_place.status,
                 name,
             )
+        return result
 
 
 class AsWebSocket(Adapter):
@@ -123,29 +123,27 @@ class AsWebSocket(Adapter):
         super().__init__(app)
         self.policy = policy
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Convert a handshake."""
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
-        elif (handshake := approved(scope)) is not None:
-            await handshake.convert(self.app, scope, receive, send)
-        elif self.policy is not None:
-            await self.policy.convert(self.app, scope, receive, send)
-        elif isinstance(undecided := without_policy(scope), Handshake):
-            await undecided.convert(self.app, scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+            return await self.app(scope, receive, send)
+        if (handshake := approved(scope)) is not None:
+            return await handshake.convert(self.app, scope, receive, send)
+        if self.policy is not None:
+            return await self.policy.convert(self.app, scope, receive, send)
+        if isinstance(undecided := without_policy(scope), Handshake):
+            return await undecided.convert(self.app, scope, receive, send)
+        return await self.app(scope, receive, send)
 
 
 class AsHandshake(Adapter):
     """Gives what stands behind such a middleware the handshake again."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Turn a WebSocket back into a handshake."""
         if scope["type"] == "websocket" and scope.get(CONVERTED) is not None:
-            await Bridge(scope, receive, send).run(self.app)
-        else:
-            await self.app(scope, receive, send)
+            return await Bridge(scope, receive, send).run(self.app)
+        return await self.app(scope, receive, send)
 
 
 class Unadaptable(Adapter):
@@ -159,12 +157,11 @@ class Unadaptable(Adapter):
             name_of(app),
         )
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Refuse a handshake."""
         if scope["type"] == "http" and (approved(scope) is not None or get_bridge(scope) is not None):
-            await answer_unavailable(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+            return await answer_unavailable(scope, receive, send)
+        return await self.app(scope, receive, send)
 
 
 def is_told(app: Any, policy: Policy | None) -> bool:
