@@ -263,7 +263,7 @@ class UpgradeMiddleware:
         else:
             if not self._server_known:
                 self._server_known = True
-                attach_to_server(change=False)
+                attach_to_server(change=False, in_lifespan=False)
                 report_unavailable(self._edge)
             guarded = prove_outermost(self, receive, send) is Proof.PROVEN
             await Bridge(scope, receive, send, guarded=guarded).run(self)
