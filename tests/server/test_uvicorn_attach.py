@@ -101,7 +101,12 @@ def test_a_middleware_in_a_mounted_application_only_is_told_so() -> None:
     with uvicorn("mounted_only:app") as server:
         with server.handshaker() as websocket:
             assert websocket.refused("/mounted/echo").status == 503
-        (warning,) = [line for line in warnings(server) if "does not offer http.upgrade" in line]
+            error = server.log.search("The server delivers WebSockets, not handshakes").string
+            assert "as none in a mounted application is: add one to the outermost application" in error
+            websocket.close()
+        with server.handshaker() as websocket:
+            assert websocket.refused("/raw/echo").status == 503
+        warning = server.log.search("does not offer http.upgrade").string
         assert "has not been called with uvicorn's lifespan, which mounted applications are not" in warning
         assert "add it to the outermost application" in warning
         assert "attach=False" not in warning

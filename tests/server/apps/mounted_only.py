@@ -20,4 +20,6 @@ async def unread(request: Request) -> Response:
 
 inner = Starlette(routes=[Mount("/", application)], middleware=[Middleware(UpgradeMiddleware)])
 without = Starlette(routes=[Route("/unread", unread)])
-app = Starlette(routes=[Route("/unread", unread), Mount("/mounted", inner)])
+app = Starlette(
+    routes=[Route("/unread", unread), Mount("/mounted", inner), Mount("/raw", UpgradeMiddleware(application))]
+)
