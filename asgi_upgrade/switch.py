@@ -10,7 +10,7 @@ from starlette.types import Message, Scope, Send
 
 from asgi_upgrade.servers import has_seen_lifespan
 
-__all__ = ["end_101", "report_held_back", "report_no_extension", "request_line", "send_101"]
+__all__ = ["end_101", "quote_path", "report_held_back", "report_no_extension", "request_line", "send_101"]
 
 logger = logging.getLogger("asgi_upgrade")
 
@@ -74,9 +74,14 @@ def report_no_extension(scope: Scope, protocol: str) -> None:
         )
 
 
+def quote_path(path: str) -> str:
+    """A path in a form that is safe to log (RFC 3986 §3.3)."""
+    return quote(path, safe="/!$&'()*+,;=:@~", errors="replace")
+
+
 def request_line(scope: Scope) -> str:
     """The first line of a request, in a form that is safe to log (RFC 9112 §3)."""
-    target = quote(scope["path"], safe="/!$&'()*+,;=:@~", errors="replace")
+    target = quote_path(scope["path"])
     if scope.get("query_string"):
         target += "?" + quote(scope["query_string"], safe="/!$&'()*+,;=:@~?%")
     return f"{scope['method']} {target} HTTP/{scope['http_version']}"

@@ -295,6 +295,11 @@ class WebSocketProtocol(asyncio.Protocol):
             self._set_disconnect(CloseCode.SERVICE_RESTART, "")
             self._await_close()
 
+    @property
+    def closed_with(self) -> int:
+        """The close code of the connection, once `wait_closed` has returned."""
+        return self._disconnect[0] if self._disconnect is not None else int(CloseCode.ABNORMAL_CLOSURE)
+
     # What the application does
 
     async def receive(self) -> Message:

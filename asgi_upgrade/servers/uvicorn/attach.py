@@ -15,6 +15,7 @@ from asgi_upgrade.edge_settings import EdgeSettings
 from asgi_upgrade.guard.adapters import adapt_layers
 from asgi_upgrade.servers.lifespans import running_lifespans
 from asgi_upgrade.servers.uvicorn.edge import UpgradingProtocol, edge_settings
+from asgi_upgrade.servers.uvicorn.logs import adopt_logging
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -43,6 +44,7 @@ def attach(
         policy: Who decides on handshakes; what stands around it is adapted to them if connections are extended.
         in_lifespan: Whether the middleware that asks has been called with the lifespan. Default: ``True``.
     """
+    adopt_logging()
     lifespan = next(running_lifespans(LifespanOn), None)
     if lifespan is None:
         return "no uvicorn runs this application's lifespan"
