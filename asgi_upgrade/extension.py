@@ -2,7 +2,7 @@
 
 A server that can hand this very connection to another protocol puts an entry into the scope of the request::
 
-    scope["extensions"]["http.upgrade"] = {"version": "1.0", "connect": connect}
+    scope["extensions"]["http.upgrade"] = {"version": "1.2", "connect": connect}
 
 The entry is there only where the request is HTTP/1.1 and has ``Connection: upgrade`` and ``Upgrade`` (RFC 9110 §7.8).
 The application calls ``connect(protocol, headers)`` and then sends ``http.response.start`` with status 101. If that
@@ -15,15 +15,15 @@ An extended CONNECT of HTTP/2 (RFC 8441 §4) has such an entry too, with the key
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypedDict
 
 __all__ = ["EXTENSION", "HTTP2_VERSION", "NOT_IN_101", "VERSION", "Connect", "UpgradeExtension", "get_extension"]
 
 EXTENSION = "http.upgrade"
-VERSION = "1.0"
+VERSION = "1.2"
 # Of an entry that has `protocol`.
-HTTP2_VERSION = "1.1"
+HTTP2_VERSION = "1.2"
 _MAJOR = "1."
 
 # What describes a body, or this hop, says nothing about the protocol that comes next (RFC 9110 §15.2.2, §8).
@@ -71,6 +71,8 @@ class UpgradeExtension(_Required, total=False):
 
     protocol: str  # what an extended CONNECT names; HTTP/1.1 has `Upgrade` for that
     websocket: Mapping[str, Any]  # the server's own limits for WebSockets, where its user has set some
+    lingers: bool  # a protocol's close may go on when the application has returned
+    on_shutdown: Callable[[Callable[[], None]], None]  # calls a function if the server stops before the switch
 
 
 def get_extension(scope: Mapping[str, Any]) -> UpgradeExtension | None:

@@ -33,12 +33,20 @@ _match_host = re.compile(
     rb"(?:\[([0-9A-Fa-f:.]+)\]|([\w\-.~!$&'()*+,;=]+(?:%[0-9A-Fa-f]{2}[\w\-.~!$&'()*+,;=]*)*))(?::([0-9]{0,5}))?"
 ).fullmatch
 
+MAX_LIST_SIZE = 16 * 1024
+"""Longest list field that is read, in bytes over all its lines: parsing costs some time for each element. Browsers and
+libraries send far less; the longest in use carry a token for login in ``Sec-WebSocket-Protocol``."""
+
 # A server meets few different hosts and extension offers, so parsing remembers them; long values could fill the memory.
 _REMEMBERED_LENGTH = 128
 
 
 class HeaderError(ValueError):
     """A header field does not have the form its specification asks for. The message is one line, fit for a client."""
+
+
+class FieldTooLargeError(HeaderError):
+    """A header field is longer than `MAX_LIST_SIZE`, which deserves 431 (RFC 6585 section 5)."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +112,15 @@ def parse_list(lines: Iterable[bytes]) -> list[str]:
         lines: the values of the field's lines, in order.
 
     Raises:
+        FieldTooLargeError: the lines are longer than `MAX_LIST_SIZE`.
         HeaderError: a quoted string has no end, or a value contains a control character.
     """
     elements: list[str] = []
+    size = 0
     for line in lines:
+        size += len(line)
+        if size > MAX_LIST_SIZE:
+            raise FieldTooLargeError(f"a header field is longer than {MAX_LIST_SIZE} bytes")
         text = line.decode("latin-1")
         if _find_control(text):
             raise HeaderError("a header field contains a control character")
@@ -189,16 +202,17 @@ def check_response_headers(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
 
 
 def _split_quoted(text: str) -> list[str]:
-    """Split at commas outside quoted strings."""
-    elements = [""]
+    """Split at commas outside quoted strings, in linear time."""
+    elements: list[str] = []
+    start = 0
     for match in _find_list_pieces(text):
         piece = match[0]
         if piece == ",":
-            elements.append("")
+            elements.append(text[start : match.start()])
+            start = match.end()
         elif piece == '"':
             raise HeaderError("a quoted string in a header field has no end")
-        else:
-            elements[-1] += piece
+    elements.append(text[start:])
     return elements
 
 

@@ -98,6 +98,7 @@ class UpgradeMiddleware:
         open_timeout: Seconds from the request to the switch, and for a TLS handshake. Default: 20.
         close_timeout: Seconds the client may take to answer a close frame, or to end its side after a handler of
             ``protocols`` has ended. Default: 10.
+        stop_timeout: The same once the server has begun to stop, if that is shorter. Default: 1.
         answer_timeout: Seconds the application may go on answering what arrived before the end. Default: 1.
         ping_interval: Seconds between pings, or ``None`` for none. Default: the server's, else 20.
         ping_timeout: Seconds a client may stay silent after a ping, or ``None`` for ever. Default: the server's, else
@@ -140,6 +141,7 @@ class UpgradeMiddleware:
         write_buffer_size: int = WebSocketSettings.write_buffer_size,
         open_timeout: float = WebSocketSettings.open_timeout,
         close_timeout: float = WebSocketSettings.close_timeout,
+        stop_timeout: float = WebSocketSettings.stop_timeout,
         answer_timeout: float = WebSocketSettings.answer_timeout,
         ping_interval: float | ServersChoice | None = SERVERS,
         ping_timeout: float | ServersChoice | None = SERVERS,
@@ -181,6 +183,7 @@ class UpgradeMiddleware:
             write_buffer_size=write_buffer_size,
             open_timeout=open_timeout,
             close_timeout=close_timeout,
+            stop_timeout=stop_timeout,
             answer_timeout=answer_timeout,
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
@@ -194,6 +197,7 @@ class UpgradeMiddleware:
             write_buffer_size=write_buffer_size,
             open_timeout=open_timeout,
             close_timeout=close_timeout,
+            stop_timeout=stop_timeout,
             idle_timeout=idle_timeout,
             total_timeout=total_timeout,
             shutdown_timeout=shutdown_timeout,
@@ -280,9 +284,10 @@ class UpgradeMiddleware:
         accept: Accept | Reject | None = None
         if bridge is not None:
             accept = Accept(b"", bridge.subprotocols)  # the server has read the rest
-        elif extension is not None or _may_upgrade(scope["headers"]):
-            if extension is None:
-                report_stray_handshake(scope)
+        elif extension is not None:
+            accept = negotiate(scope, lenient_subprotocols=self._settings.lenient_subprotocols)
+        elif _may_upgrade(scope["headers"]):
+            report_stray_handshake(scope)
             accept = negotiate(scope, lenient_subprotocols=self._settings.lenient_subprotocols)
         if not isinstance(accept, Accept):
             return accept

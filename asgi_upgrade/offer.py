@@ -54,7 +54,7 @@ class UpgradeOffer:
         Only an HTTP/1.1 request whose ``Connection`` field lists ``upgrade`` makes an offer: section 7.8 has servers
         ignore the field in HTTP/1.0, and HTTP/2 and HTTP/3 do not have it (RFC 9113 section 8.6, RFC 9114 section 4.5).
         CONNECT makes a tunnel of the connection by itself (section 9.3.6), so it offers nothing.
-        A request with a malformed ``Connection`` or ``Upgrade`` field makes no offer either.
+        A request whose ``Connection`` or ``Upgrade`` field is malformed or too long makes no offer either.
 
         Args:
             scope: an ASGI connection scope of any type.

@@ -7,7 +7,6 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, cast
 from weakref import WeakSet
 
@@ -15,11 +14,18 @@ from anyio import BrokenResourceError, BusyResourceError, ClosedResourceError, E
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from asgi_upgrade.stream_settings import StreamSettings
+from asgi_upgrade.transports import end_output
 
 __all__ = ["StreamProtocol"]
 
 # How many operations in a row may find what they need without letting other tasks run.
 _CREDIT = 16
+# Bytes of a chunk that is joined with its neighbour.
+_SHORT = 512
+# Bytes that are read after our side has closed: more than the kernel keeps of what a client sends before it can know.
+# And seconds that a client has left which sends more than that.
+_MOST_IGNORED = 16 * 1024 * 1024
+_LINGER = 1.0
 # To close with RST instead of FIN.
 _RESET = struct.pack("ii", 1, 0)
 
@@ -61,6 +67,7 @@ class StreamProtocol(asyncio.Protocol):
         self._chunks: deque[bytes] = deque()
         self._size = 0  # of all chunks
         self._offset = 0  # what has been taken of the first
+        self._ignored = 0  # bytes that have come since our side has closed
         self._reading_paused = False
         self._write_paused = False
         self._ended = False  # the client's direction
@@ -93,11 +100,16 @@ class StreamProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._last_activity = self._loop.time()
         if self._closed:
-            return  # see `close`
+            self._ignore(len(data))
+            return
         if self._delegate is not None:
             self._delegate[0].data_received(data)
             return
-        self._chunks.append(data)
+        chunks = self._chunks
+        if len(data) < _SHORT and chunks and len(chunks[-1]) < _SHORT:
+            chunks[-1] += data  # an object for each byte would take fifty times its size
+        else:
+            chunks.append(data)
         self._size += len(data)
         if self._receiver is not None and not self._receiver.done():
             self._receiver.set_result(None)  # it takes this at once
@@ -139,6 +151,9 @@ class StreamProtocol(asyncio.Protocol):
         """The server begins to stop."""
         if not self.shutdown_requested.is_set():
             self.shutdown_requested.set()
+            if self._close_timer is not None and not self._lost.is_set():
+                self._close_timer.cancel()
+                self._cut_later()
             if self.on_shutdown is not None:
                 self.on_shutdown()
 
@@ -182,7 +197,7 @@ class StreamProtocol(asyncio.Protocol):
         if chunks:
             self._receiver = self._loop.create_future()
             try:
-                await self._checkpoint()
+                await self.checkpoint()
             finally:
                 self._receiver = None
         while not chunks:
@@ -212,7 +227,7 @@ class StreamProtocol(asyncio.Protocol):
         else:
             self._sender = self._loop.create_future()
             try:
-                await self._checkpoint()
+                await self.checkpoint()
             finally:
                 self._sender = None
         while True:
@@ -230,7 +245,7 @@ class StreamProtocol(asyncio.Protocol):
         self._last_activity = self._loop.time()
         self.transport.write(data)
 
-    async def _checkpoint(self) -> None:
+    async def checkpoint(self) -> None:
         """What waiting would do, for an operation that need not wait: be cancelled, and now and then let others run."""
         await checkpoint_if_cancelled()
         if self._credit:
@@ -270,15 +285,16 @@ class StreamProtocol(asyncio.Protocol):
     def _write_eof(self) -> None:
         if not self._end_sent and not self.transport.is_closing():
             self._end_sent = True
-            with suppress(OSError):  # the client has gone: nobody to tell
-                self.transport.write_eof()
+            end_output(self.transport)
 
     def close(self) -> None:
         """Begin to close: what is in the buffer is still sent.
 
         Closing a socket that has unread bytes resets it, and the last bytes sent could be lost on their way: so only
         our direction ends now, what arrives is discarded, and the rest ends when the client has seen the end. It has
-        `StreamSettings.close_timeout` for that, again and again as long as it takes what is still to be sent.
+        `StreamSettings.close_timeout` for that, again and again as long as it takes what is still to be sent, or
+        `StreamSettings.stop_timeout` when the server stops. If it sends more than 16 MiB meanwhile, that is not read,
+        and it has a second.
         """
         if self._closed:
             return
@@ -299,7 +315,21 @@ class StreamProtocol(asyncio.Protocol):
 
     def _cut_later(self) -> None:
         waiting = self.transport.get_write_buffer_size()
-        self._close_timer = self._loop.call_later(self._settings.close_timeout, self._cut_if_stuck, waiting)
+        settings = self._settings
+        timeout = settings.close_timeout
+        if self.shutdown_requested.is_set():
+            timeout = min(timeout, settings.stop_timeout)
+        self._close_timer = self._loop.call_later(timeout, self._cut_if_stuck, waiting)
+
+    def _ignore(self, size: int) -> None:
+        """Take note of bytes that mean nothing, and read no more if they become too many."""
+        self._ignored += size
+        if self._ignored > _MOST_IGNORED and not self._reading_paused and self._close_timer is not None:
+            self._reading_paused = True
+            self.transport.pause_reading()
+            self._close_timer.cancel()
+            delay = min(_LINGER, self._settings.close_timeout)
+            self._close_timer = self._loop.call_later(delay, self._cut_if_stuck, self.transport.get_write_buffer_size())
 
     def _cut_if_stuck(self, waiting: int) -> None:
         if self.transport.get_write_buffer_size() < waiting and not self.shutdown_requested.is_set():
@@ -373,13 +403,18 @@ class StreamProtocol(asyncio.Protocol):
 
 
 class _Writer(asyncio.StreamWriter):
-    """Tells our protocol of each write."""
+    """Tells our protocol of each write, and lets others run now and then."""
 
     stream_protocol: StreamProtocol
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.stream_protocol.touch()
         super().write(data)
+
+    async def drain(self) -> None:
+        # asyncio's does not give the loop a turn as long as the client takes everything.
+        await self.stream_protocol.checkpoint()
+        await super().drain()
 
 
 def _tell(error: Exception) -> Exception:

@@ -17,6 +17,7 @@ class StreamSettings:
         open_timeout: How long the 101 may take from the application to the server, through the middleware between.
         close_timeout: How long the client may take to end its side after the handler has ended, or to take more of what
             is still to be sent, before the connection is cut.
+        stop_timeout: The same once the server has begun to stop, if that is shorter.
         idle_timeout: Time without a byte in either direction after which the handler is cancelled; ``None`` waits for
             ever.
         total_timeout: Time from the switch after which the handler is cancelled; ``None`` waits for ever.
@@ -30,6 +31,7 @@ class StreamSettings:
     write_buffer_size: int = 64 * 1024
     open_timeout: float = 20.0
     close_timeout: float = 10.0
+    stop_timeout: float = 1.0
     idle_timeout: float | None = None
     total_timeout: float | None = None
     shutdown_timeout: float = 10.0

@@ -43,7 +43,7 @@ class Adapter:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
-        """Serve one connection."""
+        """Serve one connection. What is not ``None``, servers report."""
         return await self.app(scope, receive, send)
 
 

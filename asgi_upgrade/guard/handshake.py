@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from asgi_upgrade.guard.overlooked import find_overlooked, report_overlooked
+from asgi_upgrade.guard.refusals import answer_unavailable
 from asgi_upgrade.websocket.bridge import HANDSHAKE
 from asgi_upgrade.websocket.session import WebSocketSession
 
@@ -93,7 +95,7 @@ class Handshake:
         return Handshake(carrier, accept, self.policy, self.settings, self.subprotocols)
 
     async def convert(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Any:
-        """Serve the request with ``app``, which gets a ``websocket`` scope.
+        """Serve the request with ``app``, which gets a ``websocket`` scope; return what that returns.
 
         Args:
             app: What answers the WebSocket.
@@ -101,6 +103,10 @@ class Handshake:
             receive: Its ``receive``.
             send: Its ``send``; the 101 goes out through it.
         """
+        overlooked = find_overlooked()
+        if overlooked is not None:
+            report_overlooked(overlooked)
+            return await answer_unavailable(scope, receive, send)
         return await WebSocketSession(scope, receive, send, handshake=self).run(app)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.middleware.base import BaseHTTPMiddleware
 
-__all__ = ["Reading", "read"]
+__all__ = ["Reading", "read", "read_code"]
 
 # They treat both kinds of scope alike, or know what an HTTP request with a 101 is.
 _KNOWN = frozenset(
@@ -90,21 +90,36 @@ def read(middleware: Any) -> Reading:
 
 
 def _read(kind: type | FunctionType) -> Reading:
-    texts, names = set[str](), set[str]()
     codes = list(_codes(kind))
     if not codes and _root(kind.__module__) not in _KNOWN:
         return Reading.UNCLEAR  # compiled
+    return _read_codes(codes)
+
+
+def read_code(code: CodeType, module: str) -> Reading:
+    """Read what a function is written for.
+
+    Args:
+        code: Its code.
+        module: The module that it belongs to.
+    """
+    return Reading.HTTP if _root(module) in _KNOWN else _read_codes(list(_nested(code)))
+
+
+def _read_codes(codes: list[CodeType]) -> Reading:
+    texts, names = set[str](), set[str]()
     for code in codes:
         texts.update(_texts(code))
         names |= set(code.co_names) | set(code.co_freevars)
-    if "websocket" not in texts and not any(text.startswith("websocket.") for text in texts):
+    messages = any(text.startswith("websocket.") for text in texts)
+    if not messages and "websocket" not in texts:
         return Reading.HTTP
     answers = bool(texts & _WEBSOCKET_TEXTS or names & _WEBSOCKET_NAMES or names >= {"WebSocket", "close"})
     requests = "http" in texts or any(text.startswith("http.") for text in texts) or bool(names & _HTTP_NAMES)
     if answers:
         return Reading.UNCLEAR if requests else Reading.WEBSOCKET
-    # It leaves WebSockets alone, or treats them alike; or it only counts them, or raises, one cannot tell when.
-    return Reading.HTTP if requests else Reading.UNCLEAR
+    # It leaves WebSockets alone, or treats them alike; or it looks at their messages, counts, raises: one cannot tell.
+    return Reading.HTTP if requests and not messages else Reading.UNCLEAR
 
 
 def _codes(kind: type | FunctionType) -> Iterator[CodeType]:

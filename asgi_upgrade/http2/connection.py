@@ -27,6 +27,7 @@ from asgi_upgrade.http2.server import ServerSide
 from asgi_upgrade.http2.settings import H2CSettings
 from asgi_upgrade.http2.stream import Stream
 from asgi_upgrade.http2.websocket import WebSocketStream
+from asgi_upgrade.transports import end_output
 
 __all__ = ["HTTP2Protocol"]
 
@@ -38,12 +39,18 @@ SettingCodes = h2.settings.SettingCodes
 _CLOSED = h2.connection.ConnectionState.CLOSED
 _MAX_STREAM_ID = 2**31 - 1
 _NOTHING = memoryview(b"")
+# Bytes that are sent in one go, as long as the client takes them, before others get their turn.
+_SHARE = 128 * 1024
 # Bytes of a frame's header.
 _FRAME_HEADER = 9
+# What a frame draws on the budget that brings less than `Stream.short_data`.
+_SHORT_DATA_PRICE = 0.1
 # Seconds from the announcement that we stop to the end of new streams, for a client that does not answer a ping.
 _DRAIN = 1.0
 # Seconds for a client that has our last bytes to end its direction of TCP too.
 _LINGER = 1.0
+# Bytes that are read until then: more than the kernel keeps of what a client sends before it can know.
+_MOST_IGNORED = 16 * 1024 * 1024
 _DRAIN_PING = b"shutdown"
 _KEEPALIVE_PING = b"keepaliv"
 
@@ -85,6 +92,8 @@ class HTTP2Protocol(asyncio.Protocol):
         self._last_served = 1  # the highest stream that the application was called for
         self._unsent = 0  # about as many bytes wait for the next flush
         self._flush_scheduled = False
+        self._ignored = 0  # bytes that have come since the end
+        self._resting = False  # the share of this turn has been sent
         self._write_paused = False
         self._read_paused = False
         self._preface = False  # the client's has arrived
@@ -136,6 +145,10 @@ class HTTP2Protocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
         if self._closing:
+            self._ignored += len(data)
+            if self._ignored > _MOST_IGNORED and not self._read_paused:
+                self._read_paused = True
+                self._transport.pause_reading()
             return
         self._heard = self.loop.time()
         try:
@@ -197,7 +210,7 @@ class HTTP2Protocol(asyncio.Protocol):
         """It does again."""
         self._write_paused = False
         self._progressed = self.loop.time()
-        if self._read_paused and not self._transport.is_closing():
+        if self._read_paused and not self._closing and not self._transport.is_closing():
             self._read_paused = False
             self._transport.resume_reading()
         self._pump()
@@ -354,6 +367,8 @@ class HTTP2Protocol(asyncio.Protocol):
         data = event.data
         if not data:
             self._spend(1)
+        elif len(data) < (Stream if stream is None else stream).short_data and not event.stream_ended:
+            self._spend(_SHORT_DATA_PRICE)
         if stream is None:
             self._h2.acknowledge_received_data(size, event.stream_id)
             return
@@ -405,7 +420,8 @@ class HTTP2Protocol(asyncio.Protocol):
         connection = self._h2
         ready = self._ready
         limit = self.settings.write_buffer_size
-        while ready and self._preface and not self._write_paused and not self._closing:
+        share = _SHARE
+        while ready and self._preface and not (self._write_paused or self._closing or self._resting):
             stream = ready[0]
             outgoing = stream.outgoing
             if stream.gone or not (outgoing or stream.ending):
@@ -440,6 +456,15 @@ class HTTP2Protocol(asyncio.Protocol):
             self._unsent += size + _FRAME_HEADER
             if self._unsent >= limit:
                 self._flush()
+            share -= size
+            if share <= 0:
+                self._resting = True
+                self.loop.call_soon(self._pump_again)
+
+    def _pump_again(self) -> None:
+        self._resting = False
+        self._pump()
+        self.schedule_flush()
 
     def _requeue(self, stream: Stream) -> None:
         if not stream.queued and stream.outgoing and not stream.gone:
@@ -464,7 +489,7 @@ class HTTP2Protocol(asyncio.Protocol):
 
     # Limits and times
 
-    def _spend(self, amount: int) -> None:
+    def _spend(self, amount: float) -> None:
         if not self._budget.spend(amount, self.loop.time()) and not self._closing:
             logger.debug("HTTP/2: a client sends too many frames that serve no request")
             self._close(ErrorCodes.ENHANCE_YOUR_CALM)
@@ -549,14 +574,17 @@ class HTTP2Protocol(asyncio.Protocol):
         self._disconnect_streams()
         # Closing a socket that has unread bytes resets it, and what was sent last could be lost on the way.
         if transport.can_write_eof() and not transport.is_closing():
-            transport.write_eof()
+            end_output(transport)
             self._resume_reading()
             self._close_timer = self.loop.call_later(min(_LINGER, self.settings.close_timeout), self._let_go)
         else:
             self._let_go()
 
     def _let_go(self) -> None:
-        self._close_timer = self.loop.call_later(self.settings.close_timeout, self._transport.abort)
+        timeout = self.settings.close_timeout
+        if self.stopping:
+            timeout = min(timeout, _LINGER)  # one client must not hold up the stop
+        self._close_timer = self.loop.call_later(timeout, self._transport.abort)
         self._transport.close()
 
     def _resume_reading(self) -> None:

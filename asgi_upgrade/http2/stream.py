@@ -19,6 +19,9 @@ __all__ = ["Stream"]
 
 ErrorCodes = h2.errors.ErrorCodes
 
+# What a stream may send without waiting before other tasks get their turn: bytes, and what a message costs besides.
+_SHARE = 64 * 1024
+_MESSAGE_COST = 1024
 _ERROR_HEADERS = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"21")]
 
 
@@ -49,6 +52,7 @@ class Stream:
         "_length",
         "_no_content",
         "_sender",
+        "_spent",
         "_started",
         "_trailers",
         "_wakeup",
@@ -62,6 +66,9 @@ class Stream:
         "scope",
         "task",
     )
+
+    short_data = 64
+    """A DATA frame of fewer bytes costs more than it brings, so it draws on the connection's budget."""
 
     def __init__(self, connection: HTTP2Protocol, stream_id: int, scope: Scope) -> None:
         self.connection = connection
@@ -84,6 +91,7 @@ class Stream:
         self._length: int | None = None  # what is missing of the declared length
         self._trailers: list[tuple[bytes, bytes]] | None = None  # a list if the response ends with some
         self._sender: asyncio.Future[None] | None = None
+        self._spent = 0  # of the share
         self._wakeup: asyncio.Event | None = None
 
     # What the connection tells
@@ -187,6 +195,7 @@ class Stream:
             else:
                 self._wakeup.clear()
             await self._wakeup.wait()
+        await asyncio.sleep(0)  # somebody may ask for ever
         return {"type": "http.disconnect"}
 
     def _take_body(self) -> Message:
@@ -204,6 +213,10 @@ class Stream:
             RuntimeError: The message does not fit the state, or the response's length is not the declared one.
             ValueError: A field is malformed.
         """
+        self._spent += _MESSAGE_COST + len(message.get("body", b""))
+        if self._spent >= _SHARE or self.gone:
+            self._spent = 0
+            await asyncio.sleep(0)
         if self.gone:
             return
         kind = message["type"]

@@ -7,6 +7,7 @@ transport of the protocol that was announced.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Message, Scope
@@ -16,7 +17,7 @@ from asgi_upgrade.guard.in_place import in_place
 from asgi_upgrade.http2.scope import CONNECTION_SPECIFIC
 from asgi_upgrade.http2.stream import Stream
 from asgi_upgrade.http2.transport import StreamTransport
-from asgi_upgrade.servers.switching import Announcing, fields_of_101, name_http_schemes, refuse_101, shut_down
+from asgi_upgrade.servers.switching import Announcing, fields_of_101, linger, name_http_schemes, refuse_101, shut_down
 
 if TYPE_CHECKING:
     from asgi_upgrade.http2.connection import HTTP2Protocol
@@ -33,17 +34,26 @@ class WebSocketStream(Announcing, Stream):
         scope: The request, with the method GET.
     """
 
-    __slots__ = ("_ended", "_essential", "_protocol", "_request_given", "_switched", "_transport")
+    __slots__ = ("_ended", "_essential", "_on_shutdown", "_protocol", "_request_given", "_switched", "_transport")
+
+    short_data = 7  # the least message, but an empty one
 
     def __init__(self, connection: HTTP2Protocol, stream_id: int, scope: Scope) -> None:
         super().__init__(connection, stream_id, scope)
         self._protocol: Any = None
         self._essential: list[tuple[bytes, bytes]] = []
         self._switched: asyncio.Future[bool] | None = None
+        self._on_shutdown: Callable[[], None] | None = None
         self._transport: StreamTransport | None = None  # from the switch on
         self._request_given = False
         self._ended = asyncio.Event()  # the transport is gone
-        entry = {"version": HTTP2_VERSION, "protocol": "websocket", "connect": self.connect()}
+        entry = {
+            "version": HTTP2_VERSION,
+            "protocol": "websocket",
+            "connect": self.connect(),
+            "on_shutdown": self.on_shutdown(),
+            "lingers": True,
+        }
         if connection.server.websocket_limits:
             entry["websocket"] = connection.server.websocket_limits
         scope["extensions"][EXTENSION] = entry
@@ -52,6 +62,10 @@ class WebSocketStream(Announcing, Stream):
     def is_too_late(self) -> bool:
         """See `Announcing.is_too_late`."""
         return bool(self._started or self.gone)
+
+    def is_stopping(self) -> bool:
+        """See `Announcing.is_stopping`."""
+        return self.connection.stopping
 
     async def run(self, app: ASGIApp) -> None:
         """Run the application, which may also answer in WebSocket messages."""
@@ -89,6 +103,8 @@ class WebSocketStream(Announcing, Stream):
         """The server begins to stop."""
         if self._transport is not None:
             shut_down(self._protocol, self._transport)
+        else:
+            self.tell_shutdown()
 
     def lost(self) -> None:
         """The transport is gone."""
@@ -110,11 +126,13 @@ class WebSocketStream(Announcing, Stream):
             else:
                 self._wakeup.clear()
             await self._wakeup.wait()
+        await asyncio.sleep(0)  # somebody may ask for ever
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
         """ASGI ``send``: a 101 switches."""
         if self._transport is not None or self.gone:
+            await asyncio.sleep(0)  # somebody may send for ever
             return
         if message["type"] == "http.response.start" and not self._started:
             if message["status"] == 101:
@@ -160,7 +178,8 @@ class WebSocketStream(Announcing, Stream):
         if self._transport is None:
             await super()._end()
         elif not self._ended.is_set():
-            self._transport.close()
+            if linger(self._protocol) is None:
+                self._transport.close()
             timer = self.connection.loop.call_later(self.connection.settings.close_timeout, self._transport.abort)
             try:
                 await self._ended.wait()

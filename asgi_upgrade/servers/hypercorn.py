@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from inspect import signature
 from typing import TYPE_CHECKING, Any, cast
@@ -126,6 +127,7 @@ class Switch(Announcing):
         self._protocol: Any = None
         self._essential: list[tuple[bytes, bytes]] = []
         self._switched: asyncio.Future[bool] | None = None
+        self._on_shutdown: Callable[[], None] | None = None
         self._started = False
         self._discard = False  # nothing that is sent from now on reaches the wire
         self._reading: Any = None  # hypercorn's own protocol, from the switch on
@@ -139,12 +141,17 @@ class Switch(Announcing):
         """Call the application, with ``http.upgrade`` in the scope."""
         self._receive: Receive = receive
         self._send: Send = send
-        scope["extensions"][EXTENSION] = entry = {"version": VERSION, "connect": self.connect()}
+        scope["extensions"][EXTENSION] = entry = {
+            "version": VERSION,
+            "connect": self.connect(),
+            "on_shutdown": self.on_shutdown(),
+        }
         limits = websocket_limits(self._http.config, HYPERCORN)
         if limits:
             entry["websocket"] = limits
         scope["headers"] = name_http_schemes(scope["headers"])
         self._notice_end()
+        self._shutdown = asyncio.create_task(self._watch_shutdown())
         try:
 
             async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -153,6 +160,10 @@ class Switch(Announcing):
             await in_place(app)(scope, self.receive, self.send)
         finally:
             self._end()
+
+    def is_stopping(self) -> bool:
+        """See `Announcing.is_stopping`."""
+        return self._http.context.terminated.is_set()
 
     def is_too_late(self) -> bool:
         """See `Announcing.is_too_late`."""
@@ -232,15 +243,18 @@ class Switch(Announcing):
             transport.close()
         if self._gone.is_set():
             self._gone = asyncio.Event()
-        self._shutdown = asyncio.create_task(self._watch_shutdown())
         switched.set_result(True)
+        if self.is_stopping():
+            shut_down(self._protocol, transport)
         seconds = time.time() - self.stream.start_time
         await http.config.log.access(self.stream.scope, {"status": 101, "headers": fields}, seconds)
         return True
 
     async def _watch_shutdown(self) -> None:
         await self._http.context.terminated.wait()
-        shut_down(self._protocol, self._writer.transport)
+        self.tell_shutdown()
+        if self._reading is not None:
+            shut_down(self._protocol, self._writer.transport)
 
     def _end(self) -> None:
         """The application has returned, and with it whatever it did with the connection has ended."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from starlette.types import Send
@@ -16,6 +16,7 @@ __all__ = [
     "check_essential",
     "fields_of_101",
     "has_body",
+    "linger",
     "name_http_schemes",
     "printed",
     "refuse_101",
@@ -46,6 +47,7 @@ class Announcing:
     _protocol: Any  # what was announced last, if anything was
     _essential: list[tuple[bytes, bytes]]
     _switched: asyncio.Future[bool] | None  # what ``connect`` has returned then
+    _on_shutdown: Callable[[], None] | None  # what the application wants to be called if the server stops before
 
     def is_too_late(self) -> bool:
         """Tell whether there can be no switch any more."""
@@ -66,6 +68,27 @@ class Announcing:
 
         return connect
 
+    def is_stopping(self) -> bool:
+        """Tell whether the server has begun to stop."""
+        raise NotImplementedError
+
+    def on_shutdown(self) -> Callable[[Callable[[], None]], None]:
+        """The extension's ``on_shutdown``, a function for the same reason."""
+
+        def on_shutdown(callback: Callable[[], None]) -> None:
+            if self.is_stopping():
+                callback()
+            else:
+                self._on_shutdown = callback  # type: ignore[misc]
+
+        return on_shutdown
+
+    def tell_shutdown(self) -> None:
+        """The server begins to stop, and the connection has not been switched."""
+        callback, self._on_shutdown = self._on_shutdown, None  # type: ignore[misc]
+        if callback is not None:
+            callback()
+
     def withdraw(self) -> None:
         """Say that there will be no switch, if that is not decided."""
         if self._switched is not None and not self._switched.done():
@@ -82,6 +105,12 @@ async def refuse_101(send: Send) -> None:
 def shut_down(protocol: Any, transport: asyncio.BaseTransport) -> None:
     """Tell what owns a connection that the server stops, or close ``transport`` if it does not want to know."""
     getattr(protocol, "shutdown", transport.close)()
+
+
+def linger(protocol: Any) -> asyncio.Future[None] | None:
+    """Return what is done when the transport of ``protocol`` is gone, if it is about to close that by itself."""
+    closing = getattr(protocol, "closing", None)
+    return None if closing is None else closing()
 
 
 def check_essential(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -256,5 +256,11 @@ class Denial:
         body, self._body = self._body, b""
         if self._start is not None:
             start, self._start = self._start, None
-            await self._send(start)
+            try:
+                await self._send(start)
+            except RuntimeError:
+                # Something around has accepted the WebSocket already.
+                self._ended = True
+                await self._send({"type": "websocket.close", "code": int(CloseCode.POLICY_VIOLATION)})
+                return
         await self._send({"type": "websocket.http.response.body", "body": body, "more_body": more})

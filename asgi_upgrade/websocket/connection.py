@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import sys
 from typing import NamedTuple, TypeAlias, cast
 
 from asgi_upgrade.websocket.buffers import BUFFER_SIZE, give_buffer, keep_freed_memory, take_buffer
@@ -24,7 +25,7 @@ from asgi_upgrade.websocket.frames import (
     is_valid_close_code,
 )
 
-__all__ = ["Connection", "Ending", "Event"]
+__all__ = ["MESSAGE_COST", "Connection", "Ending", "Event"]
 
 
 class Ending(NamedTuple):
@@ -53,6 +54,8 @@ class _Failure(Exception):
         self.reason = reason
 
 
+# What a message costs besides its bytes, in bytes: about as long as one takes to encode, that many are copied.
+MESSAGE_COST = 1024
 # A binary frame that lacks at least this much is read into buffers of our own, without copies in between.
 BULK_SIZE = 64 * 1024
 
@@ -76,10 +79,13 @@ class Connection:
         deflate: The permessage-deflate codec that was agreed on, if any.
 
     Attributes:
+        max_queue_size: Bytes of messages that may wait for the application, for `receive_data`. No limit by default.
+        held: The last bytes had more compressed messages than that; the rest waits for `receive_data`, as it came.
         bulk: Where what comes next of a long binary frame may be written directly, to be told to `bulk_received`;
             ``None`` if there is no such frame.
-        outgoing: Encoded pieces that have not been taken yet, in order.
-        outgoing_size: Their length in bytes.
+        outgoing: Encoded pieces that have not been taken yet, in order. Pongs in a row are one piece, a bytearray.
+        outgoing_cost: What they have taken of the server's time: a byte for each byte before compression, and
+            `MESSAGE_COST` for each message. Pongs cost their bytes only.
         close_sent: Our close frame is among what was encoded; no message may follow it (RFC 6455 §5.5.1), but pongs
             may until the peer's close frame has come (§5.5.2).
         ended: What else arrives is ignored: `receive_data` has given its `Ending`, or `ignore_input` was called.
@@ -93,6 +99,7 @@ class Connection:
         "_deflate",
         "_final",
         "_frames",
+        "_inflated",
         "_mask",
         "_max_frames",
         "_max_size",
@@ -106,14 +113,19 @@ class Connection:
         "bulk",
         "close_sent",
         "ended",
+        "held",
+        "max_queue_size",
         "outgoing",
-        "outgoing_size",
+        "outgoing_cost",
     )
 
     def __init__(self, *, max_message_size: int, max_message_frames: int, deflate: Deflate | None = None) -> None:
         self._max_size = max_message_size
         self._max_frames = max_message_frames
         self._deflate = deflate
+        self._inflated = 0  # bytes of the compressed messages that the present call of `receive_data` has completed
+        self.max_queue_size = sys.maxsize
+        self.held = False
         # Whether what is below is anything but the gap between two frames, or the end.
         self._midway = False
         # Start of a frame whose header, or whose control payload, has not arrived whole.
@@ -136,17 +148,26 @@ class Connection:
         self._short: list[str] = []
         self._bytes: io.BytesIO | None = None
 
-        self.outgoing: list[bytes] = []
-        self.outgoing_size = 0
+        self.outgoing: list[bytes | bytearray] = []
+        self.outgoing_cost = 0
         self.close_sent = False
         self.ended = False
 
     # Receiving
 
-    def receive_data(self, data: bytes) -> list[Event]:
-        """Take bytes from the wire, cut anywhere; return what they complete, in order. Pongs go to `outgoing`."""
+    def receive_data(self, data: bytes, queue_size: int = 0) -> list[Event]:
+        """Take bytes from the wire, cut anywhere; return what they complete, in order. Pongs go to `outgoing`.
+
+        A compressed message can be a thousand times as long as what came over the wire. So if the messages make
+        `max_queue_size` full, what follows is kept as it is, and `held` is true: call this again, with no bytes or with
+        those that come next, when there is room again.
+
+        Args:
+            data: The bytes.
+            queue_size: How many bytes of messages wait for the application already.
+        """
         events: list[Event] = []
-        position = 0
+        position = self._inflated = 0
         max_size = self._max_size
         try:
             if self._midway:
@@ -172,6 +193,9 @@ class Connection:
                         events.append(payload if first == _BINARY else payload.decode())
                         position = stop
                         continue
+                if self._inflated and self._inflated + queue_size >= self.max_queue_size:
+                    self.held = True
+                    break
                 following = self._read_frame(data, position, end, events)
                 if following < 0:
                     break
@@ -197,6 +221,7 @@ class Connection:
             return b"", 0
         data = self._pending + data
         self._pending = b""
+        self.held = False
         position = 0
         end = len(data)
         while self.bulk is not None and position < end:
@@ -221,20 +246,24 @@ class Connection:
         payload = apply_mask(self._buffer, self._mask)
         give_buffer(cast(bytearray, self._buffer.obj))
         if self._remaining:
-            self._start_bulk()
+            self._start_bulk(0)
         else:
             self._buffer = self.bulk = None
         self._add_to_message(payload, self._final and not self._remaining, events)
         return events
 
-    def _start_bulk(self) -> memoryview:
-        size = min(self._remaining, BUFFER_SIZE)
-        self._buffer = self.bulk = memoryview(take_buffer(size))[:size]
+    def _start_bulk(self, arrived: int) -> memoryview:
+        """Make room for what comes next of a long frame, ``arrived`` bytes of it being there already."""
+        missing = self._remaining
+        # Before the last frame, `_size` counts what has arrived of the message; for this one, what was announced.
+        buffer = memoryview(take_buffer(missing, self._size - missing + arrived))
+        self._buffer = self.bulk = buffer[:missing] if missing < len(buffer) else buffer
         return self.bulk
 
     def ignore_input(self) -> None:
         """Forget what has arrived, and give no more events: the connection ends for another reason."""
         self.ended = self._midway = True
+        self.held = False
         self._buffer = self.bulk = self._text = self._bytes = self._decoder = None
         self._pending = b""
 
@@ -334,7 +363,7 @@ class Connection:
             and self._opcode == Opcode.BINARY
             and not self._compressed
         ):
-            self._start_bulk()[:taken] = memoryview(data)[position:stop]
+            self._start_bulk(taken)[:taken] = memoryview(data)[position:stop]
             self.bulk_received(taken)
             return stop
         if taken or not self._remaining:
@@ -352,6 +381,8 @@ class Connection:
             assert self._deflate is not None
             piece = self._deflate.decompress(piece, last, self._max_size - self._size)
             self._size += len(piece)
+            if last:
+                self._inflated += self._size
         # StringIO and BytesIO grow in linear time whatever the size of the pieces, and do not copy at the end.
         if self._opcode == Opcode.TEXT:
             if last and self._text is None:
@@ -387,8 +418,15 @@ class Connection:
 
     def _read_control(self, opcode: int, payload: bytes, events: list[Event]) -> None:
         if opcode == Opcode.PING:
-            self.outgoing.append(bytes((FIN | Opcode.PONG, len(payload))) + payload)
-            self.outgoing_size += 2 + len(payload)
+            head = bytes((FIN | Opcode.PONG, len(payload)))
+            last = self.outgoing[-1] if self.outgoing else None
+            if type(last) is bytearray:
+                # An object for each pong would take twenty times its size, and one read may bring 40,000 pings.
+                last += head
+                last += payload
+            else:
+                self.outgoing.append(bytearray(head + payload))
+            self.outgoing_cost += 2 + len(payload)
         elif opcode == Opcode.PONG:
             pass
         elif not payload:
@@ -411,7 +449,7 @@ class Connection:
             self._send_message(_TEXT, payload)
             return
         self.outgoing.append(_SHORT_TEXT_HEADERS[size] + payload)
-        self.outgoing_size += size + 2
+        self.outgoing_cost += size + MESSAGE_COST
 
     def send_bytes(self, payload: bytes) -> None:
         """Encode a binary message."""
@@ -421,22 +459,21 @@ class Connection:
             self._send_message(_BINARY, payload if type(payload) is bytes else bytes(payload))
             return
         self.outgoing.append(_SHORT_BINARY_HEADERS[size] + payload)
-        self.outgoing_size += size + 2
+        self.outgoing_cost += size + MESSAGE_COST
 
     def _send_message(self, first_byte: int, payload: bytes) -> None:
         deflate = self._deflate
+        self.outgoing_cost += len(payload) + MESSAGE_COST
         if deflate is not None and len(payload) >= deflate.threshold:
             payload = deflate.compress(payload)
             first_byte |= RSV1
-        header = encode_header(first_byte, len(payload))
-        self.outgoing.append(header)
+        self.outgoing.append(encode_header(first_byte, len(payload)))
         self.outgoing.append(payload)
-        self.outgoing_size += len(header) + len(payload)
 
     def send_ping(self, payload: bytes) -> None:
         """Encode a ping of at most 125 bytes."""
         self.outgoing.append(bytes((FIN | Opcode.PING, len(payload))) + payload)
-        self.outgoing_size += 2 + len(payload)
+        self.outgoing_cost += MESSAGE_COST
 
     def send_close(self, code: int, reason: str = "") -> None:
         """Encode the close frame; only the first call does. Raises `ValueError` for a code that may not be sent."""
@@ -444,11 +481,11 @@ class Connection:
             frame = encode_close(code, reason)
             self.close_sent = True
             self.outgoing.append(frame)
-            self.outgoing_size += len(frame)
+            self.outgoing_cost += MESSAGE_COST
 
-    def take_outgoing(self) -> list[bytes]:
+    def take_outgoing(self) -> list[bytes | bytearray]:
         """Return what has been encoded, in order, and forget it."""
         outgoing = self.outgoing
         self.outgoing = []
-        self.outgoing_size = 0
+        self.outgoing_cost = 0
         return outgoing

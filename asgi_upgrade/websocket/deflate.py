@@ -46,6 +46,11 @@ _EMPTY: Final = b"\x00"
 _INPUT_PIECE: Final = 4096
 _OUTPUT_PIECE: Final = 32768
 
+# RFC 7692 §7.2.3.4 lets a sender end its stream within a message and begin another one. That costs as much as a
+# kilobyte of other data, and may take two bytes: so a message may have this many ends, and one more for so many bytes.
+_FREE_STREAM_ENDS: Final = 2
+_BYTES_PER_STREAM_END: Final = 64
+
 _INVALID: Final = "compressed data is invalid"
 
 _THRESHOLD: Final = 128
@@ -300,8 +305,10 @@ class Deflate:
         "_compressor",
         "_drops_compressor",
         "_drops_inflater",
+        "_fed",
         "_inflater",
         "_settings",
+        "_stream_ends",
         "threshold",
     )
 
@@ -313,6 +320,9 @@ class Deflate:
         self._inflater: _Inflater | None = None
         # Data of an unfinished message has been inflated.
         self._begun = False
+        # Compressed bytes of that message in the pieces before this one, and how many streams have ended in it.
+        self._fed = 0
+        self._stream_ends = 0
         self._drops_compressor = agreement.server_no_context_takeover or settings.server_no_context_takeover
         self._drops_inflater = agreement.client_no_context_takeover
         if settings.threshold is not None:
@@ -363,12 +373,16 @@ class Deflate:
             raise InflatedTooLarge
         if len(inflated) == _OUTPUT_PIECE or inflater.eof:
             parts = [inflated]
-            rest = self._find_rest(inflater, fin)
+            end = self._fed + len(data) + (len(_TAIL) if fin else 0)
+            rest = self._find_rest(inflater, fin, end)
             if rest is not None:
-                self._inflate(rest, fin, max_size - len(inflated), parts)
+                self._inflate(rest, fin, max_size - len(inflated), parts, end)
             inflated = b"".join(parts)
+            if fin:
+                self._stream_ends = 0
         if not fin:
             self._begun = True
+            self._fed += len(data)
         elif self._begun or self._drops_inflater:
             self._end_message()
         return inflated
@@ -377,29 +391,39 @@ class Deflate:
         """Inflate a piece that is long, or empty."""
         parts: list[bytes] = []
         start = 0
+        end = self._fed
         if data:
             self._begun = True
             view = memoryview(data)
             # The tail is appended to the last part.
             stop = len(data) - _INPUT_PIECE if fin else len(data)
             while start < stop:
-                max_size = self._inflate(view[start : start + _INPUT_PIECE], False, max_size, parts)
+                piece = view[start : start + _INPUT_PIECE]
+                end += len(piece)
+                max_size = self._inflate(piece, False, max_size, parts, end)
                 start += _INPUT_PIECE
         if fin:
             # A message without any data is empty, although its sender should have made it one byte (RFC 7692 §7.2.3.6);
             # one that ended with a final block is complete, although that byte should have followed it (§7.2.3.4).
             if data or (self._begun and self._inflater is not None):
-                self._inflate(data[start:] + _TAIL, True, max_size, parts)
+                last = data[start:] + _TAIL
+                self._inflate(last, True, max_size, parts, end + len(last))
             self._end_message()
+        else:
+            self._fed = end
         return b"".join(parts)
 
     def _end_message(self) -> None:
         self._begun = False
+        self._fed = self._stream_ends = 0
         if self._drops_inflater:
             self._inflater = None
 
-    def _inflate(self, piece: bytes | memoryview, last: bool, allowed: int, parts: list[bytes]) -> int:
-        """Inflate ``piece``, the end of a message with its tail if ``last``; return what is left of ``allowed``."""
+    def _inflate(self, piece: bytes | memoryview, last: bool, allowed: int, parts: list[bytes], end: int) -> int:
+        """Inflate ``piece``, the end of a message with its tail if ``last``; return what is left of ``allowed``.
+
+        ``end`` bytes of the message have been fed with it, including the tail.
+        """
         rest: bytes | memoryview | None = piece
         while rest is not None:
             inflater = self._inflater or self._new_inflater()
@@ -414,10 +438,10 @@ class Deflate:
                 parts.append(inflated)
             if len(inflated) < _OUTPUT_PIECE and not inflater.eof:
                 break
-            rest = self._find_rest(inflater, last)
+            rest = self._find_rest(inflater, last, end)
         return allowed
 
-    def _find_rest(self, inflater: _Inflater, last: bool) -> bytes | None:
+    def _find_rest(self, inflater: _Inflater, last: bool, end: int) -> bytes | None:
         """Return what is still to be inflated of a piece, after its output was full or a stream has ended."""
         if not inflater.eof:
             # Perhaps empty, with output still to come: the copy that the last bytes asked for may not have fitted.
@@ -425,6 +449,9 @@ class Deflate:
         # RFC 7692 §7.2.3.4: a block may be marked as the final one; what follows is another stream.
         self._inflater = None
         rest = inflater.unused_data
+        self._stream_ends += 1
+        if self._stream_ends > _FREE_STREAM_ENDS + (end - len(rest)) // _BYTES_PER_STREAM_END:
+            raise DeflateError("compressed data has too many final blocks")
         if not last:
             return rest or None
         if len(rest) < len(_TAIL):

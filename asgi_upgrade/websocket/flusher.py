@@ -1,15 +1,24 @@
-"""Writes what all connections of an event loop have to send, once in a turn of it.
+"""Writes what all connections of an event loop have to send, once in a turn of it, or earlier if that is much.
 
-One callback for all of them costs less than one for each.
+One callback for all of them costs less than one for each. But a turn lasts as long as the application likes: one that
+sends to thousands of connections in a loop would keep the first of them waiting for the last. So there is a share for
+all connections together, after which what has been encoded is written, and `send` waits for the next turn.
 """
 
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
 __all__ = ["Flusher"]
+
+# What all connections together may have in one turn: so many of them, or so many seconds since the first.
+_CONNECTIONS = 128
+_SECONDS = 0.004
+# How many are added between two looks at that.
+_LOOK = 8
 
 
 class Flushable(Protocol):
@@ -20,12 +29,23 @@ class Flushable(Protocol):
 
 
 class Flusher:
-    """Has connections write in the next turn of the event loop that runs."""
+    """Has connections write at the latest in the next turn of the event loop that runs.
 
-    __slots__ = ("_waiting",)  # not the loop, which could never be freed then
+    Attributes:
+        full: All connections together have had their share of this turn: who has not sent yet should wait for the next.
+        turn: The number of this turn; only those in which something was added count.
+    """
+
+    # Not the loop, which could never be freed then.
+    __slots__ = ("_began", "_scheduled", "_until_look", "_waiting", "full", "turn")
 
     def __init__(self) -> None:
+        self.full = False
+        self.turn = 0
         self._waiting: list[Flushable] = []
+        self._scheduled = False
+        self._until_look = 1
+        self._began = 0.0
 
     @staticmethod
     def of(loop: asyncio.AbstractEventLoop) -> Flusher:
@@ -36,10 +56,39 @@ class Flusher:
         return flusher
 
     def add(self, connection: Flushable) -> None:
-        """Have ``connection`` write in the next turn."""
-        if not self._waiting:
-            asyncio.get_running_loop().call_soon(self._flush)
+        """Have ``connection`` write, at the latest in the next turn, but not before this returns."""
+        self._until_look -= 1
+        if not self._until_look:
+            self._look()
         self._waiting.append(connection)
+
+    def spend(self) -> int:
+        """Note that a connection has had its share of this turn; return the number of the turn."""
+        if not self._scheduled:
+            self._schedule()
+        elif monotonic() - self._began >= _SECONDS:
+            self.full = True
+        return self.turn
+
+    def _look(self) -> None:
+        """Schedule the end of the turn, or see whether the turn has had its share."""
+        self._until_look = _LOOK
+        if not self._scheduled:
+            self._schedule()
+        elif len(self._waiting) >= _CONNECTIONS or monotonic() - self._began >= _SECONDS:
+            self.full = True
+            self._flush()
+
+    def _schedule(self) -> None:
+        self._scheduled = True
+        self._began = monotonic()
+        asyncio.get_running_loop().call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        self._scheduled = self.full = False
+        self._until_look = 1  # the first of a turn
+        self.turn += 1
+        self._flush()
 
     def _flush(self) -> None:
         waiting = self._waiting

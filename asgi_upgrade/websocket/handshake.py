@@ -14,6 +14,7 @@ from typing import Any
 from asgi_upgrade.extension import get_extension
 from asgi_upgrade.headers import (
     ExtensionOffer,
+    FieldTooLargeError,
     HeaderError,
     RawHeaders,
     check_response_headers,
@@ -190,8 +191,8 @@ def negotiate(scope: Mapping[str, Any], *, lenient_subprotocols: bool = False) -
         lenient_subprotocols: whether subprotocols need not be tokens, see `is_subprotocol`. Default: ``False``.
 
     Returns:
-        `Accept` if the handshake can be completed; `Reject` with status 400, 405 or 426 if the request is a handshake
-        with a fault; ``None`` if the request does not ask for WebSocket.
+        `Accept` if the handshake can be completed; `Reject` with status 400, 405, 426 or 431 if the request is a
+        handshake with a fault; ``None`` if the request does not ask for WebSocket.
     """
     if scope.get("type") != "http":
         return None
@@ -204,7 +205,7 @@ def negotiate(scope: Mapping[str, Any], *, lenient_subprotocols: bool = False) -
     try:
         offer = UpgradeOffer.from_lines(upgrade, fields.get(b"connection", ()))
     except HeaderError as error:
-        return Reject(400, f"Malformed WebSocket handshake: {error}") if _claims(upgrade, fields) else None
+        return _reject("Malformed WebSocket handshake", error) if _claims(upgrade, fields) else None
     if offer is None:
         if _claims(upgrade, fields):
             return Reject(400, "A WebSocket handshake needs the header field Connection: Upgrade")
@@ -269,6 +270,10 @@ def _check_host(fields: Mapping[bytes, list[bytes]]) -> Reject | None:
     return None
 
 
+def _reject(fault: str, error: HeaderError) -> Reject:
+    return Reject(431 if isinstance(error, FieldTooLargeError) else 400, f"{fault}: {error}")
+
+
 def _has_version_13(fields: Mapping[bytes, list[bytes]]) -> bool:
     return [value.strip(b" \t") for value in fields.get(b"sec-websocket-version", ())] == [b"13"]
 
@@ -281,13 +286,13 @@ def _read_lists(key: bytes, fields: Mapping[bytes, list[bytes]], lenient: bool) 
             lines = fields[b"sec-websocket-protocol"]
             subprotocols = _parse_lenient_subprotocols(lines) if lenient else parse_tokens(lines)
         except HeaderError as error:
-            return Reject(400, f"Malformed Sec-WebSocket-Protocol: {error}")
+            return _reject("Malformed Sec-WebSocket-Protocol", error)
     if b"sec-websocket-extensions" in fields:
         try:
             # RFC 6455 section 9.1: a value that does not conform must fail the connection, not only the extension.
             extensions = parse_extensions(fields[b"sec-websocket-extensions"])
         except HeaderError as error:
-            return Reject(400, f"Malformed Sec-WebSocket-Extensions: {error}")
+            return _reject("Malformed Sec-WebSocket-Extensions", error)
     return Accept(key, tuple(dict.fromkeys(subprotocols)), tuple(extensions))
 
 

@@ -12,6 +12,7 @@ from typing import Protocol, cast
 
 from starlette.types import Message
 
+from asgi_upgrade.transports import end_output
 from asgi_upgrade.websocket.connection import Connection, Ending, Event
 from asgi_upgrade.websocket.flusher import Flusher
 from asgi_upgrade.websocket.frames import CloseCode
@@ -19,10 +20,20 @@ from asgi_upgrade.websocket.settings import WebSocketSettings
 
 __all__ = ["ClientDisconnected", "WebSocketProtocol"]
 
+# What one connection may send in a turn of the event loop, in the measure of `Connection.outgoing_cost`, before `send`
+# waits for the next turn: 62 short messages, or about 64 KiB. Less would be slower, more would let others wait longer.
+_SHARE = 64 * 1024
+# How many messages may be taken out of a full queue in a turn; a power of two.
+_MESSAGES = 32
 # Above this, pieces are handed to the transport one by one instead of being copied into one.
 _JOIN_LIMIT = 128 * 1024
 # Bytes that are read at once where a long frame may start: the less they are, the less is copied.
 _START_SIZE = 4096
+# Bytes that are read after the end of what means anything, besides a message of the longest kind, or of this size: more
+# than the kernel keeps of what a client sends before it can know. One that is in the middle of a message that is too
+# long can go on to our close frame. Whoever sends more than that is cut off.
+_MOST_IGNORED = 1024 * 1024
+_LONG_MESSAGE = 16 * 1024 * 1024
 # Seconds for a client that has sent its close frame to end its direction of TCP too.
 _LINGER = 1.0
 
@@ -116,10 +127,13 @@ class WebSocketProtocol(asyncio.Protocol):
         "_flusher",
         "_gathers",
         "_heard",
+        "_held_scheduled",
         "_idle_timer",
+        "_ignored",
         "_last_message",
         "_loop",
         "_lost",
+        "_may_send",
         "_ping_due",
         "_ping_timer",
         "_pinged",
@@ -129,6 +143,9 @@ class WebSocketProtocol(asyncio.Protocol):
         "_reading_paused",
         "_receivers",
         "_settings",
+        "_share",
+        "_spent_in",
+        "_stopping",
         "_transport",
         "_unsent",
         "_write_paused",
@@ -147,21 +164,30 @@ class WebSocketProtocol(asyncio.Protocol):
     ) -> None:
         self.handshake = handshake
         self._connection = connection
+        connection.max_queue_size = settings.max_queue_size
         self._settings = settings
         self._loop = loop
         self._flusher = Flusher.of(loop)
         # Messages for the application, the oldest last. An empty list is a tenth of an empty deque.
         self._queue: list[str | bytes] = []
         self._queue_size = 0
-        self._receivers: list[asyncio.Future[str | bytes | None]] = []  # given the message; nothing at the end
+        # Those who wait for a message, the first to come first. They are woken, and take what they find in the queue:
+        # so messages are taken in order even if one who was woken is cancelled, or somebody else comes first.
+        self._receivers: list[asyncio.Future[None]] = []
         self._drainers: list[asyncio.Future[None]] = []
         self._reading_bulk = False  # a `_BulkReader` stands in for us
         self._reading_paused = False
+        self._ignored = 0  # bytes that have come after the end of the input
+        self._held_scheduled = False  # `_read_held` will be called
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # until `connection_made`
         self._write_paused = True  # until then as well
         self._flush_scheduled = False
+        self._share = min(_SHARE, settings.write_buffer_size)
+        self._spent_in = -1  # the turn in which that was sent, as the flusher counts them
+        self._may_send = False  # `send` has nothing to look at before it sends
         self._app_closed = False
         self._lost = False
+        self._stopping = False  # the server does
         self._eof = False  # the peer has ended its direction
         self._ending: Ending | None = None
         self._disconnect: tuple[int, str] | None = None
@@ -196,22 +222,34 @@ class WebSocketProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._heard = True
         connection = self._connection
-        events = connection.receive_data(data)
-        if connection.outgoing and not self._flush_scheduled:
-            self._flush_scheduled = True
-            self._flusher.add(self)
+        events = connection.receive_data(data, self._queue_size)
+        if connection.outgoing:
+            # Pongs. A loop may read often within one turn: at its end they could be many.
+            if connection.outgoing_cost >= self._settings.write_buffer_size:
+                self.flush()
+            elif not self._flush_scheduled:
+                self._flush_scheduled = True
+                self._flusher.add(self)
             if self._write_paused:
-                # Pongs for a client that does not read: without this, its pings would pile up here as pongs.
+                # The client does not read: without this, its pings would pile up here as pongs.
                 self._pause_reading()
         if connection.bulk is not None and not self._reading_bulk:
             self._reading_bulk = True
             self._transport.set_protocol(_BulkReader(self, connection))
         if not events:
+            if connection.ended:
+                self._ignore(len(data))
             return
         receivers = self._receivers
-        if len(events) == 1 and receivers and not (connection.ended or connection.close_sent or receivers[0].done()):
+        if (
+            len(events) == 1
+            and receivers
+            and not (self._queue or connection.ended or connection.close_sent or connection.held or receivers[0].done())
+        ):
             # What most reads are: one message, which the application waits for. The general way is `_take_events`.
-            receivers.pop(0).set_result(events[0])  # type: ignore[arg-type]
+            self._queue = events  # type: ignore[assignment]
+            self._queue_size = len(events[0])
+            receivers.pop(0).set_result(None)
             if self._settings.idle_timeout is not None:
                 self._last_message = self._loop.time()
         else:
@@ -232,36 +270,54 @@ class WebSocketProtocol(asyncio.Protocol):
     def _take_events(self, events: list[Event]) -> None:
         connection = self._connection
         ending = events.pop() if connection.ended else None
-        answerable = False
         if events and not connection.close_sent:
-            answerable = True
-            receivers = self._receivers
-            while receivers and events:
-                # What the application waits for passes by the queue: nothing else is in front of it.
-                receiver = receivers.pop(0)
-                if not receiver.done():
-                    receiver.set_result(events.pop(0))  # type: ignore[arg-type]
-            if events:
-                self._enqueue(events)
-            if self._settings.idle_timeout is not None:
-                self._last_message = self._loop.time()
+            self._enqueue(events)
         if ending is not None:
-            self._input_ended(ending, answerable=answerable)  # type: ignore[arg-type]
+            self._input_ended(ending)  # type: ignore[arg-type]
+        elif connection.held:
+            self._pause_reading()
+            self._resume_reading()  # perhaps the application has taken everything
+
+    def _read_held(self) -> None:
+        """Go on with what was read when the queue was full."""
+        self._held_scheduled = False
+        if not self._connection.held:
+            return
+        self.data_received(b"")
+        if self._eof and self._ending is None and not self._connection.held:
+            self._input_ended(Ending(CloseCode.ABNORMAL_CLOSURE, "", failed=False))
+        self._resume_reading()
 
     def _enqueue(self, messages: list[Event]) -> None:
         self._queue_size += sum(map(len, messages))
+        count = len(messages)
         messages.reverse()
         if self._queue:
             self._queue[:0] = messages  # type: ignore[assignment]
         else:
             self._queue = messages  # type: ignore[assignment]
         settings = self._settings
-        if self._queue_size >= settings.max_queue_size or len(self._queue) >= settings.max_queue:
+        waiting = len(self._queue)
+        # What somebody waits for is as good as taken.
+        if waiting > len(self._receivers) and (
+            self._queue_size >= settings.max_queue_size or waiting >= settings.max_queue
+        ):
             self._pause_reading()
+        self._wake_receivers(count)
+        if settings.idle_timeout is not None:
+            self._last_message = self._loop.time()
+
+    def _wake_receivers(self, count: int) -> None:
+        receivers = self._receivers
+        while receivers and count:
+            receiver = receivers.pop(0)
+            if not receiver.done():
+                receiver.set_result(None)
+                count -= 1
 
     def eof_received(self) -> bool:
         self._eof = True
-        if self._ending is None:
+        if self._ending is None and not self._connection.held:
             self._input_ended(Ending(CloseCode.ABNORMAL_CLOSURE, "", failed=False))
         # A half-closed connection still carries answers to what came before, except over TLS.
         return self._disconnect is None and self._transport.get_extra_info("sslcontext") is None
@@ -277,6 +333,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._write_paused = True
+        self._may_send = False
 
     def resume_writing(self) -> None:
         self._heard = True  # it reads
@@ -286,9 +343,12 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """Begin to close because the server stops: 1012, Service Restart."""
+        self._stopping = True
         if self._disconnect is not None:
-            return
-        if self._ending is not None:
+            timer = self._close_timer
+            if timer is not None and timer.when() > self._loop.time() + self._patience():
+                self._start_timer("_close_timer", self._patience(), self._cut)
+        elif self._ending is not None:
             self._end()
         else:
             self._connection.send_close(CloseCode.SERVICE_RESTART)
@@ -296,9 +356,9 @@ class WebSocketProtocol(asyncio.Protocol):
             self._await_close()
 
     @property
-    def closed_with(self) -> int:
-        """The close code of the connection, once `wait_closed` has returned."""
-        return self._disconnect[0] if self._disconnect is not None else int(CloseCode.ABNORMAL_CLOSURE)
+    def closed_with(self) -> int | None:
+        """The close code of the connection, ``None`` as long as there is none."""
+        return self._disconnect[0] if self._disconnect is not None else None
 
     # What the application does
 
@@ -306,47 +366,38 @@ class WebSocketProtocol(asyncio.Protocol):
         """ASGI ``receive``: the next message, or ``websocket.disconnect`` once there will be none."""
         if self.handshake is not None:
             return await self.handshake.receive()
-        event: str | bytes | None = None
-        while event is None:
-            if self._queue:
-                event = self._queue.pop()
-                self._queue_size -= len(event)
-                if self._reading_paused:
-                    self._resume_reading()
-            elif self._disconnect is not None:
+        if self._reading_paused and not len(self._queue) % _MESSAGES:
+            await asyncio.sleep(0)
+        while not self._queue:
+            if self._disconnect is not None:
+                await asyncio.sleep(0)  # somebody may ask for ever
                 code, reason = self._disconnect
                 return {"type": "websocket.disconnect", "code": code, "reason": reason}
-            elif self._ending is not None:
+            if self._ending is not None:
                 # Everything that came before the end has been taken, and answered if the application wanted to.
                 self._end()
             else:
                 receiver = self._loop.create_future()
                 self._receivers.append(receiver)
                 try:
-                    event = await receiver
+                    await receiver
                 except BaseException:
                     self._give_up(receiver)
                     raise
+        event = self._queue.pop()
+        self._queue_size -= len(event)
+        if self._reading_paused:
+            self._resume_reading()
         if type(event) is bytes:
             return {"type": "websocket.receive", "bytes": event}
         return {"type": "websocket.receive", "text": event}
 
-    def _give_up(self, receiver: asyncio.Future[str | bytes | None]) -> None:
-        """``receive`` is cancelled: the message that it may have been given is for the next call."""
+    def _give_up(self, receiver: asyncio.Future[None]) -> None:
+        """``receive`` is cancelled: the message that it was woken for is for the next one that waits."""
         if receiver in self._receivers:
             self._receivers.remove(receiver)
-        if not receiver.done() or receiver.cancelled():
-            return
-        message = receiver.result()
-        if message is None:
-            return
-        for other in self._receivers:
-            if not other.done():
-                self._receivers.remove(other)
-                other.set_result(message)
-                return
-        self._queue.append(message)
-        self._queue_size += len(message)
+        elif self._queue and not receiver.cancelled():
+            self._wake_receivers(1)
 
     async def send(self, message: Message) -> None:
         """ASGI ``send`` after the accept.
@@ -359,31 +410,45 @@ class WebSocketProtocol(asyncio.Protocol):
             await self._send_other(message)
             return
         connection = self._connection
-        if self._write_paused or connection.close_sent or self._disconnect is not None:
-            await self._send_later(message)
+        if not self._may_send and await self._wait_to_send(message):
             return
+        if not self._flush_scheduled:
+            if self._flusher.full and await self._wait_to_send(message):
+                return
+            self._flush_scheduled = True
+            self._flusher.add(self)
         data = message.get("bytes")
         if data is not None:
             connection.send_bytes(data)
         else:
             connection.send_text(message["text"])
-        if connection.outgoing_size >= self._settings.write_buffer_size:
+        if connection.outgoing_cost >= self._share:
             self.flush()
-        elif not self._flush_scheduled:
-            self._flush_scheduled = True
-            self._flusher.add(self)
+            self._spent_in = self._flusher.spend()
+            self._may_send = False
         if self._settings.idle_timeout is not None:
             self._last_message = self._loop.time()
 
-    async def _send_later(self, message: Message) -> None:
+    async def _wait_to_send(self, message: Message) -> bool:
+        """Wait until ``message`` may be sent; ``True`` if the handshake has taken it.
+
+        What this connection, or all together, may send in a turn may have been sent: one turn is waited for then, and
+        only one, so that several tasks send in the order in which they have called.
+        """
         if self._transport is None and self.handshake is not None:
             await self.handshake.send(message)
-            return
+            return True
+        flusher = self._flusher
+        if flusher.full or self._spent_in == flusher.turn:
+            await asyncio.sleep(0)
         while self._write_paused and self._disconnect is None:
             await self._drain()
         if self._connection.close_sent or self._disconnect is not None:
             self._raise_closed(message)
-        await self.send(message)
+        if self._transport.is_closing():
+            raise ClientDisconnected(CloseCode.ABNORMAL_CLOSURE, "")
+        self._may_send = self._spent_in != flusher.turn
+        return False
 
     async def _send_other(self, message: Message) -> None:
         if self._transport is None and self.handshake is not None:
@@ -411,6 +476,7 @@ class WebSocketProtocol(asyncio.Protocol):
         if self._disconnect is not None:
             return
         self._connection.send_close(code, reason)
+        self._may_send = False
         self._app_closed = True
         if self._ending is not None:
             self._end()
@@ -425,14 +491,30 @@ class WebSocketProtocol(asyncio.Protocol):
         if not self._lost:
             if self._closed is None:
                 self._closed = self._loop.create_future()
-            await self._closed
+            await asyncio.shield(self._closed)
+
+    def cut(self) -> None:
+        """Close at once: what has not been sent is lost."""
+        if not self._lost:
+            self._transport.abort()
+
+    def closing(self) -> asyncio.Future[None] | None:
+        """Return what is done when the transport is gone; ``None`` if it is, or if no close is under way.
+
+        The time that this takes is bounded: see `wait_closed`.
+        """
+        if self._lost or not (self._connection.close_sent or self._disconnect is not None):
+            return None
+        if self._closed is None:
+            self._closed = self._loop.create_future()
+        return self._closed
 
     # The end
 
-    def _input_ended(self, ending: Ending, *, answerable: bool = False) -> None:
-        """Nothing more will arrive. ``answerable``: the application has just been given a message."""
+    def _input_ended(self, ending: Ending) -> None:
+        """Nothing more will arrive."""
         self._ending = ending
-        if self._connection.close_sent or (self._receivers and not self._queue and not answerable):
+        if self._connection.close_sent or (self._receivers and not self._queue):
             self._end()
         else:
             self._start_timer("_answer_timer", self._settings.answer_timeout, self._end)
@@ -454,16 +536,27 @@ class WebSocketProtocol(asyncio.Protocol):
             return
         # Closing a socket that has unread bytes, be it a late pong, resets the connection, and the close frame could be
         # lost on the way: so our direction ends now, and the rest with the peer's (RFC 6455 §7.1.1).
-        self._transport.write_eof()
+        end_output(self._transport)
         self._resume_reading()
-        if ending.failed:
-            self._start_timer("_close_timer", self._settings.close_timeout, self._cut)
+        if ending.failed and not self._is_ignoring():
+            self._start_timer("_close_timer", self._patience(), self._cut)
         else:
-            self._start_timer("_close_timer", min(_LINGER, self._settings.close_timeout), self._let_go)
+            self._start_timer("_close_timer", min(_LINGER, self._patience()), self._let_go)
+
+    def _ignore(self, size: int) -> None:
+        """Take note of bytes that mean nothing, and read no more if they become too many."""
+        self._ignored += size
+        if self._is_ignoring():
+            self._pause_reading()
+            if self._close_timer is not None:
+                self._start_timer("_close_timer", min(_LINGER, self._settings.close_timeout), self._cut)
+
+    def _is_ignoring(self) -> bool:
+        return self._ignored > _MOST_IGNORED + max(_LONG_MESSAGE, self._settings.max_message_size)
 
     def _let_go(self) -> None:
         """Close the transport, which sends what it still has."""
-        self._start_timer("_close_timer", self._settings.close_timeout, self._cut)
+        self._start_timer("_close_timer", self._patience(), self._cut)
         self._transport.close()
 
     def _await_close(self) -> None:
@@ -473,11 +566,16 @@ class WebSocketProtocol(asyncio.Protocol):
         self.flush()
         self._resume_reading()
         self._unsent = self._transport.get_write_buffer_size()
-        self._start_timer("_close_timer", self._settings.close_timeout, self._cut)
+        self._start_timer("_close_timer", self._patience(), self._cut)
+
+    def _patience(self) -> float:
+        """For how many seconds a client is waited for that should close."""
+        settings = self._settings
+        return min(settings.close_timeout, settings.stop_timeout) if self._stopping else settings.close_timeout
 
     def _cut(self) -> None:
         unsent = self._transport.get_write_buffer_size()
-        if self._disconnect is None and unsent < self._unsent:
+        if self._disconnect is None and unsent < self._unsent and not self._stopping:
             # A slow client is still being sent what came before the close frame that it shall answer.
             self._unsent = unsent
             self._start_timer("_close_timer", self._settings.close_timeout, self._cut)
@@ -493,6 +591,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def _set_disconnect(self, code: int, reason: str) -> None:
         if self._disconnect is None:
             self._disconnect = (int(code), reason)
+        self._may_send = False
         for receiver in self._receivers:
             if not receiver.done():
                 receiver.set_result(None)
@@ -509,12 +608,13 @@ class WebSocketProtocol(asyncio.Protocol):
         if not outgoing or self._lost:
             return
         if len(outgoing) == 1:
-            connection.outgoing_size = 0
+            connection.outgoing_cost = 0
             self._transport.write(outgoing.pop())
             return
-        size = connection.outgoing_size
+        # The cost is no less than the size.
+        joined = connection.outgoing_cost <= _JOIN_LIMIT or sum(map(len, outgoing)) <= _JOIN_LIMIT
         connection.take_outgoing()
-        if size <= _JOIN_LIMIT:
+        if joined:
             self._transport.write(b"".join(outgoing))
         elif self._gathers:
             self._transport.writelines(outgoing)
@@ -543,7 +643,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _resume_reading(self) -> None:
-        if not self._reading_paused or self._lost or self._transport.is_closing():
+        if not self._reading_paused or self._lost or self._transport.is_closing() or self._is_ignoring():
             return
         settings = self._settings
         if self._connection.close_sent or (
@@ -551,8 +651,12 @@ class WebSocketProtocol(asyncio.Protocol):
             and len(self._queue) <= settings.max_queue // 2
             and self._queue_size <= settings.max_queue_size // 2
         ):
-            self._reading_paused = False
-            self._transport.resume_reading()
+            if not self._connection.held:
+                self._reading_paused = False
+                self._transport.resume_reading()
+            elif not self._held_scheduled:
+                self._held_scheduled = True
+                self._loop.call_soon(self._read_held)
 
     # Times
 

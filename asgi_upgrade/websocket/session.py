@@ -37,6 +37,8 @@ logger = logging.getLogger("asgi_upgrade")
 # No more of a client's words than this goes into one line.
 _LOGGED_LENGTH = 300
 
+# Seconds between two questions to a `receive` that always has an answer, at most.
+_LONGEST_DELAY = 1.0
 # What Starlette's router adds to a scope; metrics and tracing look for it when the response starts.
 _ROUTE_KEYS = ("endpoint", "path_params", "route", "router")
 
@@ -46,6 +48,14 @@ def _uncancel(task: asyncio.Task[Any]) -> int:
     if sys.version_info >= (3, 11):
         return task.uncancel()
     return 0
+
+
+def _is_disconnect(error: BaseException) -> bool:
+    """Tell whether ``error`` only says that the client has left: also a group of nothing but such."""
+    inner = getattr(error, "exceptions", None)  # those of an exception group, which Python 3.10 does not know
+    if isinstance(inner, tuple) and inner:
+        return all(map(_is_disconnect, inner))
+    return isinstance(error, (ClientDisconnected, WebSocketDisconnect))
 
 
 class WebSocketSession:
@@ -78,6 +88,7 @@ class WebSocketSession:
         "_scope",
         "_send",
         "_settings",
+        "_stopped",
         "_subprotocols",
         "_switched",
         "_turn",
@@ -111,6 +122,7 @@ class WebSocketSession:
         self._protocol: WebSocketProtocol | None = None  # from the switch on, if we carry the messages
         self._answered = False  # a response that is not a 101 has been started
         self._disconnected = False  # there will be no switch
+        self._stopped = False  # because the server stops
         self._turn: asyncio.Event | None = None  # set when it is decided whether there will be one
         self._watcher: asyncio.Task[None] | None = None
         # The application keeps one `receive` and one `send`; what they do changes with the state of the handshake.
@@ -131,8 +143,8 @@ class WebSocketSession:
         has returned is returned: servers report what is not ``None``.
         """
         task = self.arm()
-        error: BaseException | None = None
         result: Any = None
+        error: BaseException | None = None
         try:
             result = await app(self._websocket, *self.ends)  # type: ignore[func-returns-value]
         except BaseException as raised:  # noqa: BLE001 - `finish` raises it again
@@ -160,15 +172,19 @@ class WebSocketSession:
             await self._finish(task, error)
         finally:
             if self._protocol is not None and logger.isEnabledFor(logging.INFO):
-                self._log_end(self._protocol)
+                self._log_end(self._protocol, error)
 
-    def _log_end(self, protocol: WebSocketProtocol) -> None:
+    def _log_end(self, protocol: WebSocketProtocol, error: BaseException | None) -> None:
+        code = protocol.closed_with
+        if code is None:
+            # The client has not answered the close frame.
+            code = CloseCode.INTERNAL_ERROR if isinstance(error, Exception) else CloseCode.ABNORMAL_CLOSURE
         client = self._scope.get("client")
         logger.info(
             "%s - WebSocket %s closed with %d after %.3f seconds",
             f"{client[0]}:{client[1]}" if client else "unix",
             quote_path(self._scope["path"]),
-            protocol.closed_with,
+            code,
             asyncio.get_running_loop().time() - self._opened_at,
         )
 
@@ -182,9 +198,20 @@ class WebSocketSession:
             await self._finish_after(error, task)
         if self._protocol is not None:
             self._protocol.close(CloseCode.NORMAL_CLOSURE)
-            await self._protocol.wait_closed()
+            try:
+                await self._protocol.wait_closed()
+            except asyncio.CancelledError:
+                # The application has ended already, so there is nothing left to cancel: a server that does not want to
+                # wait any longer would report this as the application's error.
+                _uncancel(task)
+                self._protocol.cut()
         elif self._expired:
             await self._time_out()
+        elif self._stopped:
+            await self._respond(503, "The server is stopping.")
+        elif self._disconnected and self._switched is None and not self._answered:
+            # Nobody will read this, but middleware around may take a request without a response for a failure.
+            await self._respond(400, "The client has left before the WebSocket handshake was answered.")
         elif not (self._answered or self._disconnected or self._opened):
             logger.error("%s: the application returned without accepting the WebSocket.", self._scope["path"])
             await self._respond(500, "The application did not answer the WebSocket handshake.")
@@ -195,19 +222,17 @@ class WebSocketSession:
 
     async def _finish_after(self, error: BaseException, task: asyncio.Task[Any]) -> None:
         """Prepare the end after ``error``; raise it again if it is one of the application."""
-        if isinstance(error, ClientDisconnected | WebSocketDisconnect):
-            # Not an error of the application: the client may leave at any time.
-            if not (self._disconnected or self._opened):
-                raise error
-        elif isinstance(error, asyncio.CancelledError):
+        if isinstance(error, asyncio.CancelledError):
             if not self._expired or _uncancel(task):
                 if self._protocol is not None:
                     self._protocol.shutdown()
                 raise error
-        else:
+        # Not an error of the application: the client may leave at any time.
+        elif not ((self._disconnected or self._opened) and _is_disconnect(error)):
             if self._protocol is not None and isinstance(error, Exception):
                 self._protocol.close(CloseCode.INTERNAL_ERROR)
-                await self._protocol.wait_closed()
+                if isinstance(self._carrier, Bridge) or not self._carrier.get("lingers", False):
+                    await self._protocol.wait_closed()
             raise error
 
     def receive(self) -> Awaitable[Message]:
@@ -233,7 +258,7 @@ class WebSocketSession:
         del scope["method"]
         scope["type"] = "websocket"
         scope["asgi"] = {**scope["asgi"], "spec_version": "2.4"}
-        scope["scheme"] = "wss" if scope.get("scheme") == "https" else "ws"
+        scope["scheme"] = "wss" if scope.get("scheme") in ("https", "wss") else "ws"
         scope["subprotocols"] = list(self._accept.subprotocols)
         extensions = {name: entry for name, entry in scope["extensions"].items() if name not in (EXTENSION, BRIDGE)}
         scope["extensions"] = {**extensions, "websocket.http.response": {}}
@@ -260,6 +285,9 @@ class WebSocketSession:
         if self._turn is None:
             self._turn = asyncio.Event()
             self._watcher = asyncio.create_task(self._watch())
+            on_shutdown = None if isinstance(self._carrier, Bridge) else self._carrier.get("on_shutdown")
+            if on_shutdown is not None:
+                on_shutdown(self._stop)
         await self._turn.wait()
         return await self._receive()
 
@@ -267,8 +295,12 @@ class WebSocketSession:
         return {"type": "websocket.disconnect", "code": int(CloseCode.ABNORMAL_CLOSURE), "reason": ""}
 
     async def _watch(self) -> None:
+        # Middleware that has read the request may give it again and again, without ever waiting: it is asked less and
+        # less often then.
+        delay = 0.0
         while (await self._http_receive())["type"] != "http.disconnect":
-            pass
+            await asyncio.sleep(delay)
+            delay = min(2 * delay + 0.001, _LONGEST_DELAY)
         if not self._opened:
             self._give_up()
 
@@ -378,6 +410,12 @@ class WebSocketSession:
         self._receive = self._receive_disconnect
         if self._turn is not None:
             self._turn.set()
+
+    def _stop(self) -> None:
+        """The server begins to stop, and the application waits for something else than its own decision."""
+        if not (self._answered or self._disconnected) and self._switched is None:
+            self._stopped = True
+            self._give_up()
 
     async def _respond(self, status: int, text: str) -> None:
         self._answered = True

@@ -41,6 +41,7 @@ class WebSocketSettings:
         open_timeout: From the request to the switch; the client gets 503 when the application takes longer.
         close_timeout: How long the client may take to answer a close frame before the connection is cut, not counting
             the time in which it takes what was sent before.
+        stop_timeout: The same once the server has begun to stop, if that is shorter.
         answer_timeout: How long the application may still answer messages that arrived before the client's close
             frame, or before the frame that broke a rule.
         ping_interval: Time between pings; ``None`` sends none.
@@ -66,6 +67,7 @@ class WebSocketSettings:
     write_buffer_size: int = 64 * 1024
     open_timeout: float = 20.0
     close_timeout: float = 10.0
+    stop_timeout: float = 1.0
     answer_timeout: float = 1.0
     ping_interval: float | None = 20.0
     ping_timeout: float | None = 20.0

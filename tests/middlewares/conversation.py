@@ -56,3 +56,9 @@ def complaints(server: Server, start: int = 0) -> list[str]:
         peer.receive_end()
     server.log.search(INVALID, start=position)
     return [line for line in server.log.lines[start:] if not line.startswith("INFO: ") and INVALID not in line]
+
+
+def surprises(server: Server) -> list[str]:
+    """The same without what uvicorn's own WebSockets leave there: that they are used, and a line for each refusal."""
+    usual = ("does not offer http.upgrade", "ASGI callable returned without completing handshake.")
+    return [line for line in complaints(server) if not any(each in line for each in usual)]

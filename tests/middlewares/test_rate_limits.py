@@ -1,4 +1,4 @@
-"""slowapi limits a WebSocket route like any other: both of its middlewares."""
+"""slowapi limits a WebSocket route like any other: both of its middlewares. asgi-ratelimit goes by the path."""
 
 from __future__ import annotations
 
@@ -28,8 +28,11 @@ def test_the_second_handshake_gets_429(start: Callable[..., Server], name: str) 
     assert [line for line in complaints(server) if "ratelimit 1 per 1 minute" not in line] == []
 
 
-def test_without_match_routes_it_does_not_find_the_route(start: Callable[..., Server]) -> None:
-    server = start("rate_limits:unmatched")
-    for _ in range(3):
-        converse(server)
-    assert [get(server, "/page").status for _ in range(2)] == [200, 429]
+def test_asgi_ratelimit_counts_a_handshake_once(start: Callable[..., Server]) -> None:
+    server = start("rate_limits:ratelimit")
+    converse(server)
+    response = refuse(server)
+    assert response.status == 429
+    assert int(response.header("retry-after") or "0") > 0
+    assert get(server, "/page").status == 200
+    assert complaints(server) == []

@@ -134,6 +134,19 @@ def test_an_app_that_raises_closes_with_1011_and_its_error_is_in_the_log_once(
     assert sum(f"RuntimeError: {message}" in line for line in server.log.lines[start:]) == 1
 
 
+def test_an_app_that_raises_is_in_the_log_before_the_client_has_answered(server: Server) -> None:
+    start = len(server.log.lines)
+    with server.websocket("/raise-after-a-message") as websocket:
+        # More than the server reads at once: what it has not read when it closes would reset the connection.
+        websocket.send(frame(TEXT, b"hello") + frame(0x2, bytes(300_000)) * 3)
+        server.log.search("RuntimeError: raised after a message", start=start, timeout=4)
+        assert websocket.receive_close()[0] == 1011
+        # The close is a whole one all the same.
+        websocket.send_close(1011)
+        assert websocket.receive_end() == b""
+    server.settle()
+
+
 @pytest.mark.parametrize(("target", "code"), [("/return-after-a-message", 1000), ("/raise-after-a-message", 1011)])
 def test_an_app_that_ends_in_the_middle_of_a_message_closes_all_the_same(
     server: Server, target: str, code: int

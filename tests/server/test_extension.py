@@ -103,9 +103,9 @@ def key() -> str:
 @pytest.mark.parametrize(
     ("method", "headers", "version"),
     [
-        ("GET", OFFER, "1.0"),
-        ("POST", {"Connection": "keep-alive, UPGRADE", "Upgrade": "anything/2, echo"}, "1.0"),
-        ("OPTIONS", OFFER, "1.0"),
+        ("GET", OFFER, "1.2"),
+        ("POST", {"Connection": "keep-alive, UPGRADE", "Upgrade": "anything/2, echo"}, "1.2"),
+        ("OPTIONS", OFFER, "1.2"),
         ("GET", {"Connection": "Upgrade"}, None),
         ("GET", {"Connection": "keep-alive", "Upgrade": "echo"}, None),
         ("GET", {}, None),

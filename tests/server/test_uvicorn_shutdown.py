@@ -67,3 +67,33 @@ def test_what_is_still_being_answered_is_answered_before_the_exit(server: Server
         websocket.send_close(1012)
         server.wait(5)
         assert server.note(websocket.key, "disconnect")["code"] in (1001, 1012)
+
+
+def test_a_handshake_that_waits_for_the_client_is_told(server: Server) -> None:
+    """As uvicorn does it, the application sees the client leave; the client is refused, and nobody waits any longer."""
+    with server.handshaker() as websocket, server.handshaker() as late:
+        for each in (websocket, late):
+            each.send(each.handshake("/wait-for-the-client"))
+            server.note(each.key, "first message")
+        start = time.monotonic()
+        server.terminate()
+        assert websocket.receive_response().status == 503
+        assert late.receive_response().status == 503
+        server.wait(5)
+        assert time.monotonic() - start < 3
+        assert server.note(websocket.key, "disconnect")["code"] == 1006
+    assert not any("Traceback" in line or "ERROR" in line for line in server.log.lines)
+
+
+@pytest.mark.parametrize(("parser", "loop"), COMBINATIONS)
+def test_a_finished_endpoint_is_no_error_when_the_server_waits_no_longer(parser: str, loop: str) -> None:
+    """It waits for a client that does not answer the close frame, for longer than uvicorn does."""
+    with (
+        uvicorn("configured:patient", "--timeout-graceful-shutdown", "1", http=parser, loop=loop) as server,
+        server.websocket("/return-after-accept") as websocket,
+    ):
+        assert websocket.receive_close()[0] == 1000
+        server.terminate()
+        server.wait(5)
+    assert any("Application shutdown complete" in line for line in server.log.lines)
+    assert not any("Traceback" in line or "Exception" in line for line in server.log.lines)

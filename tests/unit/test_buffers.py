@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,35 +13,50 @@ from asgi_upgrade.websocket.buffers import BUFFER_SIZE, give_buffer, take_buffer
 
 
 @pytest.fixture(autouse=True)
-def no_spare_buffers() -> Iterator[None]:
-    spare = buffers._spare[:]
-    buffers._spare.clear()
-    yield
-    buffers._spare[:] = spare
+def no_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process that has read no long frame yet."""
+    monkeypatch.setattr(buffers._Shared, "existing", 0)
+    monkeypatch.setattr(buffers, "_spare", [])
 
 
-def test_a_buffer_is_used_again() -> None:
-    buffer = take_buffer(1000)
-    assert len(buffer) == 1000
-    give_buffer(buffer)
-    assert take_buffer(900) is buffer
-    assert take_buffer(900) is not buffer
+def take_all() -> list[bytearray]:
+    return [take_buffer(1000, 0) for _ in range(4)]
 
 
-def test_a_buffer_that_is_too_small_makes_room_for_a_larger_one() -> None:
-    small = take_buffer(1000)
-    give_buffer(small)
-    large = take_buffer(1001)
-    assert len(large) == 1001
-    give_buffer(large)
-    assert take_buffer(1000) is large
-    assert take_buffer(1000) is not small
+def test_a_few_buffers_are_shared() -> None:
+    shared = take_all()
+    assert [len(buffer) for buffer in shared] == [BUFFER_SIZE] * 4
+    give_buffer(shared[1])
+    assert take_buffer(900, 0) is shared[1]
+    other = take_buffer(900, 0)
+    give_buffer(other)
+    assert take_buffer(900, 0) is not other
 
 
-def test_few_buffers_are_kept() -> None:
-    for _ in range(100):
-        give_buffer(bytearray(BUFFER_SIZE))
-    assert sum(map(len, buffers._spare)) == 4 * BUFFER_SIZE
+def test_a_shared_buffer_that_is_lost_is_replaced() -> None:
+    """As when its connection is lost in the middle of a frame."""
+    shared = take_all()
+    del shared[2]
+    shared.append(take_buffer(1000, 0))
+    assert len(shared[-1]) == BUFFER_SIZE
+    assert len(take_buffer(1000, 0)) == 1000
+
+
+@pytest.mark.parametrize(
+    ("missing", "arrived", "size"),
+    [
+        (BUFFER_SIZE, 0, 4096),
+        (BUFFER_SIZE, 1, 4096),
+        (BUFFER_SIZE, 10_000, 40_000),
+        (BUFFER_SIZE, BUFFER_SIZE, BUFFER_SIZE),
+        (50_000, 100_000, 50_000),
+        (2**40, 2**30, BUFFER_SIZE),
+    ],
+)
+def test_other_buffers_follow_what_has_arrived(missing: int, arrived: int, size: int) -> None:
+    shared = take_all()
+    assert len(take_buffer(missing, arrived)) == size
+    assert shared
 
 
 # Four messages of 1 MiB at a time, as four connections have them; prints the page faults of each.

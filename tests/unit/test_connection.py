@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from asgi_upgrade.headers import parse_extensions
 from asgi_upgrade.websocket.buffers import BUFFER_SIZE
-from asgi_upgrade.websocket.connection import BULK_SIZE, Connection, Ending
+from asgi_upgrade.websocket.connection import BULK_SIZE, MESSAGE_COST, Connection, Ending
 from asgi_upgrade.websocket.deflate import Deflate, PerMessageDeflate
 from tests.unit.wire import (
     BINARY,
@@ -371,6 +371,24 @@ def test_the_most_frames(limit: int) -> None:
         check(frame(opcode, b"a", fin=False) + rest * (limit - 1) + frame(CONTINUATION), [ending], max_frames=limit)
 
 
+def test_a_flood_of_pings_takes_no_more_memory_than_its_pongs() -> None:
+    connection = make()
+    pings = b"".join(frame(PING, b"%d" % (number % 7)) for number in range(20_000))
+    connection.send_text("before")
+    tracemalloc.start()
+    connection.receive_data(pings)
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    connection.send_text("behind")
+    connection.receive_data(frame(PING, b"last"))
+    pongs = sum(len(piece) for piece in connection.outgoing if isinstance(piece, bytearray))
+    assert pongs == 2 * 20_001 + 20_000 + len("last")
+    assert connection.outgoing_cost == pongs + 2 * MESSAGE_COST + len("beforebehind")
+    assert size < 2 * 20_000 * 3
+    sent = [frame.payload for frame in read_frames(b"".join(connection.take_outgoing()))]
+    assert sent == [b"before", *(b"%d" % (number % 7) for number in range(20_000)), b"behind", b"last"]
+
+
 # permessage-deflate
 
 
@@ -427,6 +445,41 @@ NOISE = random.Random(7).randbytes(3000)
 )
 def test_compressed_messages(wire: bytes, events: Events) -> None:
     check(wire, events, deflate=True)
+
+
+@pytest.mark.parametrize("limit", [1, 500, 2000])
+def test_compressed_messages_wait_as_they_came_when_they_would_fill_the_queue(limit: int) -> None:
+    plain = [bytes([number]) * 400 for number in range(9)]
+    wire = b"".join(frame(BINARY, deflated(message), rsv=RSV1) + frame(PING, message[:1]) for message in plain)
+    wire += frame(TEXT, b"plain") + close(1000)
+    for pieces in segmentations(wire):
+        connection = make(deflate=True)
+        connection.max_queue_size = limit
+        events: Events = []
+        for piece in pieces:
+            some = connection.receive_data(piece)
+            while True:
+                size = sum(len(message) for message in some if isinstance(message, bytes))
+                assert size < limit + 400
+                assert not connection.held or size >= limit
+                events += some
+                if not connection.held:
+                    break
+                some = connection.receive_data(b"")
+        assert events == [*plain, "plain", Ending(1000, "", failed=False)]
+        assert read_frames(b"".join(connection.outgoing)) == [Frame(PONG, message[:1]) for message in plain]
+
+
+def test_a_queue_that_is_nearly_full_takes_less() -> None:
+    connection = make(deflate=True)
+    connection.max_queue_size = 1000
+    wire = frame(BINARY, deflated(bytes(300)), rsv=RSV1) * 4
+    assert connection.receive_data(wire, 500) == [bytes(300)] * 2
+    assert connection.held
+    assert connection.receive_data(wire, 700) == [bytes(300)]
+    assert connection.receive_data(b"", 100) == [bytes(300)] * 3
+    assert connection.receive_data(b"", 0) == [bytes(300)] * 2
+    assert not connection.held
 
 
 def test_control_frames_between_compressed_fragments_are_plain() -> None:
@@ -532,11 +585,11 @@ def test_messages_go_out_whole(size: int, deflate: bool) -> None:
     connection = make(deflate=deflate, threshold=10**6) if deflate else make()
     connection.send_text("x" * size)
     connection.send_bytes(b"y" * size)
-    assert connection.outgoing_size == sum(map(len, connection.outgoing))
+    assert connection.outgoing_cost == 2 * (size + MESSAGE_COST)
     frames = read_frames(b"".join(connection.take_outgoing()))
     assert frames == [Frame(TEXT, b"x" * size), Frame(BINARY, b"y" * size)]
     assert connection.outgoing == []
-    assert connection.outgoing_size == 0
+    assert connection.outgoing_cost == 0
 
 
 @pytest.mark.parametrize("size", [5, 125, 126, 70000])
@@ -556,7 +609,7 @@ def test_text_that_cannot_be_encoded_leaves_nothing_behind(text: str, deflate: b
     with pytest.raises(UnicodeEncodeError):
         connection.send_text(text)
     assert connection.take_outgoing() == []
-    assert connection.outgoing_size == 0
+    assert connection.outgoing_cost == 0
 
 
 def test_there_is_one_close_frame() -> None:
@@ -568,9 +621,8 @@ def test_there_is_one_close_frame() -> None:
     connection.send_close(1001, "going")
     assert connection.close_sent
     connection.send_close(1000)
-    size = connection.outgoing_size
+    assert connection.outgoing_cost == len("before") + 2 * MESSAGE_COST
     outgoing = b"".join(connection.take_outgoing())
-    assert len(outgoing) == size
     assert read_frames(outgoing) == [Frame(TEXT, b"before"), Frame(CLOSE, b"\x03\xe9going")]
 
 
@@ -578,7 +630,7 @@ def test_pings_go_out() -> None:
     connection = make()
     connection.send_ping(b"")
     connection.send_ping(b"x" * 125)
-    assert connection.outgoing_size == 2 + 127
+    assert connection.outgoing_cost == 2 * MESSAGE_COST
     assert read_frames(b"".join(connection.take_outgoing())) == [Frame(PING, b""), Frame(PING, b"x" * 125)]
 
 

@@ -631,11 +631,12 @@ class TestInflating:
             ([HELLO_FINAL, HELLO], [b"Hello", b"Hello"]),
             ([HELLO_FINAL[:-1], HELLO], [b"Hello", b"Hello"]),
             ([HELLO_FINAL[:-1] + HELLO], [b"HelloHello"]),
-            ([HELLO_FINAL[:-1] * 3], [b"HelloHelloHello"]),
-            ([HELLO_FINAL[:-1] * 3 + b"\x00", HELLO], [b"HelloHelloHello", b"Hello"]),
+            ([HELLO_FINAL[:-1] * 2], [b"HelloHello"]),
+            ([HELLO_FINAL[:-1] * 2 + b"\x00", HELLO], [b"HelloHello", b"Hello"]),
             ([HELLO + TAIL + HELLO_FINAL[:-1] + HELLO, HELLO_AGAIN], [b"HelloHelloHello", b"Hello"]),
             ([b"\x03\x00", b"\x03\x00\x00", HELLO], [b"", b"", b"Hello"]),
-            ([HELLO_FINAL[:-1] * 2000, HELLO], [b"Hello" * 2000, b"Hello"]),
+            ([(HELLO_FINAL[:-1] + HELLO_STORED[:-1] * 6) * 2000 + b"\x00", HELLO], [b"Hello" * 14000, b"Hello"]),
+            ([HELLO_FINAL[:-1] * 2, HELLO_FINAL[:-1] * 2, HELLO], [b"HelloHello", b"HelloHello", b"Hello"]),
             # Longer than what is inflated in one go.
             ([compress(text(30_000)), HELLO], [text(30_000), b"Hello"]),
             # No byte at all.
@@ -669,6 +670,17 @@ class TestInflating:
         with pytest.raises(DeflateError) as caught:
             inflate(agree(), cut(message, size))
         assert str(caught.value).startswith("compressed data ")
+
+    @pytest.mark.parametrize("block", [b"\x03\x00", b"\x01\x00\x00\xff\xff", HELLO_FINAL[:-1]])
+    @pytest.mark.parametrize("size", [1, 3, 100, 4096, 100_000])
+    def test_more_final_blocks_than_anybody_needs(self, block: bytes, size: int) -> None:
+        """Each may take two bytes, and costs as much as a kilobyte of other data."""
+        codec = agree()
+        pieces = cut(block * 100_000, size)
+        start = time.process_time()
+        with pytest.raises(DeflateError, match="too many final blocks"):
+            inflate(codec, pieces)
+        assert time.process_time() - start < 0.05
 
     def test_final_block_that_only_the_tail_completes(self) -> None:
         # A final block without compression, of two bytes that are missing.
@@ -815,7 +827,7 @@ class TestLimits:
             data = {
                 "stored": lambda: compress(random.Random(5).randbytes(size)),
                 "zeros": lambda: compress(bytes(8 * size)),
-                "final blocks": lambda: b"\x03\x00" * (size // 40),
+                "final blocks": lambda: (HELLO_FINAL[:-1] + HELLO_STORED[:-1] * 6) * (size // 400) + b"\x00",
             }[content]()
             times = []
             for _ in range(3):

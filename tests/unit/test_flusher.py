@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from asgi_upgrade.websocket.flusher import Flusher
@@ -51,6 +53,52 @@ def test_what_is_added_meanwhile_is_for_the_turn_after() -> None:
         assert called == ["first", "second"]
         await asyncio.sleep(0)
         assert called == ["first", "second", "later"]
+
+    asyncio.run(run())
+
+
+def test_many_do_not_wait_for_the_turn_to_end() -> None:
+    async def run() -> None:
+        called: list[int] = []
+        flusher = Flusher.of(asyncio.get_running_loop())
+        for number in range(1000):
+            written = len(called)
+            flusher.add(Writing(partial(called.append, number)))
+            assert number - len(called) < 128
+            assert number not in called[written:], "it has nothing to write before it was added"
+        assert flusher.full
+        turn = flusher.turn
+        await asyncio.sleep(0)
+        assert called == list(range(1000))
+        assert not flusher.full
+        assert flusher.turn == turn + 1
+
+    asyncio.run(run())
+
+
+def test_a_long_turn_is_noticed() -> None:
+    async def run() -> None:
+        called: list[int] = []
+        flusher = Flusher.of(asyncio.get_running_loop())
+        for number in range(20):
+            flusher.add(Writing(partial(called.append, number)))
+            time.sleep(0.001)  # noqa: ASYNC251 - what a busy application does
+        assert called[0] == 0
+        assert flusher.full
+
+    asyncio.run(run())
+
+
+def test_a_short_turn_with_few_is_left_alone() -> None:
+    async def run() -> None:
+        called: list[int] = []
+        flusher = Flusher.of(asyncio.get_running_loop())
+        for number in range(7):
+            flusher.add(Writing(partial(called.append, number)))
+        assert not called
+        assert not flusher.full
+        await asyncio.sleep(0)
+        assert called == list(range(7))
 
     asyncio.run(run())
 

@@ -1,6 +1,7 @@
 import asyncio
 import time
 import tracemalloc
+import zlib
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from itertools import count
@@ -17,6 +18,7 @@ from tests.unit.wire import (
     MASK,
     PING,
     PONG,
+    RSV1,
     TEXT,
     Frame,
     close,
@@ -94,6 +96,64 @@ def test_messages_go_both_ways(on_loop: Callable[[Test], None]) -> None:
             await client.send(frame(PING, b"?") + frame(CONTINUATION, b"ee") + close(1000, b"enough"))
             assert await client.receive_end() == [Frame(PONG, b"?"), Frame(TEXT, b"three"), close_sent(1000)]
             assert await app == disconnect(1000, "enough")
+
+    on_loop(test)
+
+
+def inflating(data: bytes) -> bytes:
+    """A binary message of compressed data."""
+    codec = zlib.compressobj(9, zlib.DEFLATED, -12)
+    return frame(BINARY, (codec.compress(data) + codec.flush(zlib.Z_SYNC_FLUSH))[:-4], rsv=RSV1)
+
+
+@pytest.mark.parametrize("ending", ["close", "end", "reset"])
+def test_what_was_too_much_to_inflate_comes_before_the_end(on_loop: Callable[[Test], None], ending: str) -> None:
+    messages = [bytes([number]) * 10_000 for number in range(20)]
+
+    async def test() -> None:
+        async with connected(deflate=True, max_queue_size=25_000) as (protocol, client):
+            tail = close(1001) if ending == "close" else b""
+            await client.send(b"".join(map(inflating, messages)) + tail)
+            await asyncio.sleep(0.05)
+            if ending == "end":
+                client.end()
+                await asyncio.sleep(0.05)
+            elif ending == "reset":
+                client.reset()
+            for message in messages[:3]:
+                assert await protocol.receive() == received(message)
+            if ending == "reset":
+                return  # what else came may be lost
+            for message in messages[3:]:
+                assert await protocol.receive() == received(message)
+            code = 1001 if ending == "close" else 1006
+            assert await protocol.receive() == {"type": "websocket.disconnect", "code": code, "reason": ""}
+
+    on_loop(test)
+
+
+def test_an_end_that_is_told_while_something_is_held_comes_behind_it(on_loop: Callable[[Test], None]) -> None:
+    """As where a server replays what came before the switch."""
+    messages = [bytes([number]) * 10_000 for number in range(9)]
+
+    async def test() -> None:
+        async with connected(deflate=True, max_queue_size=10_000) as (protocol, _):
+            protocol.data_received(b"".join(map(inflating, messages)))
+            protocol.eof_received()
+            for message in messages:
+                assert await protocol.receive() == received(message)
+            assert await protocol.receive() == {"type": "websocket.disconnect", "code": 1006, "reason": ""}
+
+    on_loop(test)
+
+
+def test_a_close_of_ours_is_answered_behind_what_is_held(on_loop: Callable[[Test], None]) -> None:
+    async def test() -> None:
+        async with connected(deflate=True, max_queue_size=10_000) as (protocol, client):
+            await client.send(inflating(bytes(10_000)) * 50 + close(1000))
+            await asyncio.sleep(0.05)
+            await protocol.send(closing(1000))
+            await asyncio.wait_for(protocol.wait_closed(), 5)
 
     on_loop(test)
 
@@ -293,7 +353,7 @@ def test_a_client_that_goes_instead_of_answering_the_close(on_loop: Callable[[Te
 @pytest.mark.parametrize("closer", ["client", "application", "shutdown"])
 def test_a_close_behind_a_large_message(on_loop: Callable[[Test], None], closer: str) -> None:
     async def test() -> None:
-        async with connected(socket_buffer=SMALL_BUFFER) as (protocol, client):
+        async with connected(socket_buffer=SMALL_BUFFER, stop_timeout=10.0) as (protocol, client):
             await protocol.send(binary(bytes(UNREAD)))
             if closer == "client":
                 await client.send(close(1001))
@@ -1210,5 +1270,50 @@ def test_the_server_stops_after_the_client_has_gone(on_loop: Callable[[Test], No
             await protocol.wait_closed()
             protocol.shutdown()
             assert await protocol.receive() == disconnect(1006)
+
+    on_loop(test)
+
+
+# The server stops
+
+
+@pytest.mark.parametrize("state", ["open", "closing", "full", "after an error"])
+def test_a_silent_client_holds_up_a_stop_for_stop_timeout_only(on_loop: Callable[[Test], None], state: str) -> None:
+    async def test() -> None:
+        buffer = SMALL_BUFFER if state == "full" else None
+        async with connected(socket_buffer=buffer, close_timeout=15, stop_timeout=0.2) as (protocol, client):
+            if state == "closing":
+                await protocol.send(closing())
+            elif state == "full":
+                await protocol.send(binary(bytes(UNREAD)))
+            elif state == "after an error":
+                await client.send(BAD)
+                assert (await protocol.receive())["type"] == "websocket.disconnect"
+            protocol.shutdown()
+            start = time.monotonic()
+            await asyncio.wait_for(protocol.wait_closed(), 5)
+            assert 0.1 < time.monotonic() - start < 3
+
+    on_loop(test)
+
+
+def test_a_client_that_answers_at_a_stop_sees_a_clean_end(on_loop: Callable[[Test], None]) -> None:
+    async def test() -> None:
+        async with connected(stop_timeout=3) as (protocol, client):
+            protocol.shutdown()
+            assert await client.receive_frame() == close_sent(1012)
+            await client.send(close(1012))
+            assert await client.receive_end() == []
+            client.end()
+            await protocol.wait_closed()
+
+    on_loop(test)
+
+
+def test_a_stop_waits_no_longer_than_a_close(on_loop: Callable[[Test], None]) -> None:
+    async def test() -> None:
+        async with connected(close_timeout=0.1, stop_timeout=15) as (protocol, _):
+            protocol.shutdown()
+            await asyncio.wait_for(protocol.wait_closed(), 5)
 
     on_loop(test)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -565,6 +566,19 @@ async def test_aclose_is_not_patient_while_the_server_stops() -> None:
             assert anyio.current_time() - start < 2
 
 
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_stop_waits_for_a_silent_remote_for_stop_timeout_only(*, late: bool) -> None:
+    async with upgrade_connection(close_timeout=15.0, stop_timeout=0.2) as (stream, _):
+        if not late:
+            stream._protocol.shutdown()
+        start = anyio.current_time()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(stream.aclose)
+            await anyio.sleep(0.01)
+            stream._protocol.shutdown()
+        assert 0.1 < anyio.current_time() - start < 3
+
+
 async def test_aclose_cuts_a_remote_that_takes_nothing() -> None:
     """With RST, for the end of the connection would look as if this were all."""
     async with upgrade_connection(close_timeout=0.2) as (stream, remote):
@@ -795,7 +809,7 @@ def test_whatever_the_pieces_nothing_is_lost_or_turned_around(
         *((name, value) for name in ("read_buffer_size", "write_buffer_size") for value in (0, -1, 1.5, None, True)),
         *(
             (name, value)
-            for name in ("open_timeout", "close_timeout", "shutdown_timeout")
+            for name in ("open_timeout", "close_timeout", "shutdown_timeout", "stop_timeout")
             for value in (0, -1.0, None, float("inf"), float("nan"), "1", True)
         ),
         *((name, value) for name in ("idle_timeout", "total_timeout") for value in (0, -1.0, float("inf"), "1", False)),
@@ -804,3 +818,19 @@ def test_whatever_the_pieces_nothing_is_lost_or_turned_around(
 def test_a_setting_out_of_range_is_named(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=name):
         StreamSettings(**{name: value})
+
+
+async def test_bytes_that_come_one_by_one_take_little_more_memory_than_they_are() -> None:
+    count = 60_000
+    async with upgrade_connection() as (stream, _):
+        protocol = stream._protocol
+        tracemalloc.start()
+        for number in range(count):
+            protocol.data_received(bytes((number % 251,)))
+        size, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert size < 2 * count
+        data = b""
+        while len(data) < count:
+            data += await stream.receive(1000)
+        assert data == bytes(number % 251 for number in range(count))

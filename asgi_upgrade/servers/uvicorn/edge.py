@@ -24,6 +24,7 @@ from asgi_upgrade.servers.switching import (
     Announcing,
     fields_of_101,
     has_body,
+    linger,
     name_http_schemes,
     printed,
     refuse_101,
@@ -35,7 +36,7 @@ from asgi_upgrade.servers.websocket_limits import UVICORN, websocket_limits
 
 __all__ = ["HOLD_LIMIT", "Switch", "UpgradingProtocol", "edge_settings", "has_body", "request_head"]
 
-# Bytes that may arrive behind a request that is being answered before reading pauses.
+# Bytes that may arrive behind a request that is being answered before reading pauses. One read more may be held.
 HOLD_LIMIT = 64 * 1024
 
 # What the application of each uvicorn asks of its connections, if it asks for anything.
@@ -88,6 +89,9 @@ class UpgradingProtocol:
     def shutdown(self) -> None:
         self.stopping = True
         super().shutdown()  # type: ignore[misc]
+        switch: Switch | None = getattr(self.cycle, "switch", None)
+        if switch is not None:
+            switch.tell_shutdown()
 
     def send_400_response(self, msg: str) -> None:
         # asyncio's TLS delivers what it has decrypted even after the connection was closed.
@@ -108,6 +112,23 @@ class UpgradingProtocol:
             cycle.message_event.set()  # for `Switch.receive`
         return self.half_closed
 
+    def hold(self) -> None:
+        """Read no more until `let_go`: enough waits behind the request that is being answered.
+
+        uvicorn's ``receive`` would resume reading, to learn whether the client has gone: so that waits, too.
+        """
+        self.flow.pause_reading()
+        self.flow.resume_reading = _read_nothing
+
+    def let_go(self) -> None:
+        """Read again, because what was held goes on."""
+        self.flow.__dict__.pop("resume_reading", None)
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+
+    def hold_if_full(self) -> None:
+        """`hold` if too much waits, for a parser that keeps it."""
+
     @property
     def successor(self) -> Callable[[], Any]:
         """Makes a protocol for the same connection, like the one that it began with."""
@@ -117,6 +138,13 @@ class UpgradingProtocol:
     def release(self) -> bytes:
         """Stop to be the protocol of this connection; return what has arrived behind the request."""
         raise NotImplementedError
+
+
+class _Closed:
+    """Stands for a transport that others close."""
+
+    def close(self) -> None:
+        """Nothing to do."""
 
 
 class Switch(Announcing):
@@ -134,6 +162,7 @@ class Switch(Announcing):
         self._protocol: Any = None
         self._essential: list[tuple[bytes, bytes]] = []
         self._switched: asyncio.Future[bool] | None = None
+        self._on_shutdown: Callable[[], None] | None = None
         self._started = False
         self._discard = False  # nothing that is sent from now on reaches the wire
         self._done = False  # the connection belongs to the new protocol
@@ -151,7 +180,13 @@ class Switch(Announcing):
             # RFC 9110 §7.8: an Upgrade field in an HTTP/1.0 request is ignored. §9.3.6: CONNECT is no upgrade.
             return await app(scope, receive, send)
         self._cycle = send.__self__  # type: ignore[attr-defined]
-        scope.setdefault("extensions", {})[EXTENSION] = entry = {"version": VERSION, "connect": self.connect()}
+        self._cycle.switch = self  # for `UpgradingProtocol.shutdown`
+        scope.setdefault("extensions", {})[EXTENSION] = entry = {
+            "version": VERSION,
+            "connect": self.connect(),
+            "on_shutdown": self.on_shutdown(),
+            "lingers": True,
+        }
         limits = websocket_limits(self._http.config, UVICORN)
         if limits:
             entry["websocket"] = limits
@@ -192,12 +227,18 @@ class Switch(Announcing):
         """See `Announcing.is_too_late`."""
         return bool(self._started or self._cycle.disconnected)
 
+    def is_stopping(self) -> bool:
+        """See `Announcing.is_stopping`."""
+        return self._http is not None and self._http.stopping
+
     async def receive(self) -> Message:
         while not self._done:
             assert self._http is not None
             if self._request_given and self._http.half_closed:
                 return {"type": "http.disconnect"}
             self._receivers += 1
+            if self._request_given:
+                self._http.hold_if_full()
             try:
                 message: Message = await self._cycle.receive()
             finally:
@@ -234,10 +275,12 @@ class Switch(Announcing):
     def end(self) -> None:
         """The application has returned, and with it whatever it did with the connection has ended."""
         self.withdraw()
+        self._on_shutdown = None
+        if self._cycle is not None:
+            self._cycle.switch = None
         if self._done:
             if not self._passed_on:
-                self._connections.discard(self)
-                self._transport.close()
+                self._let_go()
             self._cycle.disconnected = True
             if self._cycle.message_event is not None:
                 self._cycle.message_event.set()
@@ -249,6 +292,16 @@ class Switch(Announcing):
             # It has its response, or will get none: as without us, but later.
             self._cycle.disconnected = True
             self._transport.close()
+
+    def _let_go(self) -> None:
+        """Close the transport, unless the protocol is doing that."""
+        closed = linger(self._protocol)
+        if closed is None:
+            self._connections.discard(self)
+            self._transport.close()
+        else:
+            self._cycle.transport = _Closed()  # uvicorn closes it if the application has raised an exception
+            closed.add_done_callback(lambda _: self._connections.discard(self))
 
     async def _switch(self, fields: list[tuple[bytes, bytes]]) -> bool:
         """Answer with the 101 and give the connection away. ``False`` if there is nothing to give it to."""
@@ -277,7 +330,7 @@ class Switch(Announcing):
         self._connections.add(self)
         self._transport.set_protocol(self._protocol)
         self._protocol.connection_made(self._transport)
-        http.flow.resume_reading()
+        http.let_go()
         self._forget_http()
         if early:
             replay(self._protocol, early)
@@ -295,6 +348,7 @@ class Switch(Announcing):
         self._essential = []
         cycle.on_response = None
         cycle.flow = None
+        cycle.switch = None
         if not self._receivers:
             cycle.message_event = None
 
@@ -302,6 +356,10 @@ class Switch(Announcing):
         lines = [b"HTTP/1.1 101 Switching Protocols"]
         lines += [name + b": " + value for name, value in (*self._cycle.default_headers, *printed(fields))]
         return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def _read_nothing() -> None:
+    """In place of ``FlowControl.resume_reading``. A function of its own, which refers to nobody."""
 
 
 def request_head(method: bytes, target: bytes, version: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:

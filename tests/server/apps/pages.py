@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import sys
 
 from notes import note
 from sessions import RELEASED
@@ -68,6 +69,21 @@ async def wait(scope: Scope, receive: Receive, send: Send) -> None:
     await report(scope, receive, send)
 
 
+async def poll(scope: Scope, receive: Receive, send: Send) -> None:
+    """Ask again and again whether the client has gone, until POST /release or the disconnect."""
+    await read(scope, receive)
+    note(scope, "started")
+    while not RELEASED.is_set():
+        try:
+            message = await asyncio.wait_for(receive(), 0.005)
+        except (TimeoutError, asyncio.TimeoutError):
+            continue
+        note(scope, "polled", type=message["type"])
+        return
+    RELEASED.clear()
+    await respond(send, b'"polled"')
+
+
 async def stream(scope: Scope, receive: Receive, send: Send) -> None:
     """A response in chunks."""
     await read(scope, receive)
@@ -75,6 +91,11 @@ async def stream(scope: Scope, receive: Receive, send: Send) -> None:
     for part in (b"one ", b"two ", b"three"):
         await send({"type": "http.response.body", "body": part, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
+
+
+async def modules(scope: Scope, receive: Receive, send: Send) -> None:
+    """The names of all modules that have been imported."""
+    await respond(send, json.dumps(sorted(sys.modules)).encode())
 
 
 async def release(scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,8 +110,10 @@ async def fail(scope: Scope, receive: Receive, send: Send) -> None:
 PAGES = {
     "/ignore-body": ignore_body,
     "/slow": slow,
+    "/poll": poll,
     "/stream": stream,
     "/wait": wait,
+    "/modules": modules,
     "/release": release,
     "/fail": fail,
 }

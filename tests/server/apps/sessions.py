@@ -196,6 +196,12 @@ async def never_answer(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @session
+async def wait_for_the_client(scope: Scope, receive: Receive, send: Send) -> None:
+    await connect(scope, receive)
+    await until_disconnect(scope, receive)
+
+
+@session
 async def slow_accept(scope: Scope, receive: Receive, send: Send) -> None:
     await connect(scope, receive)
     await asyncio.sleep(0.4)

@@ -1,0 +1,73 @@
+"""A last look before a handshake becomes a WebSocket: has it come, as a request, through a guard for WebSockets?
+
+Where such a guard is found it is given a WebSocket, see `adapters`. Some are found by nobody: in a dispatcher's table,
+behind a global name. But when the handshake has come through one, its call is running.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from types import CodeType, FrameType
+from typing import Any
+
+from asgi_upgrade.guard.layers import Reading, read, read_code
+from asgi_upgrade.guard.refusals import name_of
+
+__all__ = ["find_overlooked", "report_overlooked"]
+
+logger = logging.getLogger("asgi_upgrade")
+
+# For each code that has been seen to run: whether it is written for WebSockets.
+_written_for_websockets: dict[CodeType, bool] = {}
+_MOST = 10_000
+
+_reported: set[str] = set()
+
+
+def find_overlooked() -> str | None:
+    """Return the name of a guard for WebSockets through whose running call a request has come, ``None`` without any.
+
+    Calls in other tasks are not seen, so this can refuse a handshake and proves nothing.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        code = frame.f_code
+        known = _written_for_websockets.get(code)
+        if known is None:
+            known = _is_written_for_websockets(frame)
+            if len(_written_for_websockets) < _MOST:
+                _written_for_websockets[code] = known
+        if known and _has_request(frame):
+            owner = frame.f_locals.get("self")
+            return code.co_name if owner is None else name_of(owner)
+        frame = frame.f_back
+    return None
+
+
+def report_overlooked(name: str) -> None:
+    """Log, once for each, that handshakes that come through a guard are refused."""
+    if name not in _reported:
+        _reported.add(name)
+        logger.error(
+            "%s is written for WebSockets, and has been given a handshake as a request: such handshakes are refused. "
+            "Put it among the middleware of an application, a Mount or a route, where it is found, or deliver its path "
+            "as it is: insecure_skip_http_middleware.",
+            name,
+        )
+
+
+def _is_written_for_websockets(frame: FrameType) -> bool:
+    code = frame.f_code
+    if not code.co_flags & inspect.CO_COROUTINE:
+        return False
+    owner: Any = frame.f_locals.get("self")
+    if owner is None:
+        return read_code(code, str(frame.f_globals.get("__name__"))) is Reading.WEBSOCKET
+    return read(owner) is Reading.WEBSOCKET
+
+
+def _has_request(frame: FrameType) -> bool:
+    """Tell whether the function that runs in ``frame`` was given a request, and no WebSocket."""
+    kinds = {value.get("type") for value in frame.f_locals.values() if isinstance(value, dict)}
+    return "http" in kinds and "websocket" not in kinds

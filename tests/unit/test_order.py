@@ -1,0 +1,155 @@
+"""Messages are taken in the order in which they have come, whoever waits, is cancelled, or comes first."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.unit.connected import LOOPS, connected, run
+from tests.unit.wire import TEXT, close, frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    Test = Callable[[], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture(params=list(LOOPS))
+def on_loop(request: pytest.FixtureRequest) -> Callable[[Test], None]:
+    def run_it(test: Test) -> None:
+        run(request.param, test)
+
+    return run_it
+
+
+def texts(*numbers: int) -> bytes:
+    return b"".join(frame(TEXT, str(number).encode()) for number in numbers)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_a_receive_that_is_cancelled_when_it_was_woken_leaves_the_order(
+    on_loop: Callable[[Test], None], count: int
+) -> None:
+    """And another one is called before the cancelled one has run."""
+
+    async def test() -> None:
+        async with connected() as (protocol, _):
+            for start in range(0, 20 * count, count):
+                waiting = asyncio.ensure_future(protocol.receive())
+                await asyncio.sleep(0)
+                protocol.data_received(texts(*range(start, start + count)))
+                waiting.cancel()
+                for number in range(start, start + count):
+                    assert (await protocol.receive())["text"] == str(number)
+                with suppress(asyncio.CancelledError):
+                    await waiting
+
+    on_loop(test)
+
+
+def test_a_receive_beside_something_else_that_comes_first_loses_nothing(on_loop: Callable[[Test], None]) -> None:
+    """The widespread loop over `asyncio.wait`, with the first to finish, and a message at the same moment."""
+
+    async def test() -> None:
+        async with connected() as (protocol, client):
+            count = 3000
+            taken: list[int] = []
+
+            async def send() -> None:
+                for number in range(0, count, 2):
+                    await client.send(texts(number, number + 1))
+                    await asyncio.sleep(0)
+
+            sender = asyncio.ensure_future(send())
+            while len(taken) < count:
+                receive = asyncio.ensure_future(protocol.receive())
+                other = asyncio.ensure_future(asyncio.sleep(0))
+                done, _ = await asyncio.wait({receive, other}, return_when=asyncio.FIRST_COMPLETED)
+                if receive in done:
+                    taken.append(int(receive.result()["text"]))
+                else:
+                    receive.cancel()
+                    # Not awaited before the next one is called, unless it was too late to cancel it.
+                    following = asyncio.ensure_future(protocol.receive())
+                    await asyncio.wait([receive])
+                    if not receive.cancelled():
+                        taken.append(int(receive.result()["text"]))
+                    taken.append(int((await following)["text"]))
+                other.cancel()
+            await sender
+            assert taken == list(range(count))
+
+    on_loop(test)
+
+
+@pytest.mark.parametrize("cancelled", [[], [0], [1], [0, 1], [0, 2], [3]])
+def test_those_who_wait_at_the_same_time_are_served_in_turn(
+    on_loop: Callable[[Test], None], cancelled: list[int]
+) -> None:
+    async def test() -> None:
+        async with connected() as (protocol, _):
+            taken: list[str] = []
+
+            async def take() -> None:
+                taken.append((await protocol.receive())["text"])
+
+            takers = [asyncio.ensure_future(take()) for _ in range(4)]
+            await asyncio.sleep(0)
+            protocol.data_received(texts(0, 1))
+            for number in cancelled:
+                takers[number].cancel()
+            protocol.data_received(texts(2, 3))
+            takers.extend([asyncio.ensure_future(take()) for _ in cancelled])
+            await asyncio.wait(takers)
+            assert taken == ["0", "1", "2", "3"]
+
+    on_loop(test)
+
+
+def test_one_who_was_woken_and_finds_nothing_waits_again(on_loop: Callable[[Test], None]) -> None:
+    async def test() -> None:
+        async with connected() as (protocol, _):
+            waiting = asyncio.ensure_future(protocol.receive())
+            await asyncio.sleep(0)
+            protocol.data_received(texts(1))
+            assert (await protocol.receive())["text"] == "1"
+            await asyncio.sleep(0.01)
+            assert not waiting.done()
+            protocol.data_received(texts(2))
+            assert (await waiting)["text"] == "2"
+
+    on_loop(test)
+
+
+def test_the_end_wakes_all_who_wait_after_the_messages(on_loop: Callable[[Test], None]) -> None:
+    async def test() -> None:
+        async with connected(answer_timeout=0.1) as (protocol, _):
+            takers = [asyncio.ensure_future(protocol.receive()) for _ in range(3)]
+            await asyncio.sleep(0)
+            protocol.data_received(texts(1) + close(1000))
+            messages = await asyncio.gather(*takers)
+            assert [message["type"] for message in messages] == ["websocket.receive"] + ["websocket.disconnect"] * 2
+
+    on_loop(test)
+
+
+@pytest.mark.parametrize("size", [1, 100])
+def test_a_long_message_that_somebody_waits_for_does_not_pause_reading(
+    on_loop: Callable[[Test], None], size: int
+) -> None:
+    async def test() -> None:
+        async with connected(max_queue_size=10) as (protocol, _):
+            waiting = asyncio.ensure_future(protocol.receive())
+            await asyncio.sleep(0)
+            protocol.data_received(frame(TEXT, b"x" * size))
+            assert protocol._transport.is_reading()
+            await waiting
+            protocol.data_received(frame(TEXT, b"x" * 100))
+            assert not protocol._transport.is_reading()
+            await protocol.receive()
+            assert protocol._transport.is_reading()
+
+    on_loop(test)
