@@ -5,8 +5,10 @@ Only the first, a leaf, is given a ``websocket`` scope. The second gets the hand
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import inspect
+import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -41,7 +43,21 @@ _FRAMEWORKS = frozenset(
 _ENGINE_IO = frozenset(("engineio", "socketio"))
 # Where a walk over objects ends: what is larger than this has not been looked through.
 _LIMIT = 2000
-_PLAIN = (str, bytes, bytearray, int, float, complex, type(None), type, ModuleType, Response)
+# The event loop, which locks and queues keep, refers to everything.
+_PLAIN = (
+    str,
+    bytes,
+    bytearray,
+    int,
+    float,
+    complex,
+    type(None),
+    type,
+    ModuleType,
+    Response,
+    asyncio.AbstractEventLoop,
+    weakref.ref,
+)
 
 
 class Kind(enum.Enum):
@@ -65,12 +81,12 @@ def kind_of(app: Any, *, placed: bool = False) -> Kind:
     Args:
         app: The application.
         placed: Whether somebody has put an `UpgradeMiddleware` right around it. Then functions that it calls by their
-            names are parts of it. Default: ``False``.
+            names are parts of it, those that were made together with it too. Default: ``False``.
     """
     if isinstance(app, Starlette | Router):
         return Kind.STARLETTE
     if inspect.isclass(app):
-        return _kind_of_class(app)
+        return _kind_of_class(app, placed=placed)
     owner = app.__self__ if isinstance(app, MethodType) else app
     packages = {package(kind) for kind in type(owner).__mro__}
     if packages & _ENGINE_IO:
@@ -82,7 +98,8 @@ def kind_of(app: Any, *, placed: bool = False) -> Kind:
     if isinstance(app, FunctionType) and app.__module__ in ("starlette.routing", "fastapi.routing"):
         return Kind.LEAF  # what they make of the function of a WebSocket endpoint
     functions = list(_functions(app))
-    if not functions or held(app):
+    inside = [each for each in held(app) if not (placed and _is_made_with(app, each))]
+    if not functions or inside:
         return Kind.LAYER  # compiled, or a middleware
     named = [value for value in _named(functions) if _is_application(value)]
     if not named or any("websocket" in _constants(each.__code__) for each in functions):
@@ -146,11 +163,23 @@ def holds_router(app: Any) -> bool:
     return False
 
 
-def _kind_of_class(app: type) -> Kind:
+def _kind_of_class(app: type, *, placed: bool) -> Kind:
     """A class that is called with a scope and awaited, as Starlette's endpoints are."""
     if issubclass(app, HTTPEndpoint):
         return Kind.PAGES
-    return Kind.LEAF if issubclass(app, WebSocketEndpoint) else Kind.LAYER
+    # Any other class is not looked through. Who puts `UpgradeMiddleware` right around it wants it to get WebSockets.
+    return Kind.LEAF if placed or issubclass(app, WebSocketEndpoint) else Kind.LAYER
+
+
+def _is_made_with(app: Any, part: Any) -> bool:
+    """Tell whether two functions are defined in the same function, so that none of them was given to the other."""
+    if not (isinstance(app, FunctionType) and isinstance(part, FunctionType)):
+        return False
+    around, _, _ = app.__qualname__.rpartition(".")
+    return around.endswith("<locals>") and (app.__module__, f"{around}.{part.__name__}") == (
+        part.__module__,
+        part.__qualname__,
+    )
 
 
 def _is_application(value: Any) -> bool:

@@ -15,10 +15,10 @@ def count() -> None:
     """Count calls of `UpgradeMiddleware` with requests, handshakes that became WebSockets, the engine's connections."""
     serve = UpgradeMiddleware.__call__
 
-    async def serve_counted(self: UpgradeMiddleware, scope: Any, receive: Any, send: Any) -> None:
+    async def serve_counted(self: UpgradeMiddleware, scope: Any, receive: Any, send: Any) -> Any:
         if scope["type"] == "http":
             calls["requests"] += 1
-        await serve(self, scope, receive, send)
+        return await serve(self, scope, receive, send)  # type: ignore[func-returns-value]
 
     UpgradeMiddleware.__call__ = serve_counted  # type: ignore[method-assign]
     _count_created(WebSocketSession, "handshakes")
