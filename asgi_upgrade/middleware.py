@@ -268,7 +268,7 @@ class UpgradeMiddleware:
         else:
             if not self._server_known:
                 self._server_known = True
-                attach_to_server(change=False)
+                attach_to_server(change=False, in_lifespan=False)
                 report_unavailable(self._edge)
             guarded = prove_outermost(self, receive, send) is Proof.PROVEN
             await Bridge(scope, receive, send, guarded=guarded).run(self)
@@ -289,7 +289,7 @@ class UpgradeMiddleware:
             accept = negotiate(scope, lenient_subprotocols=self._settings.lenient_subprotocols)
         elif _may_upgrade(scope["headers"]):
             report_stray_handshake(scope)
-            accept = negotiate(scope)
+            accept = negotiate(scope, lenient_subprotocols=self._settings.lenient_subprotocols)
         if not isinstance(accept, Accept):
             return accept
         carrier = extension or bridge
@@ -301,20 +301,19 @@ class UpgradeMiddleware:
         """Tell whether a handshake is to be delivered as a ``websocket`` scope through the whole application."""
         return self._bypasses is not None and self._bypasses(scope)
 
-    async def convert(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    async def convert(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Any:
         """Serve a handshake with ``app`` as a WebSocket, right here, if it may pass."""
         handshake = self.judge(scope)
         if handshake is None:
             scope.pop(HANDSHAKE, None)
-            await app(scope, receive, send)
-        elif isinstance(handshake, Reject):
-            await _reject(handshake, scope, receive, send)
-        elif self._is_unguarded(scope):
-            await answer_unavailable(scope, receive, send)
-        elif self.bypasses(scope):
-            await handshake.convert(_as_on_the_plain_server(app), scope, receive, send)
-        else:
-            await handshake.convert(app, scope, receive, send)
+            return await app(scope, receive, send)
+        if isinstance(handshake, Reject):
+            return await _reject(handshake, scope, receive, send)
+        if self._is_unguarded(scope):
+            return await answer_unavailable(scope, receive, send)
+        if self.bypasses(scope):
+            app = _as_on_the_plain_server(app)
+        return await handshake.convert(app, scope, receive, send)
 
     async def pass_through(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a WebSocket of the server with ``app``, as it is, if its origin may open one."""

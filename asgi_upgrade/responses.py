@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from starlette.background import BackgroundTask
 from starlette.responses import Response
@@ -56,11 +57,27 @@ class UpgradeResponse(Response):
         total_timeout: Seconds from the switch after which the handler is cancelled, or ``None``. Default: ``None``.
         shutdown_timeout: Seconds that the handler may go on after the server began to stop, before it is cancelled.
             Default: 10.
+        status_code: 101. FastAPI takes the status of a ``response_class`` from this default.
+
+    Attributes:
+        responses: What a client may get, for FastAPI's argument of that name.
 
     Raises:
         ValueError: An argument is out of range; the message names it. Also when the response is sent, if a field has
             been added since that a 101 cannot have.
     """
+
+    responses: ClassVar[dict[int | str, dict[str, Any]]] = {
+        101: {
+            "description": "The connection speaks another protocol from now on.",
+            "headers": {"Upgrade": {"description": "The protocol.", "schema": {"type": "string"}}},
+        },
+        426: {
+            "description": "The request does not offer the protocol.",
+            "content": {"text/plain": {"schema": {"type": "string"}}},
+            "headers": {"Upgrade": {"description": "The protocol to offer.", "schema": {"type": "string"}}},
+        },
+    }
 
     def __init__(
         self,
@@ -77,7 +94,10 @@ class UpgradeResponse(Response):
         idle_timeout: float | None = StreamSettings.idle_timeout,
         total_timeout: float | None = StreamSettings.total_timeout,
         shutdown_timeout: float = StreamSettings.shutdown_timeout,
+        status_code: int = 101,
     ) -> None:
+        if status_code != 101:
+            raise ValueError(f"status_code must be 101, not {status_code!r}")
         check_handler(handler)
         check_protocol(protocol)
         if fallback is not None and not callable(fallback):

@@ -8,7 +8,9 @@ from urllib.parse import quote
 
 from starlette.types import Message, Scope, Send
 
-__all__ = ["end_101", "report_held_back", "report_no_extension", "request_line", "send_101"]
+from asgi_upgrade.servers import has_seen_lifespan
+
+__all__ = ["end_101", "quote_path", "report_held_back", "report_no_extension", "request_line", "send_101"]
 
 logger = logging.getLogger("asgi_upgrade")
 
@@ -55,18 +57,31 @@ def report_no_extension(scope: Scope, protocol: str) -> None:
     """Log, once in the life of the process, why an offer that we would have taken is not."""
     if "no extension" not in _reported:
         _reported.add("no extension")
+        if has_seen_lifespan():
+            cure = "What stands against it was logged when the server started"
+        else:
+            cure = (
+                "No UpgradeMiddleware has been called with its lifespan: add one to the outermost application, with "
+                "app.add_middleware(UpgradeMiddleware), and leave the lifespan on; or run it under uvicorn with "
+                "http='asgi_upgrade.servers.uvicorn:AutoProtocol'"
+            )
         logger.warning(
-            "%s offers %s, but this server does not offer http.upgrade, so the connection stays HTTP. Run the "
-            "application under uvicorn or hypercorn with its lifespan on, or under uvicorn with "
-            "http='asgi_upgrade.servers.uvicorn:AutoProtocol'. This is logged once.",
+            "%s offers %s, but this server does not offer http.upgrade, so the connection stays HTTP. %s. This is "
+            "logged once.",
             request_line(scope),
             protocol,
+            cure,
         )
+
+
+def quote_path(path: str) -> str:
+    """A path in a form that is safe to log (RFC 3986 §3.3)."""
+    return quote(path, safe="/!$&'()*+,;=:@~", errors="replace")
 
 
 def request_line(scope: Scope) -> str:
     """The first line of a request, in a form that is safe to log (RFC 9112 §3)."""
-    target = quote(scope["path"], safe="/!$&'()*+,;=:@~", errors="replace")
+    target = quote_path(scope["path"])
     if scope.get("query_string"):
         target += "?" + quote(scope["query_string"], safe="/!$&'()*+,;=:@~?%")
     return f"{scope['method']} {target} HTTP/{scope['http_version']}"

@@ -69,9 +69,11 @@ class Leaf(Adapter):
 class PagesOnly(Adapter):
     """Answers a handshake with 404: the application answers requests only."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Refuse a handshake."""
-        await (self.app if approved(scope) is None else PlainTextResponse("Not Found", 404))(scope, receive, send)
+        return await (self.app if approved(scope) is None else PlainTextResponse("Not Found", 404))(
+            scope, receive, send
+        )
 
 
 class Unknown(Adapter):
@@ -121,29 +123,27 @@ class AsWebSocket(Adapter):
         super().__init__(app)
         self.policy = policy
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Convert a handshake."""
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
-        elif (handshake := approved(scope)) is not None:
-            await handshake.convert(self.app, scope, receive, send)
-        elif self.policy is not None:
-            await self.policy.convert(self.app, scope, receive, send)
-        elif isinstance(undecided := without_policy(scope), Handshake):
-            await undecided.convert(self.app, scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+            return await self.app(scope, receive, send)
+        if (handshake := approved(scope)) is not None:
+            return await handshake.convert(self.app, scope, receive, send)
+        if self.policy is not None:
+            return await self.policy.convert(self.app, scope, receive, send)
+        if isinstance(undecided := without_policy(scope), Handshake):
+            return await undecided.convert(self.app, scope, receive, send)
+        return await self.app(scope, receive, send)
 
 
 class AsHandshake(Adapter):
     """Gives what stands behind such a middleware the handshake again."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Turn a WebSocket back into a handshake."""
         if scope["type"] == "websocket" and scope.get(CONVERTED) is not None:
-            await Bridge(scope, receive, send).run(self.app)
-        else:
-            await self.app(scope, receive, send)
+            return await Bridge(scope, receive, send).run(self.app)
+        return await self.app(scope, receive, send)
 
 
 class Unadaptable(Adapter):
@@ -158,12 +158,11 @@ class Unadaptable(Adapter):
             name_of(app),
         )
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Refuse a handshake."""
         if scope["type"] == "http" and (approved(scope) is not None or get_bridge(scope) is not None):
-            await answer_unavailable(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+            return await answer_unavailable(scope, receive, send)
+        return await self.app(scope, receive, send)
 
 
 def is_told(app: Any, policy: Policy | None) -> bool:

@@ -34,7 +34,7 @@ class Policy(Protocol):
     def bypasses(self, scope: Scope) -> bool:
         """Tell whether a handshake is to be delivered as a ``websocket`` scope through the whole application."""
 
-    async def convert(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    async def convert(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Any:
         """Serve a handshake with ``app`` as a WebSocket, right here, if it may pass."""
 
     async def pass_through(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:

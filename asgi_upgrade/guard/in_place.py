@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["InPlace", "in_place", "without_policy"]
 
-_SETTINGS = WebSocketSettings(deflate=PerMessageDeflate())
+_SETTINGS = WebSocketSettings.given(deflate=PerMessageDeflate())
 
 
 def in_place(app: ASGIApp) -> ASGIApp:

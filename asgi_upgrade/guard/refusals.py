@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import PlainTextResponse
 
+from asgi_upgrade.servers import has_seen_lifespan
 from asgi_upgrade.websocket.bridge import Bridge
 
 if TYPE_CHECKING:
@@ -31,10 +32,17 @@ def name_of(app: Any) -> str:
 
 def report_unguarded(application: Any) -> None:
     """Log that nothing proves that a server itself calls ``application`` with its WebSockets."""
+    cure = "Wrap the outermost application in asgi_upgrade.HandshakeMiddleware, or set allow_unguarded=True"
+    if not has_seen_lifespan():
+        cure = (
+            "No UpgradeMiddleware has been called with the server's lifespan, as none in a mounted application is: add "
+            f"one to the outermost application. {cure}"
+        )
     logger.error(
         "The server delivers WebSockets, not handshakes: they are refused, because middleware around %s may not have "
-        "seen them. Wrap the outermost application in asgi_upgrade.HandshakeMiddleware, or set allow_unguarded=True.",
+        "seen them. %s.",
         name_of(application),
+        cure,
     )
 
 

@@ -12,23 +12,35 @@ from asgi_upgrade.edge_settings import EdgeSettings
 if TYPE_CHECKING:
     from asgi_upgrade.guard.handshake import Policy
 
-__all__ = ["attach_to_server", "keeps_upgrade_fields", "report_unavailable"]
+__all__ = ["attach_to_server", "has_seen_lifespan", "keeps_upgrade_fields", "report_unavailable"]
 
 logger = logging.getLogger("asgi_upgrade")
 
+_lifespans_seen: list[bool] = []
 
-def attach_to_server(*, change: bool, settings: EdgeSettings | None = None, policy: Policy | None = None) -> bool:
+
+def has_seen_lifespan() -> bool:
+    """Tell whether a server's lifespan has come to an `UpgradeMiddleware` in this process."""
+    return bool(_lifespans_seen)
+
+
+def attach_to_server(
+    *, change: bool, settings: EdgeSettings | None = None, policy: Policy | None = None, in_lifespan: bool = True
+) -> bool:
     """Extend the server whose lifespan runs in the current task, so that it offers ``http.upgrade``.
 
     Args:
         change: ``False`` only looks whether it does.
         settings: What new connections of this server shall do by themselves, also where ``change`` is ``False``.
         policy: Who decides on handshakes, if what stands around it is to be adapted to them.
+        in_lifespan: Whether the middleware that asks has been called with the lifespan. Default: ``True``.
 
     Returns:
         Whether new connections will have the extension. If not, or if they cannot do what ``settings`` ask for, one
         line that says why has been logged.
     """
+    if in_lifespan and not _lifespans_seen:
+        _lifespans_seen.append(True)
     if "hypercorn.asyncio.lifespan" in sys.modules:
         from asgi_upgrade.servers.hypercorn import attach as attach_to_hypercorn
 
@@ -41,7 +53,7 @@ def attach_to_server(*, change: bool, settings: EdgeSettings | None = None, poli
         return False
     from asgi_upgrade.servers.uvicorn.attach import attach
 
-    problem = attach(change=change, settings=settings, policy=policy)
+    problem = attach(change=change, settings=settings, policy=policy, in_lifespan=in_lifespan)
     if problem is not None:
         report_unavailable(settings)
         logger.warning(

@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 __all__ = ["HYPERCORN", "UVICORN", "websocket_limits"]
 
@@ -23,6 +24,9 @@ HYPERCORN: Mapping[str, tuple[str, float | None]] = {
     "ping_interval": ("websocket_ping_interval", None),
 }
 
+# They are asked for with each handshake, and were read when the first one came.
+_known: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
+
 
 def websocket_limits(config: Any, names: Mapping[str, tuple[str, float | None]]) -> dict[str, Any]:
     """Return the settings of a server that differ from its defaults, named and measured as ours.
@@ -31,6 +35,13 @@ def websocket_limits(config: Any, names: Mapping[str, tuple[str, float | None]])
         config: The server's configuration.
         names: `UVICORN` or `HYPERCORN`.
     """
+    known = _known.get(config)
+    if known is None:
+        known = _known[config] = _read(config, names)
+    return known
+
+
+def _read(config: Any, names: Mapping[str, tuple[str, float | None]]) -> dict[str, Any]:
     limits: dict[str, Any] = {}
     for name, (attribute, default) in names.items():
         value: Any = getattr(config, attribute, default)

@@ -355,6 +355,11 @@ class WebSocketProtocol(asyncio.Protocol):
             self._set_disconnect(CloseCode.SERVICE_RESTART, "")
             self._await_close()
 
+    @property
+    def closed_with(self) -> int | None:
+        """The close code of the connection, ``None`` as long as there is none."""
+        return self._disconnect[0] if self._disconnect is not None else None
+
     # What the application does
 
     async def receive(self) -> Message:

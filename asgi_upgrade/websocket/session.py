@@ -19,7 +19,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from asgi_upgrade.extension import EXTENSION
 from asgi_upgrade.headers import check_response_headers
-from asgi_upgrade.switch import end_101, report_held_back, request_line, send_101
+from asgi_upgrade.switch import end_101, quote_path, report_held_back, request_line, send_101
 from asgi_upgrade.websocket.bridge import BRIDGE, CONVERTED, HANDSHAKE, REFUSED, Bridge
 from asgi_upgrade.websocket.connection import Connection
 from asgi_upgrade.websocket.deflate import Deflate, DeflateAgreement
@@ -81,6 +81,7 @@ class WebSocketSession:
         "_http_receive",
         "_http_send",
         "_opened",
+        "_opened_at",
         "_prepared",
         "_protocol",
         "_receive",
@@ -117,6 +118,7 @@ class WebSocketSession:
         self._expired = False
         self._switched: asyncio.Future[bool] | None = None  # from the 101 on
         self._opened = False
+        self._opened_at = 0.0  # by the clock of the loop
         self._protocol: WebSocketProtocol | None = None  # from the switch on, if we carry the messages
         self._answered = False  # a response that is not a 101 has been started
         self._disconnected = False  # there will be no switch
@@ -166,6 +168,27 @@ class WebSocketSession:
 
     async def finish(self, task: asyncio.Task[Any], error: BaseException | None) -> None:
         """End the connection: the application has returned, or has raised ``error``."""
+        try:
+            await self._finish(task, error)
+        finally:
+            if self._protocol is not None and logger.isEnabledFor(logging.INFO):
+                self._log_end(self._protocol, error)
+
+    def _log_end(self, protocol: WebSocketProtocol, error: BaseException | None) -> None:
+        code = protocol.closed_with
+        if code is None:
+            # The client has not answered the close frame.
+            code = CloseCode.INTERNAL_ERROR if isinstance(error, Exception) else CloseCode.ABNORMAL_CLOSURE
+        client = self._scope.get("client")
+        logger.info(
+            "%s - WebSocket %s closed with %d after %.3f seconds",
+            f"{client[0]}:{client[1]}" if client else "unix",
+            quote_path(self._scope["path"]),
+            code,
+            asyncio.get_running_loop().time() - self._opened_at,
+        )
+
+    async def _finish(self, task: asyncio.Task[Any], error: BaseException | None) -> None:
         self._decide()
         if not self._opened:
             self._tell_route()
@@ -354,6 +377,7 @@ class WebSocketSession:
         self._opened = True
         if isinstance(carrier, WebSocketProtocol):
             self._protocol = carrier
+            self._opened_at = asyncio.get_running_loop().time()
         self._send = carrier.send
         self._after_connect = carrier.receive
         if self._receive != self._receive_connect:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from enum import Enum
-from functools import lru_cache
 from typing import Any, Final
 
 from asgi_upgrade.websocket.deflate import PerMessageDeflate
@@ -94,7 +93,13 @@ class WebSocketSettings:
         """
         if not limits or not self.left_to_server:
             return self
-        return _settings_for_server(self, tuple(limits.items()))
+        # A process has one server, nearly always.
+        known: tuple[Mapping[str, Any], WebSocketSettings] | None = self.__dict__.get("_for_server")
+        if known is not None and known[0] == limits:
+            return known[1]
+        settings = replace(self, **{name: value for name, value in limits.items() if name in self.left_to_server})
+        object.__setattr__(self, "_for_server", (dict(limits), settings))
+        return settings
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -135,8 +140,3 @@ class WebSocketSettings:
             else:
                 values[field.name] = min((each for each in (ours, theirs) if each is not None), default=None)
         return WebSocketSettings(**values)
-
-
-@lru_cache(maxsize=64)
-def _settings_for_server(settings: WebSocketSettings, limits: tuple[tuple[str, Any], ...]) -> WebSocketSettings:
-    return replace(settings, **{name: value for name, value in limits if name in settings.left_to_server})

@@ -11,6 +11,7 @@ import pytest
 
 from tests.server.conftest import COMBINATIONS, PARSERS
 from tests.server.support.process import APPS, RUNNING, child_environment, running, uvicorn
+from tests.server.support.upgrades import TCP
 
 if TYPE_CHECKING:
     from tests.server.support.process import Server
@@ -94,6 +95,40 @@ def test_lifespan_off_and_no_explicit_http_is_one_warning_and_uvicorns_own_webso
         assert not is_converted(server)
         (warning,) = warnings(server)
         assert "asgi_upgrade.servers.uvicorn:AutoProtocol" in warning
+
+
+def test_a_middleware_in_a_mounted_application_only_is_told_so() -> None:
+    with uvicorn("mounted_only:app") as server:
+        with server.handshaker() as websocket:
+            assert websocket.refused("/mounted/echo").status == 503
+            error = server.log.search("The server delivers WebSockets, not handshakes").string
+            assert "as none in a mounted application is: add one to the outermost application" in error
+            websocket.close()
+        with server.handshaker() as websocket:
+            assert websocket.refused("/raw/echo").status == 503
+        warning = server.log.search("does not offer http.upgrade").string
+        assert "has not been called with uvicorn's lifespan, which mounted applications are not" in warning
+        assert "add it to the outermost application" in warning
+        assert "attach=False" not in warning
+
+
+@pytest.mark.parametrize(
+    ("app", "options", "cause"),
+    [
+        ("mounted_only:without", (), "No UpgradeMiddleware has been called with its lifespan: add one"),
+        ("mounted_only:app", (), "No UpgradeMiddleware has been called with its lifespan: add one"),
+        ("streams:fastapi", ("--lifespan", "off"), "and leave the lifespan on"),
+        ("streams:unattached", (), "What stands against it was logged when the server started"),
+    ],
+)
+def test_an_upgrade_response_that_cannot_upgrade_names_the_cause(
+    app: str, options: tuple[str, ...], cause: str
+) -> None:
+    with uvicorn(app, *options) as server:
+        with server.peer() as peer:
+            assert peer.ask("GET", "/unread", headers=TCP).status == 501
+        line = server.log.search("offers tcp, but this server does not offer http.upgrade").string
+        assert cause in line
 
 
 def test_a_protocol_class_that_is_not_uvicorns_own_is_left_alone_with_one_warning() -> None:

@@ -60,6 +60,24 @@ def test_without_httpx_it_says_what_to_install() -> None:
     assert "ImportError: asgi_upgrade.testing needs the package httpx: pip install 'asgi-upgrade[httpx]'" in run.stderr
 
 
+async def test_a_scheme_that_middleware_has_made_wss_of_stays_secure() -> None:
+    app = FastAPI()
+
+    @app.websocket("/")
+    async def tell(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.send_text(websocket.scope["scheme"])
+
+    app.add_middleware(UpgradeMiddleware, allowed_origins=["*"])
+
+    async def proxied(scope: Any, receive: Any, send: Any) -> None:
+        await app({**scope, "scheme": "wss"}, receive, send)
+
+    websocket: Any
+    async with connect(proxied) as client, aconnect_ws("http://test/", client) as websocket:
+        assert await websocket.receive_text() == "wss"
+
+
 async def write_for_ever(stream: Any) -> None:
     while True:
         await stream.write(bytes(100_000), timeout=0.1)

@@ -23,6 +23,10 @@ ZttpProtocol: type[asyncio.Protocol]
 
 def __getattr__(name: str) -> type[asyncio.Protocol]:
     # Looked up on first use: each of them imports a parser that may not be installed.
+    if name in __all__:
+        from asgi_upgrade.servers.uvicorn.logs import adopt_logging
+
+        adopt_logging()
     if name == "AutoProtocol":
         try:
             import httptools  # noqa: F401

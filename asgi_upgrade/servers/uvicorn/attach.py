@@ -15,6 +15,7 @@ from asgi_upgrade.edge_settings import EdgeSettings
 from asgi_upgrade.guard.adapters import adapt_layers
 from asgi_upgrade.servers.lifespans import running_lifespans
 from asgi_upgrade.servers.uvicorn.edge import UpgradingProtocol, edge_settings
+from asgi_upgrade.servers.uvicorn.logs import adopt_logging
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -32,14 +33,18 @@ _REPLACEMENTS = {
 }
 
 
-def attach(*, change: bool, settings: EdgeSettings | None = None, policy: Policy | None = None) -> str | None:
+def attach(
+    *, change: bool, settings: EdgeSettings | None = None, policy: Policy | None = None, in_lifespan: bool = True
+) -> str | None:
     """Extend the running uvicorn; return what stands against it, or ``None`` if new connections are extended.
 
     Args:
         change: ``False`` only looks.
         settings: What its connections shall do by themselves, from the next one on, if they are extended.
         policy: Who decides on handshakes; what stands around it is adapted to them if connections are extended.
+        in_lifespan: Whether the middleware that asks has been called with the lifespan. Default: ``True``.
     """
+    adopt_logging()
     lifespan = next(running_lifespans(LifespanOn), None)
     if lifespan is None:
         return "no uvicorn runs this application's lifespan"
@@ -53,6 +58,11 @@ def attach(*, change: bool, settings: EdgeSettings | None = None, policy: Policy
     if issubclass(current, UpgradingProtocol):
         _adapt(config, policy)
         return None
+    if not in_lifespan:
+        return (
+            "this UpgradeMiddleware has not been called with uvicorn's lifespan, which mounted applications are not: "
+            "add it to the outermost application"
+        )
     if not change:
         return "attach=False, and uvicorn was not started with one of our protocols"
     replacement = _REPLACEMENTS.get(f"{current.__module__}.{current.__qualname__}")
