@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
+from tests.server.support.usage import memory
 from tests.server.support.websocket import BINARY, PING, frame
 
 if TYPE_CHECKING:
@@ -68,6 +72,47 @@ def test_what_follows_an_unanswered_offer_is_not_read_without_end(server: Server
         assert len(follow) * 1_000_000 - len(rest) < SOCKET_BUFFERS
         peer.reset()
         other.ask("POST", "/release", headers={"Content-Length": "0"})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("case", ["offer", "offer with a body", "offer behind a request"])
+def test_what_follows_an_offer_is_held_up_to_a_limit_whatever_the_application_asks(server: Server, case: str) -> None:
+    """uvicorn's ``receive`` reads on, to learn whether the client has gone."""
+    more = b"GET /http HTTP/1.1\r\nHost: x\r\n\r\n"
+    count = 200_000
+    with server.peer() as peer, server.peer() as other:
+        offer = {"Connection": "Upgrade", "Upgrade": "foo"}
+        if case == "offer":
+            peer.send(peer.request("GET", "/poll", headers=offer))
+        elif case == "offer with a body":
+            peer.send(peer.request("POST", "/poll", headers={**offer, "Content-Length": "3"}, body=b"abc"))
+        else:
+            fields = {**offer, "Content-Length": "3"}
+            peer.send(peer.request("GET", "/poll") + peer.request("POST", headers=fields, body=b"abc"))
+        server.note(peer.key, "started")
+        before = memory(server.process.pid)
+        rest = peer.send_until_blocked(more * count)
+        # h11 reads a request that comes first as uvicorn has it.
+        if case != "offer behind a request" or "h11" not in str(server.process.args):
+            assert memory(server.process.pid) - before < 3 * MEBIBYTE
+            assert len(more) * count - len(rest) < SOCKET_BUFFERS
+        other.ask("POST", "/release", headers={"Content-Length": "0"})
+        # Nothing is lost, and reading goes on.
+        assert peer.receive_response().body == b'"polled"'
+        if case == "offer behind a request":
+            assert peer.receive_response("POST").status == 200
+        for _ in range(100):
+            assert peer.receive_response().status == 200
+        peer.reset()
+
+
+def test_a_poll_learns_that_a_client_has_gone_that_sent_a_little_more(server: Server) -> None:
+    with server.peer() as peer:
+        offer = {"Connection": "Upgrade", "Upgrade": "foo"}
+        peer.send(peer.request("GET", "/poll", headers=offer) + b"GET /http HTTP/1.1\r\nHost: x\r\n\r\n")
+        server.note(peer.key, "started")
+        peer.reset()
+        assert server.note(peer.key, "polled")["type"] == "http.disconnect"
 
 
 def test_a_slow_session_does_not_hold_up_another(server: Server) -> None:

@@ -24,7 +24,7 @@ from asgi_upgrade.servers.uvicorn.upgrades import log_access, upgrade_connection
 
 __all__ = ["HOLD_LIMIT", "Switch", "UpgradingProtocol", "edge_settings", "has_body", "request_head"]
 
-# Bytes that may arrive behind a request that is being answered before reading pauses.
+# Bytes that may arrive behind a request that is being answered before reading pauses. One read more may be held.
 HOLD_LIMIT = 64 * 1024
 
 # What the application of each uvicorn asks of its connections, if it asks for anything.
@@ -96,6 +96,23 @@ class UpgradingProtocol:
         if self.half_closed:
             cycle.message_event.set()  # for `Switch.receive`
         return self.half_closed
+
+    def hold(self) -> None:
+        """Read no more until `let_go`: enough waits behind the request that is being answered.
+
+        uvicorn's ``receive`` would resume reading, to learn whether the client has gone: so that waits, too.
+        """
+        self.flow.pause_reading()
+        self.flow.resume_reading = _read_nothing
+
+    def let_go(self) -> None:
+        """Read again, because what was held goes on."""
+        self.flow.__dict__.pop("resume_reading", None)
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+
+    def hold_if_full(self) -> None:
+        """`hold` if too much waits, for a parser that keeps it."""
 
     @property
     def successor(self) -> Callable[[], Any]:
@@ -184,6 +201,8 @@ class Switch(Announcing):
             if self._request_given and self._http.half_closed:
                 return {"type": "http.disconnect"}
             self._receivers += 1
+            if self._request_given:
+                self._http.hold_if_full()
             try:
                 message: Message = await self._cycle.receive()
             finally:
@@ -263,7 +282,7 @@ class Switch(Announcing):
         self._connections.add(self)
         self._transport.set_protocol(self._protocol)
         self._protocol.connection_made(self._transport)
-        http.flow.resume_reading()
+        http.let_go()
         self._forget_http()
         if early:
             replay(self._protocol, early)
@@ -288,6 +307,10 @@ class Switch(Announcing):
         lines = [b"HTTP/1.1 101 Switching Protocols"]
         lines += [name + b": " + value for name, value in (*self._cycle.default_headers, *fields)]
         return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def _read_nothing() -> None:
+    """In place of ``FlowControl.resume_reading``. A function of its own, which refers to nobody."""
 
 
 def request_head(method: bytes, target: bytes, version: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:

@@ -14,7 +14,7 @@ import h11
 from uvicorn.protocols.http import h11_impl
 
 from asgi_upgrade.offer import has_upgrade
-from asgi_upgrade.servers.uvicorn.edge import Switch, UpgradingProtocol
+from asgi_upgrade.servers.uvicorn.edge import HOLD_LIMIT, Switch, UpgradingProtocol
 
 __all__ = ["H11Protocol", "Lender", "borrow"]
 
@@ -42,6 +42,7 @@ class H11Protocol(UpgradingProtocol, h11_impl.H11Protocol):
 
     def on_response_complete(self) -> None:
         offer = self._offer
+        self.let_go()
         super().on_response_complete()
         # A client that repeats its offer with each request, as Java's does, stays here. The first request without one
         # sends the connection back, once nothing of a next one has arrived.
@@ -55,6 +56,11 @@ class H11Protocol(UpgradingProtocol, h11_impl.H11Protocol):
             self._unset_keepalive_if_required()
             self.connections.discard(self)
             self.lender.take_back()
+
+    def hold_if_full(self) -> None:
+        # h11 keeps all that comes behind a request, and pauses reading; whoever polls resumes it each time.
+        if self.flow.read_paused and not self.cycle.more_body and len(self.conn.trailing_data[0]) > HOLD_LIMIT:
+            self.hold()
 
     @property
     def successor(self) -> Callable[[], Any]:
@@ -75,7 +81,7 @@ def borrow(lender: Any, data: bytes) -> None:
     protocol.serve_with(lender.plain_app)
     lender._unset_keepalive_if_required()
     lender.connections.discard(lender)
-    lender.flow.resume_reading()
+    lender.let_go()
     protocol.connection_made(lender.transport)
     if lender.flow.write_paused:
         protocol.flow.pause_writing()

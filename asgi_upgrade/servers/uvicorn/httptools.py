@@ -47,7 +47,7 @@ class HttpToolsProtocol(UpgradingProtocol, httptools_impl.HttpToolsProtocol):
         if self._held is not None:
             self._held += data
             if len(self._held) > HOLD_LIMIT:
-                self.flow.pause_reading()
+                self.hold()
             return
         self._unset_keepalive_if_required()
         try:
@@ -107,6 +107,7 @@ class HttpToolsProtocol(UpgradingProtocol, httptools_impl.HttpToolsProtocol):
         if held is None or self.transport.is_closing():
             return
         self._held = self._head = None
+        self.let_go()
         if head is not None:
             borrow(self, head + held)
         else:

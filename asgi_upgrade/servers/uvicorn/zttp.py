@@ -49,8 +49,8 @@ class ZttpProtocol(UpgradingProtocol, zttp_impl.ZttpProtocol):
     def data_received(self, data: bytes) -> None:
         self._held += data
         self._feed_held()
-        if len(self._held) > HOLD_LIMIT:
-            self.flow.pause_reading()
+        if len(self._held) > HOLD_LIMIT and self._is_answering():
+            self.hold()
 
     def _feed_held(self) -> None:
         if not self._held or self._is_answering():
@@ -99,6 +99,7 @@ class ZttpProtocol(UpgradingProtocol, zttp_impl.ZttpProtocol):
             borrow(self, data)
 
     def on_response_complete(self) -> None:
+        self.let_go()
         super().on_response_complete()
         self._lend()
         self._feed_held()

@@ -68,6 +68,21 @@ async def wait(scope: Scope, receive: Receive, send: Send) -> None:
     await report(scope, receive, send)
 
 
+async def poll(scope: Scope, receive: Receive, send: Send) -> None:
+    """Ask again and again whether the client has gone, until POST /release or the disconnect."""
+    await read(scope, receive)
+    note(scope, "started")
+    while not RELEASED.is_set():
+        try:
+            message = await asyncio.wait_for(receive(), 0.005)
+        except (TimeoutError, asyncio.TimeoutError):
+            continue
+        note(scope, "polled", type=message["type"])
+        return
+    RELEASED.clear()
+    await respond(send, b'"polled"')
+
+
 async def stream(scope: Scope, receive: Receive, send: Send) -> None:
     """A response in chunks."""
     await read(scope, receive)
@@ -89,6 +104,7 @@ async def fail(scope: Scope, receive: Receive, send: Send) -> None:
 PAGES = {
     "/ignore-body": ignore_body,
     "/slow": slow,
+    "/poll": poll,
     "/stream": stream,
     "/wait": wait,
     "/release": release,
