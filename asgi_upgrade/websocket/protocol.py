@@ -23,6 +23,9 @@ __all__ = ["ClientDisconnected", "WebSocketProtocol"]
 _JOIN_LIMIT = 128 * 1024
 # Bytes that are read at once where a long frame may start: the less they are, the less is copied.
 _START_SIZE = 4096
+# Bytes that are read, besides a message of the longest kind, after the end of what means anything. A client that is in
+# the middle of a message that is too long can go on to our close frame. Whoever sends more than that is cut off.
+_MOST_IGNORED = 1024 * 1024
 # Seconds for a client that has sent its close frame to end its direction of TCP too.
 _LINGER = 1.0
 
@@ -118,6 +121,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_heard",
         "_held_scheduled",
         "_idle_timer",
+        "_ignored",
         "_last_message",
         "_loop",
         "_lost",
@@ -159,6 +163,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._drainers: list[asyncio.Future[None]] = []
         self._reading_bulk = False  # a `_BulkReader` stands in for us
         self._reading_paused = False
+        self._ignored = 0  # bytes that have come after the end of the input
         self._held_scheduled = False  # `_read_held` will be called
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # until `connection_made`
         self._write_paused = True  # until then as well
@@ -214,6 +219,8 @@ class WebSocketProtocol(asyncio.Protocol):
             self._reading_bulk = True
             self._transport.set_protocol(_BulkReader(self, connection))
         if not events:
+            if connection.ended:
+                self._ignore(len(data))
             return
         receivers = self._receivers
         if (
@@ -475,10 +482,21 @@ class WebSocketProtocol(asyncio.Protocol):
         # lost on the way: so our direction ends now, and the rest with the peer's (RFC 6455 §7.1.1).
         self._transport.write_eof()
         self._resume_reading()
-        if ending.failed:
+        if ending.failed and not self._is_ignoring():
             self._start_timer("_close_timer", self._settings.close_timeout, self._cut)
         else:
             self._start_timer("_close_timer", min(_LINGER, self._settings.close_timeout), self._let_go)
+
+    def _ignore(self, size: int) -> None:
+        """Take note of bytes that mean nothing, and read no more if they become too many."""
+        self._ignored += size
+        if self._is_ignoring():
+            self._pause_reading()
+            if self._close_timer is not None:
+                self._start_timer("_close_timer", min(_LINGER, self._settings.close_timeout), self._cut)
+
+    def _is_ignoring(self) -> bool:
+        return self._ignored > _MOST_IGNORED + self._settings.max_message_size
 
     def _let_go(self) -> None:
         """Close the transport, which sends what it still has."""
@@ -562,7 +580,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _resume_reading(self) -> None:
-        if not self._reading_paused or self._lost or self._transport.is_closing():
+        if not self._reading_paused or self._lost or self._transport.is_closing() or self._is_ignoring():
             return
         settings = self._settings
         if self._connection.close_sent or (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import time
 import zlib
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.server.support.process import uvicorn
-from tests.server.support.usage import memory, peak
+from tests.server.support.usage import measured, memory, peak
 from tests.server.support.websocket import BINARY, PING, TEXT, close_frame, frame
 
 if TYPE_CHECKING:
@@ -120,3 +121,44 @@ def test_pongs_for_a_client_that_does_not_read_are_bounded(fresh: Server, size: 
         assert len(rest) > 8 * MEBIBYTE
         assert peak(fresh.process.pid) - before < 3 * MEBIBYTE
         websocket.reset()
+
+
+def send_until_cut(sock: socket.socket, seconds: float) -> int:
+    """Send as much as the other side takes until the connection is gone; give how many bytes that were."""
+    sent, end, piece = 0, time.monotonic() + seconds, bytes(256 * KIBIBYTE)
+    try:
+        while time.monotonic() < end:
+            sent += sock.send(piece)
+    except OSError:
+        return sent
+    pytest.fail(f"after {seconds} seconds and {sent} bytes the server still reads")
+
+
+@pytest.mark.parametrize("ending", ["broken frame", "close frame", "message that is too long"])
+@pytest.mark.parametrize("patient", [False, True], ids=["at once", "after the answer"])
+def test_little_is_read_behind_the_end(fresh: Server, ending: str, patient: bool) -> None:
+    last, code = {
+        "broken frame": (frame(0xB, b""), 1002),
+        "close frame": (close_frame(1000), 1000),
+        "message that is too long": (frame(BINARY, b"")[:1] + b"\xff" + (2**40).to_bytes(8, "big") + bytes(4), 1009),
+    }[ending]
+    with fresh.websocket() as websocket:
+        websocket.send(last)
+        if patient:
+            assert websocket.receive_close()[0] == code
+        start = time.monotonic()
+        with measured(fresh.process.pid) as spent:
+            sent = send_until_cut(websocket.socket, seconds=8)
+        # The longest message, a mebibyte, and what the kernel holds at both ends.
+        assert sent < 12 * MEBIBYTE
+        assert time.monotonic() - start < 4
+        assert spent.seconds < 1
+
+
+def test_a_client_in_the_middle_of_a_message_that_is_too_long_learns_why(fresh: Server) -> None:
+    """It sends all of it before it reads, as simple clients do."""
+    with fresh.websocket() as websocket:
+        websocket.send_bytes(bytes(2 * MEBIBYTE - 1))
+        assert websocket.receive_close()[0] == 1009
+        websocket.socket.shutdown(socket.SHUT_WR)
+        assert websocket.socket.recv(1) == b""
