@@ -20,6 +20,12 @@ __all__ = ["StreamProtocol"]
 
 # How many operations in a row may find what they need without letting other tasks run.
 _CREDIT = 16
+# Bytes of a chunk that is joined with its neighbour.
+_SHORT = 512
+# Bytes that are read after our side has closed: more than the kernel keeps of what a client sends before it can know.
+# And seconds that a client has left which sends more than that.
+_MOST_IGNORED = 16 * 1024 * 1024
+_LINGER = 1.0
 # To close with RST instead of FIN.
 _RESET = struct.pack("ii", 1, 0)
 
@@ -61,6 +67,7 @@ class StreamProtocol(asyncio.Protocol):
         self._chunks: deque[bytes] = deque()
         self._size = 0  # of all chunks
         self._offset = 0  # what has been taken of the first
+        self._ignored = 0  # bytes that have come since our side has closed
         self._reading_paused = False
         self._write_paused = False
         self._ended = False  # the client's direction
@@ -93,11 +100,16 @@ class StreamProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._last_activity = self._loop.time()
         if self._closed:
-            return  # see `close`
+            self._ignore(len(data))
+            return
         if self._delegate is not None:
             self._delegate[0].data_received(data)
             return
-        self._chunks.append(data)
+        chunks = self._chunks
+        if len(data) < _SHORT and chunks and len(chunks[-1]) < _SHORT:
+            chunks[-1] += data  # an object for each byte would take fifty times its size
+        else:
+            chunks.append(data)
         self._size += len(data)
         if self._receiver is not None and not self._receiver.done():
             self._receiver.set_result(None)  # it takes this at once
@@ -278,7 +290,8 @@ class StreamProtocol(asyncio.Protocol):
 
         Closing a socket that has unread bytes resets it, and the last bytes sent could be lost on their way: so only
         our direction ends now, what arrives is discarded, and the rest ends when the client has seen the end. It has
-        `StreamSettings.close_timeout` for that, again and again as long as it takes what is still to be sent.
+        `StreamSettings.close_timeout` for that, again and again as long as it takes what is still to be sent. If it
+        sends more than 16 MiB meanwhile, that is not read, and it has a second.
         """
         if self._closed:
             return
@@ -300,6 +313,16 @@ class StreamProtocol(asyncio.Protocol):
     def _cut_later(self) -> None:
         waiting = self.transport.get_write_buffer_size()
         self._close_timer = self._loop.call_later(self._settings.close_timeout, self._cut_if_stuck, waiting)
+
+    def _ignore(self, size: int) -> None:
+        """Take note of bytes that mean nothing, and read no more if they become too many."""
+        self._ignored += size
+        if self._ignored > _MOST_IGNORED and not self._reading_paused and self._close_timer is not None:
+            self._reading_paused = True
+            self.transport.pause_reading()
+            self._close_timer.cancel()
+            delay = min(_LINGER, self._settings.close_timeout)
+            self._close_timer = self._loop.call_later(delay, self._cut_if_stuck, self.transport.get_write_buffer_size())
 
     def _cut_if_stuck(self, waiting: int) -> None:
         if self.transport.get_write_buffer_size() < waiting and not self.shutdown_requested.is_set():

@@ -44,6 +44,8 @@ _FRAME_HEADER = 9
 _DRAIN = 1.0
 # Seconds for a client that has our last bytes to end its direction of TCP too.
 _LINGER = 1.0
+# Bytes that are read until then: more than the kernel keeps of what a client sends before it can know.
+_MOST_IGNORED = 16 * 1024 * 1024
 _DRAIN_PING = b"shutdown"
 _KEEPALIVE_PING = b"keepaliv"
 
@@ -85,6 +87,7 @@ class HTTP2Protocol(asyncio.Protocol):
         self._last_served = 1  # the highest stream that the application was called for
         self._unsent = 0  # about as many bytes wait for the next flush
         self._flush_scheduled = False
+        self._ignored = 0  # bytes that have come since the end
         self._write_paused = False
         self._read_paused = False
         self._preface = False  # the client's has arrived
@@ -136,6 +139,10 @@ class HTTP2Protocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
         if self._closing:
+            self._ignored += len(data)
+            if self._ignored > _MOST_IGNORED and not self._read_paused:
+                self._read_paused = True
+                self._transport.pause_reading()
             return
         self._heard = self.loop.time()
         try:
@@ -197,7 +204,7 @@ class HTTP2Protocol(asyncio.Protocol):
         """It does again."""
         self._write_paused = False
         self._progressed = self.loop.time()
-        if self._read_paused and not self._transport.is_closing():
+        if self._read_paused and not self._closing and not self._transport.is_closing():
             self._read_paused = False
             self._transport.resume_reading()
         self._pump()

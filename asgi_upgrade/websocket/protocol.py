@@ -23,9 +23,10 @@ __all__ = ["ClientDisconnected", "WebSocketProtocol"]
 _JOIN_LIMIT = 128 * 1024
 # Bytes that are read at once where a long frame may start: the less they are, the less is copied.
 _START_SIZE = 4096
-# Bytes that are read, besides a message of the longest kind, after the end of what means anything. A client that is in
-# the middle of a message that is too long can go on to our close frame. Whoever sends more than that is cut off.
-_MOST_IGNORED = 1024 * 1024
+# Bytes that are read after the end of what means anything, besides a message of the longest kind: more than the kernel
+# keeps of what a client sends before it can know. One that is in the middle of a message that is too long can go on to
+# our close frame. Whoever sends more than that is cut off.
+_MOST_IGNORED = 16 * 1024 * 1024
 # Seconds for a client that has sent its close frame to end its direction of TCP too.
 _LINGER = 1.0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -804,3 +805,19 @@ def test_whatever_the_pieces_nothing_is_lost_or_turned_around(
 def test_a_setting_out_of_range_is_named(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=name):
         StreamSettings(**{name: value})
+
+
+async def test_bytes_that_come_one_by_one_take_little_more_memory_than_they_are() -> None:
+    count = 60_000
+    async with upgrade_connection() as (stream, _):
+        protocol = stream._protocol
+        tracemalloc.start()
+        for number in range(count):
+            protocol.data_received(bytes((number % 251,)))
+        size, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert size < 2 * count
+        data = b""
+        while len(data) < count:
+            data += await stream.receive(1000)
+        assert data == bytes(number % 251 for number in range(count))
