@@ -40,6 +40,8 @@ _MAX_STREAM_ID = 2**31 - 1
 _NOTHING = memoryview(b"")
 # Bytes of a frame's header.
 _FRAME_HEADER = 9
+# What a frame draws on the budget that brings less than `Stream.short_data`.
+_SHORT_DATA_PRICE = 0.1
 # Seconds from the announcement that we stop to the end of new streams, for a client that does not answer a ping.
 _DRAIN = 1.0
 # Seconds for a client that has our last bytes to end its direction of TCP too.
@@ -361,6 +363,8 @@ class HTTP2Protocol(asyncio.Protocol):
         data = event.data
         if not data:
             self._spend(1)
+        elif len(data) < (Stream if stream is None else stream).short_data and not event.stream_ended:
+            self._spend(_SHORT_DATA_PRICE)
         if stream is None:
             self._h2.acknowledge_received_data(size, event.stream_id)
             return
@@ -471,7 +475,7 @@ class HTTP2Protocol(asyncio.Protocol):
 
     # Limits and times
 
-    def _spend(self, amount: int) -> None:
+    def _spend(self, amount: float) -> None:
         if not self._budget.spend(amount, self.loop.time()) and not self._closing:
             logger.debug("HTTP/2: a client sends too many frames that serve no request")
             self._close(ErrorCodes.ENHANCE_YOUR_CALM)

@@ -26,6 +26,7 @@ _CONFIG = h2.config.H2Configuration(
 )
 # RFC 7541 section 4.2: what the client lets our compressor remember is its limit; this is ours.
 _MAX_TABLE_SIZE = 4096
+_MOST_SETTINGS = 64
 _KNOWN_SETTINGS = frozenset(SettingCodes)
 
 
@@ -39,7 +40,12 @@ class ServerConnection(h2.connection.H2Connection):
         super().__init__(_CONFIG)
 
     def _receive_settings_frame(self, frame: Any) -> Any:
-        """Keep nothing of settings that we do not know, nor a table for the compression that is larger than usual."""
+        """Keep nothing of settings that we do not know, nor a table for the compression that is larger than usual.
+
+        A frame may have 2730 settings; there are ten.
+        """
+        if frame.body_len > 6 * _MOST_SETTINGS:
+            raise h2.exceptions.DenialOfServiceError("a SETTINGS frame has too many settings")
         for setting, value in list(frame.settings.items()):
             if setting == SettingCodes.HEADER_TABLE_SIZE:
                 frame.settings[setting] = min(value, _MAX_TABLE_SIZE)

@@ -19,12 +19,16 @@ _match_base64url = re.compile(rb"([A-Za-z0-9_\-]*)={0,2}").fullmatch
 _VALID = {0x2: range(2), 0x4: range(2**31), 0x5: range(2**14, 2**24), 0x8: range(2)}
 
 
+# There are ten settings, and clients send a few. So many fit into the field; more are no offer.
+_MOST_SETTINGS = 64
+
+
 def read_offer(scope: Mapping[str, Any]) -> bytes | None:
     """Return the client's settings if its request may become the first stream of an HTTP/2 connection.
 
     That is an HTTP/1.1 request that offers ``h2c``, with no ``websocket`` in front of it, and has exactly one
-    ``HTTP2-Settings``, which ``Connection`` lists and which is valid (section 3.2.1). Over TLS ``h2c`` means nothing.
-    Never raises, whatever the headers contain.
+    ``HTTP2-Settings``, which ``Connection`` lists and which is valid (section 3.2.1), of at most 64 settings. Over TLS
+    ``h2c`` means nothing. Never raises, whatever the headers contain.
 
     Args:
         scope: an ASGI connection scope of any type.
@@ -58,6 +62,8 @@ def read_offer(scope: Mapping[str, Any]) -> bytes | None:
 
 
 def _decode(value: bytes) -> bytes | None:
+    if len(value) > _MOST_SETTINGS * 8:  # six bytes in base64
+        return None
     match = _match_base64url(value)
     if match is None:
         return None

@@ -63,6 +63,9 @@ class Stream:
         "task",
     )
 
+    short_data = 64
+    """A DATA frame of fewer bytes costs more than it brings, so it draws on the connection's budget."""
+
     def __init__(self, connection: HTTP2Protocol, stream_id: int, scope: Scope) -> None:
         self.connection = connection
         self.id = stream_id

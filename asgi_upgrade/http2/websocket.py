@@ -34,6 +34,8 @@ class WebSocketStream(Announcing, Stream):
 
     __slots__ = ("_ended", "_essential", "_protocol", "_request_given", "_switched", "_transport")
 
+    short_data = 7  # the least message, but an empty one
+
     def __init__(self, connection: HTTP2Protocol, stream_id: int, scope: Scope) -> None:
         super().__init__(connection, stream_id, scope)
         self._protocol: Any = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from hpack import Encoder
 
 from tests.server.support.http2 import Answer, ErrorCodes, HTTP2Client, SettingCodes, frame
 from tests.server.support.process import uvicorn
+from tests.server.support.usage import measured
+from tests.server.support.websocket import frame as websocket_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,6 +86,38 @@ def test_empty_data_floods_end_the_connection(client: HTTP2Client) -> None:
     stream_id = client.request("POST", "/slow?1", end=False)
     client.peer.send(frame(DATA, 0, stream_id) * 3000)
     assert ends(client, ErrorCodes.ENHANCE_YOUR_CALM)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_flood_of_tiny_data_ends_the_connection(client: HTTP2Client, server: Server) -> None:
+    """Each frame costs as much as a kilobyte of data."""
+    stream_id = client.request("POST", "/slow?1", end=False)
+    with measured(server.process.pid) as spent:
+        client.peer.send(frame(DATA, 0, stream_id, b"x") * 40_000)
+        assert ends(client, ErrorCodes.ENHANCE_YOUR_CALM)
+    assert spent.seconds < 0.5  # 0.2 s were measured
+
+
+def test_a_body_in_small_pieces_is_no_flood(client: HTTP2Client) -> None:
+    stream_id = client.request("POST", "/http", end=False)
+    client.peer.send(frame(DATA, 0, stream_id, b"x") * 5000 + frame(DATA, END_STREAM, stream_id, b"y"))
+    assert client.answer(stream_id).status == 200
+
+
+def test_short_messages_of_a_websocket_are_no_flood(client: HTTP2Client) -> None:
+    websocket = client.websocket()
+    for number in range(300):
+        websocket.send(websocket_frame(1, b"%d" % (number % 7)) * 100)
+        for _ in range(100):
+            assert websocket.receive_message() == str(number % 7)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_settings_of_a_megabyte_are_no_offer(server: Server) -> None:
+    with server.peer() as peer, measured(server.process.pid) as spent:
+        fields = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAQAAP__" * 150_000}
+        assert peer.ask("GET", "/http", headers=fields).status == 200
+    assert spent.seconds < 0.3
 
 
 def test_rapid_resets_end_the_connection(client: HTTP2Client) -> None:

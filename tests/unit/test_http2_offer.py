@@ -67,6 +67,12 @@ def test_valid_settings(pairs: list[tuple[int, int]]) -> None:
     assert read_offer(scope(CONNECTION, UPGRADE, encode(settings(*pairs)))) == settings(*pairs)
 
 
+def test_more_settings_than_anybody_has_are_no_offer() -> None:
+    many = settings(*[(0x4, 65535)] * 64)
+    assert read_offer(scope(CONNECTION, UPGRADE, encode(many))) == many
+    assert read_offer(scope(CONNECTION, UPGRADE, encode(many + settings((0x4, 65535))))) is None
+
+
 @pytest.mark.parametrize("pair", [(0x2, 2), (0x4, 2**31), (0x5, 2**14 - 1), (0x5, 2**24), (0x8, 2)])
 def test_settings_that_would_end_a_connection_do_not_begin_one(pair: tuple[int, int]) -> None:
     assert read_offer(scope(CONNECTION, UPGRADE, encode(settings((0x3, 100), pair)))) is None
