@@ -38,6 +38,9 @@ def attach(*, change: bool, settings: EdgeSettings | None = None) -> str | None:
     config = lifespan.config
     if settings:
         edge_settings[config] = settings
+        if settings.h2c is not None:
+            # Now, because it takes 50 ms, for which the first client that offers h2c would keep the others waiting.
+            import_module("asgi_upgrade.http2.upgrade")
     current = config.http_protocol_class
     if issubclass(current, UpgradingProtocol):
         return None

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import sys
 
 from notes import note
 from sessions import RELEASED
@@ -92,6 +93,11 @@ async def stream(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
+async def modules(scope: Scope, receive: Receive, send: Send) -> None:
+    """The names of all modules that have been imported."""
+    await respond(send, json.dumps(sorted(sys.modules)).encode())
+
+
 async def release(scope: Scope, receive: Receive, send: Send) -> None:
     RELEASED.set()
     await respond(send, b"{}")
@@ -107,6 +113,7 @@ PAGES = {
     "/poll": poll,
     "/stream": stream,
     "/wait": wait,
+    "/modules": modules,
     "/release": release,
     "/fail": fail,
 }
