@@ -20,7 +20,7 @@ from asgi_upgrade.edge_settings import EdgeSettings
 from asgi_upgrade.extension import EXTENSION, VERSION
 from asgi_upgrade.offer import has_upgrade
 from asgi_upgrade.servers.switching import Announcing, fields_of_101, has_body, refuse_101, replay, shut_down
-from asgi_upgrade.servers.uvicorn.upgrades import log_access, upgrade_connection, with_extension
+from asgi_upgrade.servers.uvicorn.upgrades import log_access, upgrade_connection, with_tls
 
 __all__ = ["HOLD_LIMIT", "Switch", "UpgradingProtocol", "edge_settings", "has_body", "request_head"]
 
@@ -186,7 +186,7 @@ class Switch(Announcing):
         self._passed_on = True
         self._connections.discard(self)
         http = successor()
-        http.serve_with(with_extension(http.plain_app, "tls", tls))
+        http.serve_with(with_tls(http.plain_app, tls))
         http.connection_made(transport)
         transport.set_protocol(http)
         http.data_received(head + data)
