@@ -61,9 +61,8 @@ class HttpToolsProtocol(UpgradingProtocol, httptools_impl.HttpToolsProtocol):
                 self._offer_arrived(data[upgrade.args[0] :])
 
     def _refuse(self) -> None:
-        message = "Invalid HTTP request received."
-        self.logger.warning(message)
-        self.send_400_response(message)
+        self.logger.warning("Invalid HTTP request received.")
+        self.send_400_response("Invalid HTTP request received.")
 
     def _offer_arrived(self, rest: bytes) -> None:
         if has_body(self.headers):

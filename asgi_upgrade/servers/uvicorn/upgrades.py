@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.utils import get_client_addr, get_path_with_query_string
 
 from asgi_upgrade.edge_settings import EdgeSettings
+from asgi_upgrade.logs import printable
 from asgi_upgrade.offer import UpgradeOffer
 from asgi_upgrade.tls import TLS, Resume, find_tls, is_about_server
 from asgi_upgrade.tls_scope import without_certificate
@@ -91,8 +92,8 @@ def log_access(logger: logging.Logger, scope: Any, status: int) -> None:
     logger.info(
         '%s - "%s %s HTTP/%s" %d',
         get_client_addr(scope),
-        scope["method"],
-        get_path_with_query_string(scope),
+        printable(scope["method"]),
+        printable(get_path_with_query_string(scope)),
         scope["http_version"],
         status,
     )
