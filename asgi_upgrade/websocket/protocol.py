@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Protocol, cast
 
 from starlette.types import Message
@@ -35,6 +36,8 @@ _LOOKS = 4
 _LAST_LOOK = 0.01
 # Seconds for a client that has sent its close frame to end its direction of TCP too.
 _LINGER = 1.0
+# Seconds in which nothing comes, for a client that has broken a rule to have sent all that it was sending.
+_QUIET = 0.05
 
 
 class ClientDisconnected(OSError):
@@ -514,12 +517,28 @@ class WebSocketProtocol(asyncio.Protocol):
             return
         # Closing a socket that has unread bytes, be it a late pong, resets the connection, and the close frame could be
         # lost on the way: so our direction ends now, and the rest with the peer's (RFC 6455 §7.1.1).
-        end_output(self._transport)
         self._resume_reading()
         if ending.failed:
-            self._start_timer("_close_timer", self._patience(), self._cut)
+            self._end_when_quiet(self._loop.time() + min(_LINGER, self._patience()))
         else:
+            end_output(self._transport)
             self._start_timer("_close_timer", min(_LINGER, self._patience()), self._let_go)
+
+    def _end_when_quiet(self, until: float) -> None:
+        """End our direction, but not while the client is in the middle of what it sends, up to a time.
+
+        It may be sending the long message that broke a rule: some clients read the close frame only if they can send
+        that to its end, and what sends it fails if the connection ends meanwhile.
+        """
+        self._heard = False
+        self._start_timer("_close_timer", _QUIET, partial(self._end_if_quiet, until))
+
+    def _end_if_quiet(self, until: float) -> None:
+        if self._heard and self._loop.time() < until:
+            self._end_when_quiet(until)
+        else:
+            end_output(self._transport)
+            self._start_timer("_close_timer", self._patience(), self._cut)
 
     def _let_go(self) -> None:
         """Close the transport, which sends what it still has."""
