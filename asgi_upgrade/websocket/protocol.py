@@ -413,14 +413,14 @@ class WebSocketProtocol(asyncio.Protocol):
     async def _wait_to_send(self, message: Message) -> bool:
         """Wait until ``message`` may be sent; ``True`` if the handshake has taken it.
 
-        What this connection, or all together, may send in a turn may have been sent: one turn is waited for then, and
-        only one, so that several tasks send in the order in which they have called.
+        What this connection may send in a turn may have been sent, or what all together may, and this task sends again:
+        one turn is waited for then, and only one, so that several tasks send in the order in which they have called.
         """
         if self._transport is None and self.handshake is not None:
             await self.handshake.send(message)
             return True
         flusher = self._flusher
-        if flusher.full or self._spent_in == flusher.turn:
+        if self._spent_in == flusher.turn or (flusher.full and flusher.sends_again()):
             await asyncio.sleep(0)
         while self._write_paused and self._disconnect is None:
             await self._drain()
