@@ -50,9 +50,9 @@ def report_overlooked(name: str) -> None:
     if name not in _reported:
         _reported.add(name)
         logger.error(
-            "%s is written for WebSockets, and has been given a handshake as a request: such handshakes are refused. Put "
-            "it among the middleware of an application, a Mount or a route, where it is found, or deliver its path as "
-            "it is: insecure_skip_http_middleware.",
+            "%s is written for WebSockets, and has been given a handshake as a request: such handshakes are refused. "
+            "Put it among the middleware of an application, a Mount or a route, where it is found, or deliver its path "
+            "as it is: insecure_skip_http_middleware.",
             name,
         )
 

@@ -29,10 +29,11 @@ _MESSAGES = 32
 _JOIN_LIMIT = 128 * 1024
 # Bytes that are read at once where a long frame may start: the less they are, the less is copied.
 _START_SIZE = 4096
-# Bytes that are read after the end of what means anything, besides a message of the longest kind: more than the kernel
-# keeps of what a client sends before it can know. One that is in the middle of a message that is too long can go on to
-# our close frame. Whoever sends more than that is cut off.
-_MOST_IGNORED = 16 * 1024 * 1024
+# Bytes that are read after the end of what means anything, besides a message of the longest kind, or of this size: more
+# than the kernel keeps of what a client sends before it can know. One that is in the middle of a message that is too
+# long can go on to our close frame. Whoever sends more than that is cut off.
+_MOST_IGNORED = 1024 * 1024
+_LONG_MESSAGE = 16 * 1024 * 1024
 # Seconds for a client that has sent its close frame to end its direction of TCP too.
 _LINGER = 1.0
 
@@ -546,7 +547,7 @@ class WebSocketProtocol(asyncio.Protocol):
                 self._start_timer("_close_timer", min(_LINGER, self._settings.close_timeout), self._cut)
 
     def _is_ignoring(self) -> bool:
-        return self._ignored > _MOST_IGNORED + self._settings.max_message_size
+        return self._ignored > _MOST_IGNORED + max(_LONG_MESSAGE, self._settings.max_message_size)
 
     def _let_go(self) -> None:
         """Close the transport, which sends what it still has."""

@@ -42,12 +42,13 @@ def check_served(place: Place, connect: Callable[[Visit], Outcome]) -> None:
 
 
 def check_refused(place: Place, connect: Callable[[Visit], Outcome], logged: Callable[[], list[str]]) -> None:
-    """To all, and the log says why."""
-    assert place.refused is not None
+    """To all, and the log says why, where there is somebody to name."""
     for token in (None, "wrong"):
         assert connect(visit(token)).status == 401
     outcome = connect(visit(RIGHT))
     assert (outcome.status, outcome.seen) == (404, list(place.seen)), "the answer to the request counts"
+    if place.refused is None:
+        return
     deadline = time.monotonic() + 5
     while not (lines := [line for line in logged() if place.refused in line]):
         assert time.monotonic() < deadline, "nothing tells why"
@@ -94,30 +95,29 @@ def test_what_may_hide_a_guard_is_refused_by_test_client(name: str, caplog: pyte
         )
 
 
-def check_buried(connect: Callable[[Visit], Outcome], logged: Callable[[], list[str]]) -> None:
-    """The right one or nobody; the log tells why."""
+def check_buried(connect: Callable[[Visit], Outcome]) -> bool:
+    """The right one or nobody; gives whether the right one was served."""
     for token in (None, "wrong"):
         outcome = connect(visit(token))
         assert 400 <= outcome.status < 600, outcome
         assert not [entry for entry in outcome.seen if entry.startswith("endpoint")]
-    if connect(visit(RIGHT)).status != 101:
-        assert logged()
+    return connect(visit(RIGHT)).status == 101
 
 
 @pytest.mark.parametrize("name", BURIED)
 def test_a_websocket_guard_is_never_passed_by(process: Process, name: str) -> None:
     app = f"buried: {name} / {POSITION}"
-    check_buried(lambda visit: process.visit(app, visit), lambda: unusual(process.logged(app)))
+    if not check_buried(lambda visit: process.visit(app, visit)):
+        # Once for each guard, whichever application has met it first.
+        lines = [line for name in process.names() for line in unusual(process.logged(name))]
+        assert [line for line in lines if "is written for WebSockets" in line and "insecure_skip_http" in line]
 
 
 @pytest.mark.parametrize("name", BURIED)
-def test_a_websocket_guard_is_never_passed_by_with_test_client(name: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_websocket_guard_is_never_passed_by_with_test_client(name: str) -> None:
     app = PLACES[f"buried: {name}"].make(POSITION)
     with client.TestClient(app, base_url="http://127.0.0.1") as test_client:
-        check_buried(
-            lambda visit: client.visit_client(test_client, visit),
-            lambda: [record.getMessage() for record in caplog.records],
-        )
+        check_buried(lambda visit: client.visit_client(test_client, visit))
 
 
 def test_a_route_may_be_replaced_in_place(process: Process) -> None:

@@ -158,7 +158,7 @@ def test_little_is_read_behind_the_end(fresh: Server, ending: str, patient: bool
 def test_a_client_in_the_middle_of_a_message_that_is_too_long_learns_why(fresh: Server) -> None:
     """It sends all of it before it reads, as simple clients do."""
     with fresh.websocket() as websocket:
-        websocket.send_bytes(bytes(2 * MEBIBYTE - 1))
+        websocket.send_bytes(bytes(16 * MEBIBYTE + 1))
         assert websocket.receive_close()[0] == 1009
         websocket.socket.shutdown(socket.SHUT_WR)
         assert websocket.socket.recv(1) == b""

@@ -381,7 +381,9 @@ def test_a_flood_of_pings_takes_no_more_memory_than_its_pongs() -> None:
     tracemalloc.stop()
     connection.send_text("behind")
     connection.receive_data(frame(PING, b"last"))
-    assert connection.outgoing_size == sum(map(len, connection.outgoing))
+    pongs = sum(len(piece) for piece in connection.outgoing if isinstance(piece, bytearray))
+    assert pongs == 2 * 20_001 + 20_000 + len("last")
+    assert connection.outgoing_cost == pongs + 2 * MESSAGE_COST + len("beforebehind")
     assert size < 2 * 20_000 * 3
     sent = [frame.payload for frame in read_frames(b"".join(connection.take_outgoing()))]
     assert sent == [b"before", *(b"%d" % (number % 7) for number in range(20_000)), b"behind", b"last"]

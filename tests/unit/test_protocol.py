@@ -353,7 +353,7 @@ def test_a_client_that_goes_instead_of_answering_the_close(on_loop: Callable[[Te
 @pytest.mark.parametrize("closer", ["client", "application", "shutdown"])
 def test_a_close_behind_a_large_message(on_loop: Callable[[Test], None], closer: str) -> None:
     async def test() -> None:
-        async with connected(socket_buffer=SMALL_BUFFER) as (protocol, client):
+        async with connected(socket_buffer=SMALL_BUFFER, stop_timeout=10.0) as (protocol, client):
             await protocol.send(binary(bytes(UNREAD)))
             if closer == "client":
                 await client.send(close(1001))

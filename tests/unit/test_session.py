@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.websockets import WebSocketDisconnect
 
+from asgi_upgrade.guard.handshake import Handshake
 from asgi_upgrade.websocket.handshake import Accept, negotiate
 from asgi_upgrade.websocket.protocol import ClientDisconnected
 from asgi_upgrade.websocket.session import WebSocketSession
@@ -84,10 +85,7 @@ class Server:
             scope,
             receive or self.receive,
             send or self.send,
-            carrier=self.extension,  # type: ignore[arg-type]
-            accept=accept,
-            subprotocols=(),
-            settings=WebSocketSettings(**settings),
+            handshake=Handshake(self.extension, accept, None, WebSocketSettings(**settings), ()),  # type: ignore[arg-type]
         )
 
     def _connect(self, protocol: Any, headers: Any) -> asyncio.Future[bool]:

@@ -298,7 +298,8 @@ class Place:
     Attributes:
         routes: Makes the routes of the application.
         seen: What sees the handshake of the right visitor. The last is "endpoint websocket" if it is served.
-        refused: The class that the log names, because nobody knows what it hides, so that nobody gets in.
+        refused: The class that the log names, because nobody knows what it hides, so that nobody gets in. `None` where
+            somebody does, or where the refusal is a route's, which nobody can name.
         outside: Middleware of the application.
         default: What serves paths that have no route.
         options: Of `UpgradeMiddleware`.
@@ -439,12 +440,8 @@ HIDDEN = {
     "dispatcher to a function": Place(
         lambda: [Mount("/x", ByTenant({"blue": Gate(raw)}))], ("Gate http", "raw http"), refused="ByTenant"
     ),
-    "custom route to a function": Place(
-        lambda: [PrefixRoute(raw)], ("Gate http", "raw http"), outside=gate, refused="PrefixRoute"
-    ),
-    "custom route to a guarded function": Place(
-        lambda: [PrefixRoute(Gate(raw))], ("Gate http", "raw http"), refused="PrefixRoute"
-    ),
+    "custom route to a function": Place(lambda: [PrefixRoute(raw)], ("Gate http", "raw http"), outside=gate),
+    "custom route to a guarded function": Place(lambda: [PrefixRoute(Gate(raw))], ("Gate http", "raw http")),
 }
 
 # Guards that are written for WebSockets, where nothing but the code around leads to them. Each serves the right one or

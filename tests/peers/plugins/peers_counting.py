@@ -12,7 +12,7 @@ from asgi_upgrade.websocket.session import WebSocketSession
 
 
 def count() -> None:
-    """Count calls of `UpgradeMiddleware` with requests, handshakes that became WebSockets, connections of the engine."""
+    """Count calls of `UpgradeMiddleware` with requests, handshakes that became WebSockets, the engine's connections."""
     serve = UpgradeMiddleware.__call__
 
     async def serve_counted(self: UpgradeMiddleware, scope: Any, receive: Any, send: Any) -> Any:
