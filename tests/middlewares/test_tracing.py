@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,10 +33,24 @@ def fail_page(server: Server) -> None:
         peer.ask("GET", "/fail-page/blue")
 
 
-def last_span(server: Server) -> dict[str, Any]:
-    """The last one of a request that did not ask for spans."""
-    spans = [span for span in ask(server, "/spans") if span["kind"] == "SERVER" and span["name"] != "GET /spans"]
-    span: dict[str, Any] = spans[-1]
+def wait_for_one(list_them: Callable[[], list[Any]], act: Callable[[], object]) -> Any:
+    """Act, and give what is told about that; a client knows of the end before the server has told of it."""
+    before = len(list_them())
+    act()
+    deadline = time.monotonic() + 10
+    while len(told := list_them()) == before:
+        assert time.monotonic() < deadline, "nothing is told"
+        time.sleep(0.01)
+    return told[-1]
+
+
+def spans(server: Server) -> list[dict[str, Any]]:
+    """Those of requests that did not ask for spans."""
+    return [span for span in ask(server, "/spans") if span["kind"] == "SERVER" and span["name"] != "GET /spans"]
+
+
+def span_of(server: Server, act: Callable[[], object]) -> dict[str, Any]:
+    span: dict[str, Any] = wait_for_one(lambda: spans(server), act)
     return span
 
 
@@ -48,49 +63,46 @@ def traced(request: pytest.FixtureRequest, start: Callable[..., Server]) -> Serv
 
 @pytest.mark.parametrize(("path", "template"), PATHS.items())
 def test_the_span_is_named_after_the_route(traced: Server, path: str, template: str) -> None:
-    converse(traced, path)
-    span = last_span(traced)
+    span = span_of(traced, lambda: converse(traced, path))
     attributes = span["attributes"]
     assert attributes.get("http.status_code", attributes.get("http.response.status_code")) == 101
     assert span["status"] == "UNSET", "not a failure"
     if not path.startswith("/sub"):  # they name the mount, for a page as well
         assert span["name"] == f"GET {template}"
         assert attributes["http.route"] == template
-    assert get(traced, path.replace("rooms", "pages")).status == 200
-    assert last_span(traced)["name"] == span["name"].replace("rooms", "pages")
+    page = span_of(traced, lambda: get(traced, path.replace("rooms", "pages")))
+    assert page["name"] == span["name"].replace("rooms", "pages")
 
 
 def test_an_error_is_recorded_like_that_of_a_page(traced: Server) -> None:
-    fail(traced)
-    span = last_span(traced)
+    span = span_of(traced, lambda: fail(traced))
     assert (span["name"], span["status"]) == ("GET /fail/{room}", "ERROR")
-    fail_page(traced)
-    assert last_span(traced)["events"] == span["events"]
+    assert span_of(traced, lambda: fail_page(traced))["events"] == span["events"]
 
 
 @pytest.mark.parametrize(("path", "template"), PATHS.items())
 def test_sentry_names_the_transaction_after_the_route(start: Callable[..., Server], path: str, template: str) -> None:
     server = start("sentry:app")
 
-    def last_transaction() -> str:
-        events = [event["transaction"] for event in ask(server, "/events") if event["transaction"] != "/events"]
-        name: str = events[-1]
-        return name
+    def transactions() -> list[str]:
+        return [event["transaction"] for event in ask(server, "/events") if event["transaction"] != "/events"]
 
-    converse(server, path)
-    name = last_transaction()
+    name = wait_for_one(transactions, lambda: converse(server, path))
     if not path.startswith("/sub"):  # it names the route of the mounted application, for a page as well
         assert name == template
-    assert get(server, path.replace("rooms", "pages")).status == 200
-    assert last_transaction() == name.replace("rooms", "pages")
+    page = wait_for_one(transactions, lambda: get(server, path.replace("rooms", "pages")))
+    assert page == name.replace("rooms", "pages")
 
 
 def test_sentry_captures_an_error_in_the_endpoint_once(start: Callable[..., Server]) -> None:
     server = start("sentry:app")
-    fail(server)
-    fail_page(server)
-    errors = [event for event in ask(server, "/events") if event["exceptions"]]
-    assert errors == [
+
+    def errors() -> list[dict[str, Any]]:
+        return [event for event in ask(server, "/events") if event["exceptions"]]
+
+    wait_for_one(errors, lambda: fail(server))
+    wait_for_one(errors, lambda: fail_page(server))
+    assert errors() == [
         {"transaction": "/fail/{room}", "exceptions": ["LookupError"], "method": "GET"},
         {"transaction": "/fail-page/{room}", "exceptions": ["LookupError"], "method": "GET"},
     ]

@@ -5,6 +5,7 @@ Each serves a WebSocket at `/x/ws/blue`, and has `Gate`, which wants a header, s
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, FastAPI, routing
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router, WebSocketRoute
 from starlette.websockets import WebSocket
@@ -27,6 +29,7 @@ from tests.layers.support.visit import Visit
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from starlette.middleware.base import RequestResponseEndpoint
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -181,6 +184,27 @@ class WebSocketHolder:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.protected(scope, receive, send)
+
+
+class DispatchAll(BaseHTTPMiddleware):
+    """Refuses nobody; like each of its kind it runs what is inside in a task."""
+
+    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+        return await call_next(request)
+
+
+def with_dispatch() -> Starlette:
+    return Starlette(routes=sub().routes, middleware=[Middleware(DispatchAll)])
+
+
+class Tasked:
+    """The same, of the user's own."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.ensure_future(self.app(scope, receive, send))
 
 
 class GuardingWebSockets(Starlette):
@@ -477,6 +501,18 @@ BURIED = {
     "application with middleware in a custom route": Place(lambda: [PrefixRoute(whole(*websocket_guard))]),
 }
 
+# The same, and a task between the guard and the endpoint hides the guard's call from us too.
+OUT_OF_REACH = {
+    "dispatcher, around one that uses tasks": Place(
+        lambda: [Mount("/x", ByTenant({"blue": WebSocketGuard(DispatchAll(sub())), "red": sub()}))]
+    ),
+    "dispatcher, around an application that uses tasks": Place(
+        lambda: [Mount("/x", ByTenant({"blue": WebSocketGuard(with_dispatch())}))]
+    ),
+    "custom route, around one that uses tasks": Place(lambda: [PrefixRoute(WebSocketGuard(DispatchAll(whole())))]),
+    "dispatcher, around a task": Place(lambda: [Mount("/x", ByTenant({"blue": WebSocketGuard(Tasked(sub()))}))]),
+}
+
 # What else a path may be.
 MORE = {
     "swapped": Place(swapping, ()),
@@ -488,7 +524,7 @@ PLACES: dict[str, Place] = {
     **{f"guard: {name}": place for name, place in GUARDS.items()},
     **{f"leaf: {name}": place for name, place in LEAVES.items()},
     **{f"hidden: {name}": place for name, place in HIDDEN.items()},
-    **{f"buried: {name}": replace(place, plain=(403, 101)) for name, place in BURIED.items()},
+    **{f"buried: {name}": replace(place, plain=(403, 101)) for name, place in (BURIED | OUT_OF_REACH).items()},
     **MORE,
 }
 
