@@ -1,5 +1,6 @@
 """HTTP Upgrade for ASGI: WebSockets that your HTTP middleware guards, and any other protocol (RFC 9110 §7.8)."""
 
+import asgi_upgrade.logs  # noqa: F401 - what it does to the records of this package
 from asgi_upgrade.handshake_middleware import HandshakeMiddleware
 from asgi_upgrade.http2.settings import H2CSettings
 from asgi_upgrade.middleware import UpgradeMiddleware

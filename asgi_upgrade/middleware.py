@@ -103,6 +103,8 @@ class UpgradeMiddleware:
         ping_interval: Seconds between pings, or ``None`` for none. Default: the server's, else 20.
         ping_timeout: Seconds a client may stay silent after a ping, or ``None`` for ever. Default: the server's, else
             20.
+        keepalive_interval: Seconds without a byte from a client of ``protocols`` after which its system is asked
+            whether it is still there, or ``None``. Default: 20.
         idle_timeout: Seconds without a message, or for ``protocols`` without a byte, after which a connection is
             closed, or ``None``. Default: ``None``.
         total_timeout: Seconds after which a handler of ``protocols`` is cancelled, or ``None``. Default: ``None``.
@@ -145,6 +147,7 @@ class UpgradeMiddleware:
         answer_timeout: float = WebSocketSettings.answer_timeout,
         ping_interval: float | ServersChoice | None = SERVERS,
         ping_timeout: float | ServersChoice | None = SERVERS,
+        keepalive_interval: float | None = StreamSettings.keepalive_interval,
         idle_timeout: float | None = WebSocketSettings.idle_timeout,
         total_timeout: float | None = StreamSettings.total_timeout,
         shutdown_timeout: float = StreamSettings.shutdown_timeout,
@@ -198,6 +201,7 @@ class UpgradeMiddleware:
             open_timeout=open_timeout,
             close_timeout=close_timeout,
             stop_timeout=stop_timeout,
+            keepalive_interval=keepalive_interval,
             idle_timeout=idle_timeout,
             total_timeout=total_timeout,
             shutdown_timeout=shutdown_timeout,
@@ -256,6 +260,7 @@ class UpgradeMiddleware:
         if self._is_unguarded(scope):
             return await answer_unavailable(scope, receive, send)
         scope[HANDSHAKE] = handshake
+        handshake.arrived()
         return await app(scope, receive, send)
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -13,6 +13,7 @@ from weakref import WeakSet
 from anyio import BrokenResourceError, BusyResourceError, ClosedResourceError, EndOfStream, IncompleteRead
 from anyio.lowlevel import checkpoint_if_cancelled
 
+from asgi_upgrade.liveness import is_reset, keep_alive
 from asgi_upgrade.stream_settings import StreamSettings
 from asgi_upgrade.transports import end_output
 
@@ -26,6 +27,8 @@ _SHORT = 512
 # And seconds that a client has left which sends more than that.
 _MOST_IGNORED = 16 * 1024 * 1024
 _LINGER = 1.0
+# Seconds between two looks at a client that nobody reads from.
+_LOOK_INTERVAL = 1.0
 # To close with RST instead of FIN.
 _RESET = struct.pack("ii", 1, 0)
 
@@ -82,6 +85,7 @@ class StreamProtocol(asyncio.Protocol):
         self._credit = _CREDIT
         self._resumed = False  # `receive` has waited, and `send` was not called since
         self._close_timer: asyncio.TimerHandle | None = None
+        self._lookout: asyncio.TimerHandle | None = None  # since reading was paused
         self._delegate: tuple[asyncio.StreamReaderProtocol, asyncio.StreamWriter] | None = None  # until it is lost
         self._delegated = False
 
@@ -96,6 +100,8 @@ class StreamProtocol(asyncio.Protocol):
         self.local_address = transport.get_extra_info("sockname")
         self.remote_address = transport.get_extra_info("peername")
         self.touch()
+        if self.socket is not None and self._settings.keepalive_interval is not None:
+            keep_alive(self.socket, self._settings.keepalive_interval)
 
     def data_received(self, data: bytes) -> None:
         self._last_activity = self._loop.time()
@@ -116,6 +122,17 @@ class StreamProtocol(asyncio.Protocol):
         elif self._size >= self._settings.read_buffer_size and not self._reading_paused:
             self._reading_paused = True
             self.transport.pause_reading()
+            if self.socket is not None:
+                self._lookout = self._loop.call_later(_LOOK_INTERVAL, self._look_out)
+
+    def _look_out(self) -> None:
+        """See whether the client has gone: the loop does not tell while nobody reads or writes."""
+        if self._reading_paused and not self._lost.is_set() and self.socket is not None:
+            if is_reset(self.socket):
+                self.transport.abort()
+                self._error = ConnectionResetError("the client has reset the connection")
+            else:
+                self._lookout = self._loop.call_later(_LOOK_INTERVAL, self._look_out)
 
     def eof_received(self) -> bool:
         self._ended = True
@@ -127,7 +144,9 @@ class StreamProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost.set()
-        self._error = exc
+        self._error = exc or self._error
+        if self._lookout is not None:
+            self._lookout.cancel()
         self._wake_both()
         if self._close_timer is not None:
             self._close_timer.cancel()
@@ -393,6 +412,9 @@ class StreamProtocol(asyncio.Protocol):
 
     def _resume_reading(self) -> None:
         self._reading_paused = False
+        if self._lookout is not None:
+            self._lookout.cancel()
+            self._lookout = None
         if not self._ended and not self.transport.is_closing():
             self.transport.resume_reading()
 

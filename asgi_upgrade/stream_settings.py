@@ -18,6 +18,8 @@ class StreamSettings:
         close_timeout: How long the client may take to end its side after the handler has ended, or to take more of what
             is still to be sent, before the connection is cut.
         stop_timeout: The same once the server has begun to stop, if that is shorter.
+        keepalive_interval: Time without a byte from the client after which its system is asked whether it is still
+            there, three times at most; ``None`` never asks.
         idle_timeout: Time without a byte in either direction after which the handler is cancelled; ``None`` waits for
             ever.
         total_timeout: Time from the switch after which the handler is cancelled; ``None`` waits for ever.
@@ -32,6 +34,7 @@ class StreamSettings:
     open_timeout: float = 20.0
     close_timeout: float = 10.0
     stop_timeout: float = 1.0
+    keepalive_interval: float | None = 20.0
     idle_timeout: float | None = None
     total_timeout: float | None = None
     shutdown_timeout: float = 10.0
@@ -39,8 +42,8 @@ class StreamSettings:
     def __post_init__(self) -> None:
         for field in fields(self):
             name, value = field.name, getattr(self, field.name)
-            if name.endswith("_timeout"):
-                optional = name in ("idle_timeout", "total_timeout")
+            if name.endswith(("_timeout", "_interval")):
+                optional = name in ("idle_timeout", "keepalive_interval", "total_timeout")
                 if value is None and optional:
                     continue
                 if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):

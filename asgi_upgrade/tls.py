@@ -20,7 +20,7 @@ from asgi_upgrade.offer import UpgradeOffer
 from asgi_upgrade.switch import request_line
 from asgi_upgrade.tls_scope import tls_extension
 
-__all__ = ["MAX_BODY", "TLS", "Resume", "find_tls"]
+__all__ = ["MAX_BODY", "TLS", "Resume", "find_tls", "is_about_server"]
 
 logger = logging.getLogger("asgi_upgrade")
 
@@ -171,6 +171,11 @@ def find_tls(offer: UpgradeOffer) -> str | None:
         if any(offered.matches(protocol) for protocol in _PROTOCOLS):
             return str(offered)
     return None
+
+
+def is_about_server(scope: Scope) -> bool:
+    """Tell whether a request is ``OPTIONS *``, about the server and not about a resource (RFC 9110 §9.3.7)."""
+    return scope["method"] == "OPTIONS" and bool(scope["path"] == scope.get("root_path", "") + "*")
 
 
 def _feed(transport: asyncio.Transport, data: bytes) -> None:

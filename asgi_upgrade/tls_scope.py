@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from typing import Any
 
-__all__ = ["tls_extension"]
+__all__ = ["tls_extension", "without_certificate"]
 
 # What the version numbers in TLS messages call them (RFC 8446 §4.2.1).
 _VERSIONS = {"TLSv1": 0x0301, "TLSv1.1": 0x0302, "TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
@@ -44,6 +44,11 @@ def tls_extension(ssl_object: ssl.SSLObject, context: ssl.SSLContext) -> dict[st
         "tls_version": _VERSIONS.get(ssl_object.version() or ""),
         "cipher_suite": suites.get(cipher[0]) if cipher is not None else None,
     }
+
+
+def without_certificate(tls: dict[str, Any]) -> dict[str, Any]:
+    """Return the extension ``tls`` for a request that does not come from whom the certificate is."""
+    return {**tls, "client_cert_chain": [], "client_cert_name": None}
 
 
 def _distinguished_name(certificate: Any) -> str | None:

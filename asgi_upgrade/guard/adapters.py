@@ -153,7 +153,8 @@ class Unadaptable(Adapter):
         super().__init__(app)
         logger.error(
             "%s is written for WebSockets, and where it keeps the next application cannot be found, so that what is "
-            "behind it would not see handshakes: they are refused. Let it keep the next application in `app`.",
+            "behind it would not see handshakes: they are refused. Let it keep the next application in `app`, or "
+            "deliver its path as it is: insecure_skip_http_middleware.",
             name_of(app),
         )
 

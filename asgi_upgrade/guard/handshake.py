@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
 from asgi_upgrade.guard.overlooked import find_overlooked, report_overlooked
@@ -59,7 +60,7 @@ class Handshake:
         subprotocols: What to choose from when the application names none.
     """
 
-    __slots__ = ("accept", "carrier", "policy", "settings", "subprotocols")
+    __slots__ = ("_tasks", "accept", "carrier", "policy", "settings", "subprotocols")
 
     def __init__(
         self,
@@ -74,6 +75,7 @@ class Handshake:
         self.policy = policy
         self.settings = settings
         self.subprotocols = subprotocols
+        self._tasks: list[asyncio.Task[Any]] = []  # that it has come through
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Handshake:
         return self
@@ -92,7 +94,15 @@ class Handshake:
 
     def carried_by(self, carrier: UpgradeExtension | Bridge, accept: Accept) -> Handshake:
         """Return the same handshake, with something else that can switch."""
-        return Handshake(carrier, accept, self.policy, self.settings, self.subprotocols)
+        handshake = Handshake(carrier, accept, self.policy, self.settings, self.subprotocols)
+        handshake._tasks = self._tasks
+        return handshake
+
+    def arrived(self) -> None:
+        """Note the current task: middleware may run what is inside of it in a task of its own."""
+        task = asyncio.current_task()
+        if task is not None and task not in self._tasks:
+            self._tasks.append(task)
 
     async def convert(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Any:
         """Serve the request with ``app``, which gets a ``websocket`` scope; return what that returns.
@@ -103,7 +113,7 @@ class Handshake:
             receive: Its ``receive``.
             send: Its ``send``; the 101 goes out through it.
         """
-        overlooked = find_overlooked()
+        overlooked = find_overlooked(self._tasks)
         if overlooked is not None:
             report_overlooked(overlooked)
             return await answer_unavailable(scope, receive, send)

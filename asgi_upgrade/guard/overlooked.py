@@ -6,8 +6,10 @@ behind a global name. But when the handshake has come through one, its call is r
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
+from collections.abc import Iterable, Iterator
 from types import CodeType, FrameType
 from typing import Any
 
@@ -25,13 +27,17 @@ _MOST = 10_000
 _reported: set[str] = set()
 
 
-def find_overlooked() -> str | None:
-    """Return the name of a guard for WebSockets through whose running call a request has come, ``None`` without any.
+def find_overlooked(tasks: Iterable[asyncio.Task[Any]]) -> str | None:
+    """Return the name of a guard for WebSockets through whose call a request has come, ``None`` without any.
 
-    Calls in other tasks are not seen, so this can refuse a handshake and proves nothing.
+    Not each call is seen, so this can refuse a handshake and proves nothing.
+
+    Args:
+        tasks: Those that the handshake has come through. The calls in the current one are running.
     """
-    frame = inspect.currentframe()
-    while frame is not None:
+    current = asyncio.current_task()
+    waiting = [frame for task in tasks if task is not current for frame in _frames_of(task)]
+    for frame in [*_running_frames(), *waiting]:
         code = frame.f_code
         known = _written_for_websockets.get(code)
         if known is None:
@@ -41,8 +47,23 @@ def find_overlooked() -> str | None:
         if known and _has_request(frame):
             owner = frame.f_locals.get("self")
             return code.co_name if owner is None else name_of(owner)
-        frame = frame.f_back
     return None
+
+
+def _running_frames() -> Iterator[FrameType]:
+    frame = inspect.currentframe()
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _frames_of(task: asyncio.Task[Any]) -> Iterator[FrameType]:
+    """The calls that wait in a task, from its first on."""
+    call: Any = task.get_coro()
+    while inspect.iscoroutine(call):
+        if call.cr_frame is not None:
+            yield call.cr_frame
+        call = call.cr_await
 
 
 def report_overlooked(name: str) -> None:

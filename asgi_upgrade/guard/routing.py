@@ -92,6 +92,7 @@ def _handling_handshakes(original: Any) -> Any:
             ended: Any = answer_unavailable if isinstance(self, WebSocketRoute) else partial(original, self)
             answered: Awaitable[None] = ended(scope, receive, send)
             return answered
+        handshake.arrived()
         led: Awaitable[None] = _adapted(self, "app", handshake)(scope, receive, send)
         return led
 

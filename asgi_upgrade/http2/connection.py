@@ -27,6 +27,7 @@ from asgi_upgrade.http2.server import ServerSide
 from asgi_upgrade.http2.settings import H2CSettings
 from asgi_upgrade.http2.stream import Stream
 from asgi_upgrade.http2.websocket import WebSocketStream
+from asgi_upgrade.progress import Progress, measure
 from asgi_upgrade.transports import end_output
 
 __all__ = ["HTTP2Protocol"]
@@ -262,6 +263,10 @@ class HTTP2Protocol(asyncio.Protocol):
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Tell about the transport."""
         return self._transport.get_extra_info(name, default)
+
+    def measure(self) -> Progress | None:
+        """Tell what the client has taken of what was sent."""
+        return measure(self._transport)
 
     def abort(self) -> None:
         """End the connection and all its requests at once."""

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Scope
 
 from asgi_upgrade.headers import check_response_headers
 from asgi_upgrade.http2.scope import CONNECTION_SPECIFIC
+from asgi_upgrade.logs import printable
 
 if TYPE_CHECKING:
     from asgi_upgrade.http2.connection import HTTP2Protocol
@@ -156,14 +157,14 @@ class Stream:
                 what = "completing" if self._started else "starting"
                 problem = f"ASGI callable returned without {what} response."
             if problem is not None:
-                logger.error(problem)
+                logger.error("%s", printable(problem))
                 await self._fail()
             await self._end()
         except asyncio.CancelledError:
             self._reset(ErrorCodes.INTERNAL_ERROR)
             raise
         except BaseException as error:
-            logger.error("Exception in ASGI application\n", exc_info=error)
+            logger.error("Exception in ASGI application", exc_info=error)
             await self._fail()
             await self._end()
             if not isinstance(error, Exception):

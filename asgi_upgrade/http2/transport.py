@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from asgi_upgrade.http2.stream import ErrorCodes
+from asgi_upgrade.progress import Progress
 
 if TYPE_CHECKING:
     from asgi_upgrade.http2.websocket import WebSocketStream
@@ -29,6 +30,8 @@ class StreamTransport(asyncio.Transport):
         self._high = 64 * 1024
         self._low = self._high // 4
         self._size = 0  # what waits to be sent
+        self._taken = 0  # what the connection has sent
+        self._received = 0
         self._write_paused = False
         self._reading = True
         self._unread = bytearray()  # what has come since reading was paused
@@ -44,6 +47,7 @@ class StreamTransport(asyncio.Transport):
 
     def feed(self, data: bytes) -> None:
         """Bytes from the client."""
+        self._received += len(data)
         if self._closing:
             self._connection.acknowledge(self._stream, len(data))
             return
@@ -60,6 +64,7 @@ class StreamTransport(asyncio.Transport):
     def sent(self, size: int, *, last: bool) -> None:
         """The connection has sent ``size`` bytes; ``last`` tells that our direction has ended with them."""
         self._size -= size
+        self._taken += size
         if last:
             self._end_sent = True
             if self._closing:
@@ -121,7 +126,16 @@ class StreamTransport(asyncio.Transport):
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Tell about the connection."""
+        if name == "asgi_upgrade.progress":
+            return self._progress()
         return self._connection.get_extra_info(name, default)
+
+    def _progress(self) -> Progress | None:
+        """What has left this stream is still to go through the connection."""
+        below = self._connection.measure()
+        if below is None:
+            return None
+        return Progress(self._taken + below.taken, self._size + below.waiting, self._received)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         """Return what owns the stream."""

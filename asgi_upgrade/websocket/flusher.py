@@ -2,7 +2,8 @@
 
 One callback for all of them costs less than one for each. But a turn lasts as long as the application likes: one that
 sends to thousands of connections in a loop would keep the first of them waiting for the last. So there is a share for
-all connections together, after which what has been encoded is written, and `send` waits for the next turn.
+all connections together, after which what has been encoded is written, and a task that sends again waits for the next
+turn. Many tasks that send once each have no reason to wait: nothing would become faster.
 """
 
 from __future__ import annotations
@@ -32,18 +33,19 @@ class Flusher:
     """Has connections write at the latest in the next turn of the event loop that runs.
 
     Attributes:
-        full: All connections together have had their share of this turn: who has not sent yet should wait for the next.
+        full: All connections together have had their share of this turn: see `sends_again`.
         turn: The number of this turn; only those in which something was added count.
     """
 
     # Not the loop, which could never be freed then.
-    __slots__ = ("_began", "_scheduled", "_until_look", "_waiting", "full", "turn")
+    __slots__ = ("_began", "_scheduled", "_sender", "_until_look", "_waiting", "full", "turn")
 
     def __init__(self) -> None:
         self.full = False
         self.turn = 0
         self._waiting: list[Flushable] = []
         self._scheduled = False
+        self._sender: asyncio.Task[object] | None = None  # who has sent last since the turn is full
         self._until_look = 1
         self._began = 0.0
 
@@ -70,6 +72,13 @@ class Flusher:
             self.full = True
         return self.turn
 
+    def sends_again(self) -> bool:
+        """Tell, in a turn that is full, whether the current task is the one that was asked about last."""
+        task = asyncio.current_task()
+        again = task is self._sender
+        self._sender = task
+        return again
+
     def _look(self) -> None:
         """Schedule the end of the turn, or see whether the turn has had its share."""
         self._until_look = _LOOK
@@ -86,6 +95,7 @@ class Flusher:
 
     def _end_turn(self) -> None:
         self._scheduled = self.full = False
+        self._sender = None
         self._until_look = 1  # the first of a turn
         self.turn += 1
         self._flush()

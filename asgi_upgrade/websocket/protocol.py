@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Protocol, cast
 
 from starlette.types import Message
 
+from asgi_upgrade.progress import measure
 from asgi_upgrade.transports import end_output
 from asgi_upgrade.websocket.connection import Connection, Ending, Event
 from asgi_upgrade.websocket.flusher import Flusher
@@ -34,8 +36,13 @@ _START_SIZE = 4096
 # long can go on to our close frame. Whoever sends more than that is cut off.
 _MOST_IGNORED = 1024 * 1024
 _LONG_MESSAGE = 16 * 1024 * 1024
+# How often to look for a sign of life before a client that shows none is given up, and seconds for a last look.
+_LOOKS = 4
+_LAST_LOOK = 0.01
 # Seconds for a client that has sent its close frame to end its direction of TCP too.
 _LINGER = 1.0
+# Seconds in which nothing comes, for a client that has broken a rule to have sent all that it was sending.
+_QUIET = 0.05
 
 
 class ClientDisconnected(OSError):
@@ -120,6 +127,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_closed",
         "_connection",
         "_disconnect",
+        "_doubted",
         "_drainers",
         "_ending",
         "_eof",
@@ -135,12 +143,14 @@ class WebSocketProtocol(asyncio.Protocol):
         "_lost",
         "_may_send",
         "_ping_due",
+        "_ping_end",
         "_ping_timer",
         "_pinged",
         "_queue",
         "_queue_size",
         "_reading_bulk",
         "_reading_paused",
+        "_received",
         "_receivers",
         "_settings",
         "_share",
@@ -148,6 +158,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_stopping",
         "_transport",
         "_unsent",
+        "_untaken",
         "_write_paused",
         "handshake",
     )
@@ -200,7 +211,11 @@ class WebSocketProtocol(asyncio.Protocol):
         self._ping_due = 0.0  # when the next look at the client should be taken
         self._pinged = 0.0  # when the ping went out that waits for an answer; 0.0 if none does
         self._heard = False  # whether the client has shown a sign of life since
-        self._unsent = 0  # bytes that waited for it then, or when the close began
+        self._ping_end = 0  # what the client will have taken of all that was sent when it has the ping
+        self._untaken = 0  # how much of that was missing when we looked last
+        self._received = 0  # what had come from it then
+        self._doubted = False  # the time is up, unless there is something to read
+        self._unsent = 0  # bytes that waited for it when the close began
         self._last_message = 0.0
 
     # What the transport tells
@@ -432,14 +447,14 @@ class WebSocketProtocol(asyncio.Protocol):
     async def _wait_to_send(self, message: Message) -> bool:
         """Wait until ``message`` may be sent; ``True`` if the handshake has taken it.
 
-        What this connection, or all together, may send in a turn may have been sent: one turn is waited for then, and
-        only one, so that several tasks send in the order in which they have called.
+        What this connection may send in a turn may have been sent, or what all together may, and this task sends again:
+        one turn is waited for then, and only one, so that several tasks send in the order in which they have called.
         """
         if self._transport is None and self.handshake is not None:
             await self.handshake.send(message)
             return True
         flusher = self._flusher
-        if flusher.full or self._spent_in == flusher.turn:
+        if self._spent_in == flusher.turn or (flusher.full and flusher.sends_again()):
             await asyncio.sleep(0)
         while self._write_paused and self._disconnect is None:
             await self._drain()
@@ -536,11 +551,11 @@ class WebSocketProtocol(asyncio.Protocol):
             return
         # Closing a socket that has unread bytes, be it a late pong, resets the connection, and the close frame could be
         # lost on the way: so our direction ends now, and the rest with the peer's (RFC 6455 §7.1.1).
-        end_output(self._transport)
         self._resume_reading()
         if ending.failed and not self._is_ignoring():
-            self._start_timer("_close_timer", self._patience(), self._cut)
+            self._end_when_quiet(self._loop.time() + min(_LINGER, self._patience()))
         else:
+            end_output(self._transport)
             self._start_timer("_close_timer", min(_LINGER, self._patience()), self._let_go)
 
     def _ignore(self, size: int) -> None:
@@ -549,10 +564,27 @@ class WebSocketProtocol(asyncio.Protocol):
         if self._is_ignoring():
             self._pause_reading()
             if self._close_timer is not None:
+                end_output(self._transport)
                 self._start_timer("_close_timer", min(_LINGER, self._settings.close_timeout), self._cut)
 
     def _is_ignoring(self) -> bool:
         return self._ignored > _MOST_IGNORED + max(_LONG_MESSAGE, self._settings.max_message_size)
+
+    def _end_when_quiet(self, until: float) -> None:
+        """End our direction, but not while the client is in the middle of what it sends, up to a time.
+
+        It may be sending the long message that broke a rule: some clients read the close frame only if they can send
+        that to its end, and what sends it fails if the connection ends meanwhile.
+        """
+        self._heard = False
+        self._start_timer("_close_timer", _QUIET, partial(self._end_if_quiet, until))
+
+    def _end_if_quiet(self, until: float) -> None:
+        if self._heard and self._loop.time() < until:
+            self._end_when_quiet(until)
+        else:
+            end_output(self._transport)
+            self._start_timer("_close_timer", self._patience(), self._cut)
 
     def _let_go(self) -> None:
         """Close the transport, which sends what it still has."""
@@ -674,7 +706,8 @@ class WebSocketProtocol(asyncio.Protocol):
         """Send a ping, or look whether the client has shown a sign of life since the last one.
 
         Any bytes are one, not only the pong: it has to wait behind the message that the client is sending, and may be
-        for another ping (RFC 6455 §5.5.3). So is a client that takes what waits in front of the ping.
+        for another ping (RFC 6455 §5.5.3). So is a client that takes what is in front of the ping. What does not count
+        is time in which we could not have noticed: while reading was paused, or something held the loop up.
         """
         if self._ending is not None or self._disconnect is not None or self._connection.close_sent:
             return
@@ -683,18 +716,21 @@ class WebSocketProtocol(asyncio.Protocol):
         assert interval is not None
         now = self._loop.time()
         if self._pinged:
-            unsent = self._transport.get_write_buffer_size()
             if not self._heard and timeout is not None:
-                if unsent < self._unsent or self._reading_paused or now - self._ping_due > timeout / 2:
-                    # With reading paused, the sign may be waiting behind messages for the application. If something
-                    # held the loop up, it may be there unread.
-                    self._unsent = unsent
+                self._pinged += max(now - self._ping_due, 0.0)
+                # Both must look, so that the next look compares with this one.
+                if self._client_moves() or self._reading_paused:
                     self._pinged = now
                 waited = now - self._pinged
-                if waited >= timeout:
-                    self._fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
+                if waited < timeout:
+                    self._doubted = False
+                    self._keep_alive_in(min(interval, timeout / _LOOKS, timeout - waited))
+                elif not self._doubted:
+                    # Its answer may have come: the loop has to read before we can know.
+                    self._doubted = True
+                    self._keep_alive_in(_LAST_LOOK)
                 else:
-                    self._keep_alive_in(min(interval, timeout - waited))
+                    self._fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
                 return
             waited = now - self._pinged
             self._pinged = 0.0
@@ -704,9 +740,31 @@ class WebSocketProtocol(asyncio.Protocol):
         self._connection.send_ping(b"")
         self.flush()
         self._pinged = now
-        self._heard = False
-        self._unsent = self._transport.get_write_buffer_size()
-        self._keep_alive_in(interval if timeout is None else min(interval, timeout))
+        self._heard = self._doubted = False
+        self._note_ping()
+        self._keep_alive_in(interval if timeout is None else min(interval, timeout / _LOOKS))
+
+    def _note_ping(self) -> None:
+        """Note where in all that was sent the ping is."""
+        progress = measure(self._transport)
+        if progress is None:
+            self._untaken = self._transport.get_write_buffer_size()
+        else:
+            self._untaken = progress.waiting
+            self._ping_end = progress.taken + progress.waiting
+            self._received = progress.received
+
+    def _client_moves(self) -> bool:
+        """Tell whether the client has sent anything, or taken anything in front of the ping, since the last look."""
+        progress = measure(self._transport)
+        if progress is None:
+            untaken, received = self._transport.get_write_buffer_size(), self._received
+        else:
+            untaken, received = max(self._ping_end - progress.taken, 0), progress.received
+        moves = untaken < self._untaken or received != self._received
+        self._untaken = untaken
+        self._received = received
+        return moves
 
     def _keep_alive_in(self, delay: float) -> None:
         self._ping_due = self._loop.time() + delay

@@ -83,11 +83,15 @@ class LocalRooms:
 
 
 class RedisRooms(LocalRooms):
-    """Rooms that span every worker connected to the same Redis server."""
+    """Rooms that span every worker connected to the same Redis server.
+
+    Attributes:
+        redis: The connection to it.
+    """
 
     def __init__(self, url: str) -> None:
         super().__init__()
-        self._redis = redis.asyncio.Redis.from_url(
+        self.redis = redis.asyncio.Redis.from_url(
             url,
             decode_responses=True,
             socket_connect_timeout=5,
@@ -103,7 +107,7 @@ class RedisRooms(LocalRooms):
         if not self._subscribed.is_set():
             raise Unavailable
         try:
-            await self._redis.publish(CHANNEL + room, event)
+            await self.redis.publish(CHANNEL + room, event)
         except (RedisError, OSError) as error:
             raise Unavailable from error
 
@@ -118,7 +122,7 @@ class RedisRooms(LocalRooms):
         finally:
             listener.cancel()
             await asyncio.wait([listener])
-            await self._redis.aclose()
+            await self.redis.aclose()
 
     async def _listen_for_ever(self) -> None:
         pause = FIRST_PAUSE
@@ -134,7 +138,7 @@ class RedisRooms(LocalRooms):
             pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _listen(self) -> None:
-        async with self._redis.pubsub() as subscription:
+        async with self.redis.pubsub() as subscription:
             await subscription.psubscribe(CHANNEL + "*")
             while True:
                 message = await subscription.get_message(timeout=HEALTH_CHECK)  # also the moment of a health check

@@ -6,6 +6,7 @@ import os
 from datetime import datetime, timezone
 
 from fastapi import WebSocket, WebSocketDisconnect
+from logins import Login
 from rooms import Inbox, LocalRooms, Unavailable
 
 LONGEST_TEXT = 1000
@@ -16,6 +17,11 @@ def event(kind: str, **fields: str | int) -> str:
     return json.dumps({"type": kind, "at": datetime.now(timezone.utc).isoformat(timespec="seconds"), **fields})
 
 
+def farewell(login: Login) -> str:
+    """The room that only the sessions of one login are in: what happens there is their end. Users cannot name it."""
+    return f"logout {login.id}"
+
+
 class Dismissed(Exception):
     """The client is sent away; says why."""
 
@@ -23,18 +29,21 @@ class Dismissed(Exception):
 class ChatSession:
     """Carries events between an accepted WebSocket and a room until one of them ends."""
 
-    def __init__(self, websocket: WebSocket, rooms: LocalRooms, room: str, user: str) -> None:
+    def __init__(self, websocket: WebSocket, rooms: LocalRooms, room: str, login: Login) -> None:
         self.websocket = websocket
         self.rooms = rooms
         self.room = room
-        self.user = user
+        self.login = login
+        self.user = login.user
 
     async def run(self) -> None:
         """Chat; returns when the client has left or was sent away."""
         with self.rooms.join(self.room) as inbox:
             inbox.put(event("welcome", user=self.user, room=self.room, worker=os.getpid()))
             await self._publish(inbox, "joined")
-            tasks = [asyncio.create_task(job(inbox)) for job in (self._read, self._write, self._watch)]
+            tasks = [
+                asyncio.create_task(job(inbox)) for job in (self._read, self._write, self._watch, self._await_logout)
+            ]
             try:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -67,6 +76,11 @@ class ChatSession:
     async def _watch(self, inbox: Inbox) -> None:
         await inbox.overflowed.wait()
         raise Dismissed("you are reading too slowly")
+
+    async def _await_logout(self, _: Inbox) -> None:
+        with self.rooms.join(farewell(self.login)) as inbox:
+            await inbox.get()
+        raise Dismissed("you have logged out")
 
     async def _publish(self, inbox: Inbox, kind: str, **fields: str) -> None:
         try:

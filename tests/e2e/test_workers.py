@@ -26,7 +26,7 @@ ATTEMPTS = 100
 
 
 def settings(redis_port: int) -> dict[str, str]:
-    return {"REDIS_URL": f"redis://127.0.0.1:{redis_port}/0", "CHAT_SECRET": "known to all workers"}
+    return {"REDIS_URL": f"redis://127.0.0.1:{redis_port}/0"}
 
 
 @pytest.fixture(scope="module")

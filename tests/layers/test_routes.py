@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.layers.apps.credentials import RIGHT
-from tests.layers.apps.routes import BURIED, GUARDS, HIDDEN, LEAVES, OUT_OF_REACH, PATH, PLACES, Place, visit
+from tests.layers.apps.routes import BURIED, GUARDS, HIDDEN, LEAVES, PATH, PLACES, Place, visit
 from tests.layers.conftest import SERVERS
 from tests.layers.support import client
 from tests.layers.support.servers import unusual
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 
 POSITION = "innermost"
 SERVED = [*(f"guard: {name}" for name in GUARDS), *(f"leaf: {name}" for name in LEAVES)]
-NEVER_PASSED = [
-    *BURIED,
-    *(pytest.param(name, marks=pytest.mark.xfail(reason="a task hides the guard's call")) for name in OUT_OF_REACH),
-]
 REFUSED = [f"hidden: {name}" for name in HIDDEN]
 
 
@@ -108,7 +104,7 @@ def check_buried(connect: Callable[[Visit], Outcome]) -> bool:
     return connect(visit(RIGHT)).status == 101
 
 
-@pytest.mark.parametrize("name", NEVER_PASSED)
+@pytest.mark.parametrize("name", BURIED)
 def test_a_websocket_guard_is_never_passed_by(process: Process, name: str) -> None:
     app = f"buried: {name} / {POSITION}"
     if not check_buried(lambda visit: process.visit(app, visit)):
@@ -117,7 +113,7 @@ def test_a_websocket_guard_is_never_passed_by(process: Process, name: str) -> No
         assert [line for line in lines if "is written for WebSockets" in line and "are refused" in line]
 
 
-@pytest.mark.parametrize("name", NEVER_PASSED)
+@pytest.mark.parametrize("name", BURIED)
 def test_a_websocket_guard_is_never_passed_by_with_test_client(name: str) -> None:
     app = PLACES[f"buried: {name}"].make(POSITION)
     with client.TestClient(app, base_url="http://127.0.0.1") as test_client:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,19 @@ def compare(
     return comparison
 
 
-def check_reasons(reasons: Mapping[str, str]) -> None:
-    """Check that each pattern has a sentence.
+def patterns(entries: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the patterns of a list.
+
+    Args:
+        entries: Each has ``tests``, patterns, and ``reason``, a sentence.
 
     Raises:
-        ValueError: One has not.
+        ValueError: One has no reason.
     """
-    for pattern, reason in reasons.items():
-        if not reason.strip().endswith("."):
-            raise ValueError(f"{pattern} needs a reason, a sentence")
+    for entry in entries:
+        if not entry["reason"].endswith("."):
+            raise ValueError(f"{entry['tests']} need a reason, a sentence")
+    return [pattern for entry in entries for pattern in entry["tests"]]
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:

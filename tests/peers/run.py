@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import tomllib
 
-from tests.peers.known import check_reasons, compare
+from tests.peers.known import compare, patterns
 from tests.peers.suite import Outcome, Suite
 
 if TYPE_CHECKING:
@@ -35,9 +35,8 @@ class Peer:
 
     def __init__(self, project: str, directory: Path) -> None:
         self._known: dict[str, Any] = tomllib.loads((Path(__file__).parent / f"{project}.toml").read_text())
-        self._differences: dict[str, str] = self._known.get("differences", {})
-        self._sometimes: dict[str, str] = self._known.get("sometimes", {})
-        check_reasons(self._differences | self._sometimes)
+        self._differences = patterns(self._known.get("differences", ()))
+        self._sometimes = patterns(self._known.get("sometimes", ()))
         self._suite = Suite(project, directory)
         self.counts: Counter[str] = Counter()
 

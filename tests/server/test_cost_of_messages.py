@@ -162,3 +162,27 @@ def test_a_client_in_the_middle_of_a_message_that_is_too_long_learns_why(fresh: 
         assert websocket.receive_close()[0] == 1009
         websocket.socket.shutdown(socket.SHUT_WR)
         assert websocket.socket.recv(1) == b""
+
+
+@pytest.mark.parametrize("size", [0, 1, 3, 100])
+def test_small_messages_for_an_application_that_does_not_read(fresh: Server, size: int) -> None:
+    """The queue's limits, and what one read brings: an object is larger than a message of a few bytes."""
+    message = frame(BINARY, bytes(range(1, size + 1)))
+    with fresh.websocket("/wait-for-release") as websocket:
+        before = peak(fresh.process.pid)
+        websocket.send_until_blocked(message * (16 * MEBIBYTE // len(message)))
+        assert peak(fresh.process.pid) - before < 6 * MEBIBYTE
+        websocket.reset()
+
+
+def test_a_text_takes_up_to_four_times_its_length(fresh: Server) -> None:
+    """Python keeps each character in four bytes if one needs them."""
+    pid = fresh.process.pid
+    with fresh.websocket("/wait-for-release") as websocket:
+        before = peak(pid)
+        text = "a" * (MEBIBYTE - 8) + "\N{GRINNING FACE}"
+        websocket.send(frame(TEXT, text.encode()))
+        time.sleep(0.3)
+        fresh.settle()
+        assert peak(pid) - before < 16 * MEBIBYTE
+        websocket.reset()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.server.conftest import PARSERS
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.server.support.process import Server
 
 
@@ -104,3 +109,45 @@ def test_plain_http_requests_are_not_subject_to_the_origin_policy(server: Server
         assert peer.ask(headers={"Origin": "http://evil.example"}).status == 200
         offer = {"Connection": "Upgrade", "Upgrade": "h2c"}
         assert peer.ask(headers={"Origin": "http://evil.example", **offer}).status == 200
+
+
+# RFC 9112 section 3.2.2: the authority in the target counts, and not Host.
+
+
+def handshake_for(server: Server, target: str, origin: str, host: str) -> int:
+    with server.handshaker() as websocket:
+        websocket.send(websocket.handshake(target, headers={"Origin": origin, "Host": host}))
+        return websocket.receive_response().status
+
+
+def test_the_authority_of_the_target_is_the_own_origin(server: Server) -> None:
+    target = "http://here.example:8000/echo"
+    assert handshake_for(server, target, "http://here.example:8000", "there.example") == 101
+    assert handshake_for(server, target, "http://there.example", "there.example") == 403
+    assert handshake_for(server, target, "http://here.example", "here.example") == 403
+    assert handshake_for(server, "http://user@here.example/echo", "http://here.example", "here.example") == 400
+
+
+def test_the_application_sees_the_target_as_if_it_had_come_in_origin_form(server: Server) -> None:
+    for headers in ({}, {"Connection": "Upgrade", "Upgrade": "foo"}):
+        with server.peer() as peer:
+            response = peer.ask("GET", "http://here.example/a%20b?c=d", {"Host": "there.example", **headers})
+            facts = json.loads(response.body)
+            assert facts["path"] == "/a b"
+            assert [value for name, value in facts["headers"] if name == "host"] == ["here.example"]
+            # A path may look like it.
+            facts = json.loads(peer.ask("GET", "/proxy/http://here.example/", {"Host": "there.example"}).body)
+            assert facts["path"] == "/proxy/http://here.example/"
+            assert [value for name, value in facts["headers"] if name == "host"] == ["there.example"]
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+def test_below_a_root_path(shared: Callable[..., Server], parser: str) -> None:
+    server = shared("upgraded:app", "--root-path", "/api", http=parser, loop="asyncio")
+    body = b"hello"
+    with server.peer() as peer:
+        for headers in ({}, {"Connection": "Upgrade", "Upgrade": "foo"}):
+            fields = {"Host": "there.example", "Content-Length": 5, **headers}
+            facts = json.loads(peer.ask("POST", "http://here.example/a", fields, body=body).body)
+            assert (facts["path"], facts["length"]) == ("/api/a", 5)
+            assert [value for name, value in facts["headers"] if name == "host"] == ["here.example"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import secrets
 import socket
 import ssl
 import struct
@@ -43,6 +44,7 @@ def start(certificate: Certificate) -> Iterator[Start]:
             key = (name, *options, http, loop)
             if key not in servers:
                 environment = {"CERTFILE": certificate.certfile, "KEYFILE": certificate.keyfile}
+                environment["CAFILE"] = certificate.cafile
                 servers[key] = stack.enter_context(
                     uvicorn(f"secured:{name}", *options, http=http, loop=loop, environment=environment)
                 )
@@ -357,6 +359,23 @@ def test_httpx_gives_a_network_stream_that_can_begin_tls(server: Server, client:
     assert json.loads(body)["scheme"] == "https"
 
 
+def test_httpx_can_ask_about_the_server(start: Start, client: ssl.SSLContext) -> None:
+    server = start("required")
+
+    async def talk() -> bytes:
+        async with (
+            httpx.AsyncClient(trust_env=False) as http,
+            http.stream("OPTIONS", server.url("http"), headers=OFFER, extensions={"target": b"*"}) as response,
+        ):
+            assert response.status_code == 101
+            stream = await response.extensions["network_stream"].start_tls(client, "127.0.0.1", timeout=5)
+            data = await stream.read(65536, timeout=5)
+            await stream.aclose()
+            return bytes(data)
+
+    assert asyncio.run(talk()).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
 def test_nonsense_is_answered_once(server: Server, client: ssl.SSLContext) -> None:
     logged = len(server.log.lines)
     with server.peer() as peer:
@@ -502,9 +521,10 @@ def test_requests_in_the_clear_are_refused(start: Start, client: ssl.SSLContext)
             assert_requires_tls(peer, peer.ask(method, target, headers))
         body = bytes(BODY_LIMIT + 1)
         assert_requires_tls(peer, peer.ask("POST", headers={**OFFER, "Content-Length": len(body)}, body=body))
-        offer(peer)
+        assert_requires_tls(peer, peer.ask(headers=OFFER))
+        offer(peer, "OPTIONS", "*")
         with secure(peer, client) as secured:
-            assert arrived(secured.receive_response())["scheme"] == "https"
+            assert secured.receive_response().status == 200
             assert arrived(secured.ask())["scheme"] == "https"
     with server.handshaker() as websocket:
         assert_requires_tls(websocket, websocket.refused())
@@ -515,9 +535,53 @@ def test_a_predicate_tells_which_requests_are_refused(start: Start, client: ssl.
     with server.peer() as peer:
         assert arrived(peer.ask())["scheme"] == "http"
         assert_requires_tls(peer, peer.ask(target="/private"))
-        offer(peer, target="/private")
+        assert_requires_tls(peer, peer.ask(target="/private", headers=OFFER))
+        offer(peer, "OPTIONS", "*")
         with secure(peer, client) as secured:
-            assert arrived(secured.receive_response())["path"] == "/private"
+            assert secured.receive_response().status == 200
+            assert arrived(secured.ask(target="/private"))["path"] == "/private"
+
+
+# What was sent in the clear has no rights of the client behind it
+
+
+@pytest.mark.parametrize(
+    "name", ["certified", "certified_if_they_like", "certified_and_required", "required", "private"]
+)
+@pytest.mark.parametrize("target", ["/admin", "/private", "/"])
+@pytest.mark.parametrize(("parser", "loop"), COMBINATIONS)
+def test_nobody_puts_a_request_in_front_of_the_handshake_of_somebody_else(
+    start: Start, name: str, target: str, parser: str, loop: str
+) -> None:
+    """As in CVE-2009-3555: the request is of whoever sits between, the handshake of the client."""
+    server = start(name, http=parser, loop=loop)
+    with server.peer() as peer:
+        for method in ("POST", "GET", "OPTIONS"):
+            body = b"hello" if method == "POST" else b""
+            fields = {**OFFER, "Content-Length": 5} if body else OFFER
+            response = peer.ask(method, target, fields, body=body)
+            if response.status != 426:
+                assert (response.status, arrived(response)["scheme"]) == (200, "http")
+                assert server.note(peer.key, "passed")["tls"] is None
+
+
+@pytest.mark.parametrize("name", ["certified", "certified_and_required"])
+def test_the_request_that_begins_tls_has_no_certificate_and_those_behind_it_have(
+    start: Start, certificate: Certificate, name: str
+) -> None:
+    server = start(name)
+    with server.peer() as peer:
+        offer(peer, "OPTIONS", "*")
+        with secure(peer, certificate.certified) as secured:
+            assert secured.receive_response().status == 200
+            first = server.note(peer.key, "passed")["tls"]
+            assert (first["client_cert_name"], first["client_cert_chain"]) == (None, [])
+            for _ in range(2):
+                secured.key = secrets.token_hex(8)
+                assert arrived(secured.ask())["scheme"] == "https"
+                tls = server.note(secured.key, "passed")["tls"]
+                assert "victim" in tls["client_cert_name"]
+                assert len(tls["client_cert_chain"]) == 1
 
 
 def test_a_proxy_that_is_trusted_may_have_spoken_tls(start: Start) -> None:
@@ -550,8 +614,12 @@ def test_where_the_server_cannot_begin_tls_it_is_still_required(start: Start, op
 
 def test_with_the_protocol_named_explicitly(start: Start, client: ssl.SSLContext) -> None:
     server = start("unattached", http="asgi_upgrade.servers.uvicorn:AutoProtocol")
-    with upgraded(server, client):
-        assert complaints(server) == []
+    with server.peer() as peer:
+        offer(peer, "OPTIONS", "*")
+        with secure(peer, client) as secured:
+            assert secured.receive_response().status == 200
+            assert arrived(secured.ask())["scheme"] == "https"
+    assert complaints(server) == []
 
 
 def test_with_the_middleware_inside_an_application(start: Start, client: ssl.SSLContext) -> None:

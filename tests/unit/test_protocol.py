@@ -1317,3 +1317,32 @@ def test_a_stop_waits_no_longer_than_a_close(on_loop: Callable[[Test], None]) ->
             await asyncio.wait_for(protocol.wait_closed(), 5)
 
     on_loop(test)
+
+
+# The end of what is too long
+
+
+@pytest.mark.parametrize("pieces", [10, 1000])
+def test_our_direction_does_not_end_while_a_client_sends_what_is_too_long(
+    on_loop: Callable[[Test], None], pieces: int
+) -> None:
+    """It may only look at the close frame when it is done; but a second is enough."""
+
+    async def test() -> None:
+        async with connected(max_message_size=1000, close_timeout=5) as (protocol, client):
+            receiving = asyncio.ensure_future(protocol.receive())
+            start = time.monotonic()
+            await client.send(header(BINARY, 1_000_000))
+            assert await client.receive_frame() == close_sent(1009, "message is longer than 1000 bytes")
+            ended = asyncio.ensure_future(client.receive_end())
+            for _ in range(pieces):
+                await client.send(bytes(100))
+                await asyncio.sleep(0.01)
+                if ended.done():
+                    break
+            assert ended.done() == (pieces == 1000)
+            assert await ended == []
+            assert time.monotonic() - start < 3
+            assert (await receiving)["code"] == 1009
+
+    on_loop(test)

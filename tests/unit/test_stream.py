@@ -800,6 +800,48 @@ def test_whatever_the_pieces_nothing_is_lost_or_turned_around(
     asyncio.run(check())
 
 
+# Clients that vanish
+
+
+async def test_a_handler_that_does_nothing_is_told_of_a_reset() -> None:
+    """Its buffer is full, so nobody reads, and it does not write."""
+    async with upgrade_connection(read_buffer_size=1000) as (stream, remote):
+        protocol = stream._protocol
+        await remote.send(bytes(2000))
+        await anyio.sleep(0.1)
+        assert not protocol.transport.is_reading()
+        remote.reset()
+        with anyio.fail_after(5):
+            await protocol._lost.wait()
+        assert await stream.receive() == bytes(2000), "what came before is still there"
+        with pytest.raises(anyio.BrokenResourceError):
+            await stream.receive()
+        with pytest.raises(anyio.BrokenResourceError):
+            await stream.send(b"x")
+
+
+async def test_a_full_buffer_alone_is_no_reason_to_leave() -> None:
+    async with upgrade_connection(read_buffer_size=1000) as (stream, remote):
+        await remote.send(bytes(2000))
+        await anyio.sleep(1.5)
+        remote.finish()
+        await anyio.sleep(1.2)
+        assert await stream.receive() == bytes(2000)
+        await stream.send(b"still there")
+        assert await remote.receive(11) == b"still there"
+
+
+@pytest.mark.parametrize(("interval", "expected"), [(None, (0, 0)), (7.4, (1, 7)), (0.1, (1, 1))])
+async def test_the_system_asks_whether_the_client_is_there(interval: float | None, expected: tuple[int, int]) -> None:
+    async with upgrade_connection(keepalive_interval=interval) as (stream, _):
+        sock = stream.extra(SocketAttribute.raw_socket)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == expected[0]
+        if interval is not None:
+            for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL):
+                assert sock.getsockopt(socket.IPPROTO_TCP, option) == expected[1]
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 3
+
+
 # Settings
 
 
@@ -812,7 +854,11 @@ def test_whatever_the_pieces_nothing_is_lost_or_turned_around(
             for name in ("open_timeout", "close_timeout", "shutdown_timeout", "stop_timeout")
             for value in (0, -1.0, None, float("inf"), float("nan"), "1", True)
         ),
-        *((name, value) for name in ("idle_timeout", "total_timeout") for value in (0, -1.0, float("inf"), "1", False)),
+        *(
+            (name, value)
+            for name in ("idle_timeout", "keepalive_interval", "total_timeout")
+            for value in (0, -1.0, float("inf"), "1", False)
+        ),
     ],
 )
 def test_a_setting_out_of_range_is_named(name: str, value: Any) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from urllib.parse import unquote
 from weakref import WeakKeyDictionary
 
 from starlette.types import Message, Receive, Scope, Send
@@ -31,10 +33,19 @@ from asgi_upgrade.servers.switching import (
     replay,
     shut_down,
 )
-from asgi_upgrade.servers.uvicorn.upgrades import log_access, upgrade_connection, with_extension
+from asgi_upgrade.servers.uvicorn.upgrades import log_access, upgrade_connection, with_tls
 from asgi_upgrade.servers.websocket_limits import UVICORN, websocket_limits
 
-__all__ = ["HOLD_LIMIT", "Switch", "UpgradingProtocol", "edge_settings", "has_body", "request_head"]
+__all__ = [
+    "HOLD_LIMIT",
+    "Switch",
+    "UpgradingProtocol",
+    "edge_settings",
+    "has_body",
+    "match_absolute_form",
+    "replace_host",
+    "request_head",
+]
 
 # Bytes that may arrive behind a request that is being answered before reading pauses. One read more may be held.
 HOLD_LIMIT = 64 * 1024
@@ -60,8 +71,11 @@ class UpgradingProtocol:
     connections: set[Any]
     cycle: Any
     flow: Any
+    headers: list[tuple[bytes, bytes]]
     logger: logging.Logger
     loop: asyncio.AbstractEventLoop
+    root_path: str
+    scope: Any
     server_state: Any
     tasks: set[asyncio.Task[None]]
     transport: asyncio.Transport
@@ -111,6 +125,21 @@ class UpgradingProtocol:
         if self.half_closed:
             cycle.message_event.set()  # for `Switch.receive`
         return self.half_closed
+
+    def read_absolute_form(self) -> None:
+        """Have the scope of a request say what the absolute form of its target says.
+
+        RFC 9112 §3.2.2: the authority in it is the one that counts, whatever Host says. Who checks Host must not be
+        told another one than who serves the request. uvicorn takes such a target for a path.
+        """
+        scope, root_path = self.scope, self.root_path
+        form = match_absolute_form(scope["raw_path"][len(root_path) :])
+        if form is not None:
+            authority, path = form.groups()
+            path = path or (b"*" if scope["method"] == "OPTIONS" else b"/")  # §3.2.4
+            scope["path"] = root_path + unquote(path.decode("ascii"))
+            scope["raw_path"] = root_path.encode("ascii") + path
+            replace_host(self.headers, authority)
 
     def hold(self) -> None:
         """Read no more until `let_go`: enough waits behind the request that is being answered.
@@ -218,7 +247,7 @@ class Switch(Announcing):
         self._passed_on = True
         self._connections.discard(self)
         http = successor()
-        http.serve_with(with_extension(http.plain_app, "tls", tls))
+        http.serve_with(with_tls(http.plain_app, tls))
         http.connection_made(transport)
         transport.set_protocol(http)
         http.data_received(head + data)
@@ -360,6 +389,15 @@ class Switch(Announcing):
 
 def _read_nothing() -> None:
     """In place of ``FlowControl.resume_reading``. A function of its own, which refers to nobody."""
+
+
+# RFC 9112 §3.2.2, the authority as it comes: whoever reads Host judges it.
+match_absolute_form = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*://([^/?#]*)(/[^?#]*)?").match
+
+
+def replace_host(headers: list[tuple[bytes, bytes]], authority: bytes) -> None:
+    """Let ``authority`` be what Host says, in place."""
+    headers[:] = [(b"host", authority), *(field for field in headers if field[0] != b"host")]
 
 
 def request_head(method: bytes, target: bytes, version: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:

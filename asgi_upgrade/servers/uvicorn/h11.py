@@ -36,6 +36,8 @@ class H11Protocol(UpgradingProtocol, h11_impl.H11Protocol):
 
     def _should_upgrade(self) -> bool:
         # uvicorn asks this about each request, right before it looks up the application to call.
+        if b":" in self.scope["raw_path"]:
+            self.read_absolute_form()
         self._offer = has_upgrade(self.headers)
         self.app = Switch(self) if self._offer else self.plain_app
         return False

@@ -10,7 +10,15 @@ from __future__ import annotations
 import httptools
 from uvicorn.protocols.http import httptools_impl
 
-from asgi_upgrade.servers.uvicorn.edge import HOLD_LIMIT, Switch, UpgradingProtocol, has_body, request_head
+from asgi_upgrade.servers.uvicorn.edge import (
+    HOLD_LIMIT,
+    Switch,
+    UpgradingProtocol,
+    has_body,
+    match_absolute_form,
+    replace_host,
+    request_head,
+)
 from asgi_upgrade.servers.uvicorn.h11 import borrow
 
 __all__ = ["HttpToolsProtocol"]
@@ -33,7 +41,13 @@ class HttpToolsProtocol(UpgradingProtocol, httptools_impl.HttpToolsProtocol):
         return not self._serving_offer and self.parser.get_method() != b"CONNECT"
 
     def on_headers_complete(self) -> None:
+        if self.url[:1] == b"/":
+            _Plain.on_headers_complete(self)
+            return
         if self.url != b"*" or self.parser.get_method() != b"OPTIONS":
+            form = match_absolute_form(self.url)
+            if form is not None:
+                replace_host(self.headers, form[1])  # see `read_absolute_form`; uvicorn drops it
             _Plain.on_headers_complete(self)
             return
         # RFC 9112 §3.2.4, the form that names the server and no resource: `httptools.parse_url` does not know it.
@@ -61,9 +75,8 @@ class HttpToolsProtocol(UpgradingProtocol, httptools_impl.HttpToolsProtocol):
                 self._offer_arrived(data[upgrade.args[0] :])
 
     def _refuse(self) -> None:
-        message = "Invalid HTTP request received."
-        self.logger.warning(message)
-        self.send_400_response(message)
+        self.logger.warning("Invalid HTTP request received.")
+        self.send_400_response("Invalid HTTP request received.")
 
     def _offer_arrived(self, rest: bytes) -> None:
         if has_body(self.headers):

@@ -6,6 +6,7 @@ So each request, the one that asked included, passes the application once, with 
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,15 +15,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.utils import get_client_addr, get_path_with_query_string
 
 from asgi_upgrade.edge_settings import EdgeSettings
+from asgi_upgrade.logs import printable
 from asgi_upgrade.offer import UpgradeOffer
 from asgi_upgrade.servers.websocket_limits import UVICORN, websocket_limits
-from asgi_upgrade.tls import TLS, Resume, find_tls
+from asgi_upgrade.tls import TLS, Resume, find_tls, is_about_server
+from asgi_upgrade.tls_scope import without_certificate
 
 if TYPE_CHECKING:
     from asgi_upgrade.http2.server import ServerSide
     from asgi_upgrade.servers.uvicorn.edge import UpgradingProtocol
 
-__all__ = ["log_access", "upgrade_connection", "with_extension"]
+__all__ = ["log_access", "upgrade_connection", "with_tls"]
 
 
 def upgrade_connection(
@@ -31,6 +34,10 @@ def upgrade_connection(
     """Return what to call for a request in the clear: ``app``, or what takes an offer of the request in front of it.
 
     TLS comes first, wherever it stands in the offer: HTTP/2 could not begin it later.
+
+    A request that was sent in the clear may come from somebody else than the TLS handshake behind it, who would have it
+    answered with the rights of the client (as in CVE-2009-3555). So where TLS stands for rights, because clients have
+    certificates or TLS is required, only ``OPTIONS *`` may begin it, which asks for nothing.
 
     Args:
         app: The application.
@@ -48,17 +55,34 @@ def upgrade_connection(
         from asgi_upgrade.http2.upgrade import H2C
 
         app = H2C(app, settings.h2c, _server_side(http))
-    if settings.tls is not None and find_tls(offer) is not None:
+    if settings.tls is not None and find_tls(offer) is not None and _may_begin_tls(settings, scope):
         bound: Resume = partial(resume, http.successor)
         app = TLS(app, settings.tls, timeout=settings.open_timeout, resume=bound)
     return app
 
 
-def with_extension(app: ASGIApp, name: str, entry: Any) -> ASGIApp:
-    """Return an application that calls ``app`` with one more extension in the scope."""
+def _may_begin_tls(settings: EdgeSettings, scope: Scope) -> bool:
+    assert settings.tls is not None
+    if settings.tls.verify_mode == ssl.CERT_NONE and settings.tls_required is None:
+        return True
+    return is_about_server(scope)
+
+
+def with_tls(app: ASGIApp, tls: dict[str, Any]) -> ASGIApp:
+    """Return an application that calls ``app`` with ASGI's extension ``tls`` in the scope.
+
+    The first call is for the request that was sent in the clear: it carries no certificate of the client.
+
+    Args:
+        app: The application.
+        tls: The extension.
+    """
+    entry = without_certificate(tls)
 
     async def extended(scope: Scope, receive: Receive, send: Send) -> None:
-        scope.setdefault("extensions", {})[name] = entry
+        nonlocal entry
+        scope.setdefault("extensions", {})["tls"] = entry
+        entry = tls
         return await app(scope, receive, send)
 
     return extended
@@ -69,8 +93,8 @@ def log_access(logger: logging.Logger, scope: Any, status: int) -> None:
     logger.info(
         '%s - "%s %s HTTP/%s" %d',
         get_client_addr(scope),
-        scope["method"],
-        get_path_with_query_string(scope),
+        printable(scope["method"]),
+        printable(get_path_with_query_string(scope)),
         scope["http_version"],
         status,
     )

@@ -34,6 +34,8 @@ class ZttpProtocol(UpgradingProtocol, zttp_impl.ZttpProtocol):
 
     def _should_upgrade(self) -> bool:
         # uvicorn asks this about each request, right before it looks up the application to call.
+        if b":" in self.scope["raw_path"]:
+            self.read_absolute_form()
         offer = has_upgrade(self.headers)
         self.app = Switch(self) if offer else self.plain_app
         # uvicorn has asked zttp to read the head, which refuses a length that is not a number.

@@ -6,7 +6,8 @@ const MOST_MESSAGES = 500;
 
 const byId = (id) => document.getElementById(id);
 const room = new URLSearchParams(location.search).get("room") || "lobby";
-const address = new URL("rooms/" + encodeURIComponent(room), document.baseURI);
+const page = new URL("rooms/" + encodeURIComponent(room), document.baseURI);
+const address = new URL(page);
 address.protocol = address.protocol.replace("http", "ws");
 
 let socket;
@@ -78,18 +79,22 @@ function connect() {
     pause = Math.min(pause * 2, LONGEST_PAUSE);
     show("closed", (close.reason || "not connected") + ", next attempt in " + Math.ceil(wait / 1000) + " s");
     timer = setTimeout(connect, wait);
-    if (!opened) await leaveIfLoggedOut();
+    if (!opened) await stopIfRefused();
   };
 }
 
-// A browser does not tell why a handshake was refused, so ask.
-async function leaveIfLoggedOut() {
+// A browser does not tell why a handshake was refused, so ask: the room's address answers plain requests too.
+async function stopIfRefused() {
+  let status;
   try {
-    const answer = await fetch("me", { cache: "no-store" });
-    if (answer.status === 401) location.replace("login");
+    status = (await fetch(page, { cache: "no-store" })).status;
   } catch {
-    // the server is away: the next attempt to connect is already on its way
+    return;  // the server is away: the next attempt to connect is already on its way
   }
+  if (status === 401) location.replace("login");
+  if (status < 400 || status >= 500 || status === 408 || status === 429) return;
+  disconnect();
+  show("closed", status === 422 ? "there is no room of this name" : "refused, status " + status);
 }
 
 function disconnect() {

@@ -18,7 +18,7 @@ def count() -> None:
     async def serve_counted(self: UpgradeMiddleware, scope: Any, receive: Any, send: Any) -> Any:
         if scope["type"] == "http":
             calls["requests"] += 1
-        return await serve(self, scope, receive, send)  # type: ignore[func-returns-value]
+        return await serve(self, scope, receive, send)
 
     UpgradeMiddleware.__call__ = serve_counted  # type: ignore[method-assign]
     _count_created(WebSocketSession, "handshakes")

@@ -24,6 +24,16 @@ careless.load_cert_chain(os.environ["CERTFILE"], os.environ["KEYFILE"])
 careless.set_alpn_protocols(["h2", "http/1.1"])
 
 
+certifying = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+certifying.load_cert_chain(os.environ["CERTFILE"], os.environ["KEYFILE"])
+certifying.load_verify_locations(os.environ.get("CAFILE", os.environ["CERTFILE"]))
+certifying.verify_mode = ssl.CERT_REQUIRED
+optional = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+optional.load_cert_chain(os.environ["CERTFILE"], os.environ["KEYFILE"])
+optional.load_verify_locations(os.environ.get("CAFILE", os.environ["CERTFILE"]))
+optional.verify_mode = ssl.CERT_OPTIONAL
+
+
 class Noting:
     """HTTP middleware that counts what passes it."""
 
@@ -50,7 +60,10 @@ app = Noting(UpgradeMiddleware(application, tls=context, protocols={"echo": echo
 impatient = UpgradeMiddleware(application, tls=context, open_timeout=0.5)
 advertising_h2 = UpgradeMiddleware(application, tls=careless)
 required = Noting(UpgradeMiddleware(application, tls=context, tls_required=True))
-private = UpgradeMiddleware(application, tls=context, tls_required=is_private)
+certified = Noting(UpgradeMiddleware(application, tls=certifying))
+certified_and_required = Noting(UpgradeMiddleware(application, tls=certifying, tls_required=True))
+certified_if_they_like = Noting(UpgradeMiddleware(application, tls=optional))
+private = Noting(UpgradeMiddleware(application, tls=context, tls_required=is_private))
 unattached = UpgradeMiddleware(application, tls=context, tls_required=True, attach=False)
 inside = Starlette(routes=[Mount("/", application)])
 inside.add_middleware(UpgradeMiddleware, tls=context)

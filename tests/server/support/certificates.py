@@ -20,6 +20,8 @@ class Certificate:
     keyfile: str
     cafile: str
     client: ssl.SSLContext
+    certified: ssl.SSLContext
+    """A client with a certificate of its own, of the same authority."""
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -37,6 +39,9 @@ def issue(folder: Path) -> Certificate:
     issued.private_key_pem.write_to_path(keyfile)
     client = ssl.create_default_context()
     authority.configure_trust(client)
+    certified = ssl.create_default_context()
+    authority.configure_trust(certified)
+    authority.issue_cert("client@example.com", common_name="victim").configure_cert(certified)
     cafile = folder / "authority.pem"
     authority.cert_pem.write_to_path(cafile)
-    return Certificate(str(certfile), str(keyfile), str(cafile), client)
+    return Certificate(str(certfile), str(keyfile), str(cafile), client, certified)

@@ -1,0 +1,44 @@
+"""Whether the peer of a socket is still there, for protocols that have no ping of their own."""
+
+from __future__ import annotations
+
+import select
+import socket
+from contextlib import suppress
+
+__all__ = ["is_reset", "keep_alive"]
+
+# How many questions without an answer end a connection.
+_PROBES = 3
+
+
+def keep_alive(sock: socket.socket, interval: float) -> None:
+    """Have the system ask the peer of a TCP connection whether it is there; if it is not, the connection is lost.
+
+    Args:
+        sock: Any socket; nothing happens to one that is not TCP.
+        interval: Seconds without a byte before it asks, and between two questions; whole ones, at least 1.
+    """
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    seconds = max(round(interval), 1)
+    # macOS calls the first one TCP_KEEPALIVE.
+    options = {"TCP_KEEPIDLE": seconds, "TCP_KEEPALIVE": seconds, "TCP_KEEPINTVL": seconds, "TCP_KEEPCNT": _PROBES}
+    with suppress(OSError):  # it has gone already
+        for name, value in options.items():
+            option = getattr(socket, name, None)
+            if option is not None:
+                sock.setsockopt(socket.IPPROTO_TCP, option, value)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+def is_reset(sock: socket.socket) -> bool:
+    """Tell whether a connection has been lost, without reading from it; ``False`` where the system does not tell."""
+    if not hasattr(select, "poll"):
+        return False  # Windows
+    poll = select.poll()
+    try:
+        poll.register(sock.fileno(), 0)  # an error is told always
+        return any(event & select.POLLERR for _, event in poll.poll(0))
+    except (OSError, ValueError):
+        return False  # it is closed: the loop knows

@@ -1,0 +1,58 @@
+"""What the operating system knows of a connection: what its peer has taken of what we sent, and what it has sent.
+
+Nothing else tells. What waits in the kernel to be sent, often megabytes, is not in a transport's buffer, and what has
+arrived is unknown to the event loop before it reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import sys
+from typing import NamedTuple
+
+__all__ = ["Progress", "measure"]
+
+# struct tcp_info of linux/tcp.h: tcpi_bytes_acked and tcpi_bytes_received, since Linux 4.1.
+_TCP_INFO = struct.Struct("=120xQQ")
+# Bytes of TLS that may wait below what its transport tells.
+_BELOW_TLS = 128 * 1024
+
+
+class Progress(NamedTuple):
+    """Bytes, counted since the connection began.
+
+    Attributes:
+        taken: What the peer has acknowledged.
+        waiting: What it has not acknowledged of all that was written so far.
+        received: What has come from it, whether anybody has read that or not.
+    """
+
+    taken: int
+    waiting: int
+    received: int
+
+
+def measure(transport: asyncio.Transport) -> Progress | None:
+    """Return the progress of a connection; ``None`` where the system does not tell, as for Unix sockets."""
+    own: Progress | None = transport.get_extra_info("asgi_upgrade.progress")
+    if own is not None:
+        return own
+    sock = transport.get_extra_info("socket")
+    if sock is None or sys.platform != "linux":
+        return None
+    import fcntl
+    import socket
+    import termios
+
+    try:
+        if sock.family not in (socket.AF_INET, socket.AF_INET6):
+            return None
+        taken, received = _TCP_INFO.unpack(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size))
+        queued = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
+    except (OSError, struct.error):
+        return None
+    waiting = int.from_bytes(queued, sys.byteorder) + transport.get_write_buffer_size()
+    if transport.get_extra_info("sslcontext") is not None:
+        waiting += _BELOW_TLS
+    return Progress(taken, waiting, received)
