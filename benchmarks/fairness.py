@@ -147,6 +147,17 @@ def measure_greedy(port: int, seconds: float, noticed: Noticed, *, stream: bool)
         noticed.end = (time.monotonic() - start) * 1000
 
 
+def read_text(sock: socket.socket) -> bytes:
+    """The next short text message; pings may come before it."""
+    while True:
+        head = sock.recv(2, socket.MSG_WAITALL)
+        if len(head) < 2:
+            raise LoadError("a connection in the room has ended")
+        payload = sock.recv(head[1], socket.MSG_WAITALL) if head[1] else b""
+        if head[0] == 0x81:
+            return payload
+
+
 def measure_broadcast(port: int, connections: int, runs: int, noticed: Noticed) -> None:
     """How long after the beginning the first and the last of many have their copy."""
     first = upgrade(port, "/room")
@@ -159,8 +170,7 @@ def measure_broadcast(port: int, connections: int, runs: int, noticed: Noticed) 
             trigger = connect(port)
             trigger.sendall(b"GET /broadcast HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             for sock, times in ((first, noticed.first), (last, noticed.last)):
-                size = sock.recv(2, socket.MSG_WAITALL)[1]
-                began = int(sock.recv(size, socket.MSG_WAITALL))
+                began = int(read_text(sock))
                 times.append((time.monotonic_ns() - began) / 1e6)
             trigger.close()
             time.sleep(0.2)

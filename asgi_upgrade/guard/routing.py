@@ -6,30 +6,75 @@ has such scopes, so the applications of a process that have no `UpgradeMiddlewar
 
 from __future__ import annotations
 
+import logging
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Host, Match, Mount, Route, Router, WebSocketRoute
 
-from asgi_upgrade.guard.adapters import adapt
+from asgi_upgrade.guard.adapters import Adapter, adapt
 from asgi_upgrade.guard.handshake import approved
 from asgi_upgrade.guard.refusals import answer_unavailable
+from asgi_upgrade.switch import request_line
 from asgi_upgrade.websocket.bridge import HANDSHAKE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator
 
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from asgi_upgrade.guard.handshake import Handshake
 
 __all__ = ["teach_routes"]
 
+logger = logging.getLogger("asgi_upgrade")
+
+# Clients choose the paths, and could fill log and memory with them.
+_MOST_PATHS = 64
+_LOGGED_LENGTH = 200
+_KNOWN_ROUTES = (Host, Mount, Route, WebSocketRoute)
+
+_reported: set[str] = set()
 _lock = threading.Lock()
 _taught = set[tuple[type, str]]()
 # Attribute of a route or router: what it led to when that was adapted, and the adapted one.
 _ADAPTED = "_asgi_upgrade_adapted"
+
+
+class UnknownPath(Adapter):
+    """Answers what no route of a router matches, and says so of handshakes.
+
+    Args:
+        app: The answer.
+        router: The router.
+    """
+
+    def __init__(self, app: ASGIApp, router: Router) -> None:
+        super().__init__(app)
+        self._router = router
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
+        """Answer."""
+        if approved(scope) is not None:
+            report_unknown_path(scope, self._router)
+        return await self.app(scope, receive, send)
+
+
+def report_unknown_path(scope: Scope, router: Router) -> None:
+    """Log, once for each path, that no WebSocket route matches it; which routes are not Starlette's is said too."""
+    path = scope["path"][:_LOGGED_LENGTH]
+    if path in _reported or len(_reported) >= _MOST_PATHS:
+        return
+    _reported.add(path)
+    custom = {type(route).__name__ for route in router.routes if not isinstance(route, _KNOWN_ROUTES)}
+    custom -= {"_IncludedRouter", "_FrontendRouteGroup"}  # FastAPI's
+    logger.info(
+        "%s: no WebSocket route has this path, the handshake is answered as a page would be.%s This is logged once for "
+        "each path.",
+        request_line(scope)[:_LOGGED_LENGTH],
+        f" {', '.join(sorted(custom))} got a request, and no WebSocket, to match." if custom else "",
+    )
 
 
 def teach_routes() -> None:
@@ -104,7 +149,9 @@ def _preparing_default(original: Any) -> Any:
         """Serve one connection, with the router's middleware around its routes."""
         handshake = approved(scope) if HANDSHAKE in scope else None
         if handshake is not None:
-            if getattr(self.default, "__self__", None) is not self:
+            if getattr(self.default, "__self__", None) is self:
+                self.default = UnknownPath(self.default, self)
+            else:
                 self.default = _adapted(self, "default", handshake)
             if getattr(self.middleware_stack, "__self__", None) is not self:
                 self.middleware_stack = _adapted(self, "middleware_stack", handshake)

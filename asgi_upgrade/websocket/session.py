@@ -316,6 +316,8 @@ class WebSocketSession:
         elif kind == "websocket.close":
             reason = message.get("reason")  # FastAPI puts the list of its validation errors there
             text = reason if reason and isinstance(reason, str) else "The application refused the WebSocket."
+            if reason and not isinstance(reason, str):
+                logger.info("%s: the WebSocket is refused: %s", request_line(self._scope), str(reason)[:_LOGGED_LENGTH])
             if isinstance(self._carrier, Bridge):
                 self._carrier.refuse(message)
             await self._respond(REFUSED, text)

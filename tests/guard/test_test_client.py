@@ -9,6 +9,7 @@ import anyio
 import pytest
 from fastapi import FastAPI, HTTPException, Query, Request, WebSocketException
 from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Match
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from asgi_upgrade import HandshakeMiddleware, UpgradeMiddleware
@@ -89,10 +90,32 @@ def test_a_refusal_of_the_endpoint_has_its_code_and_reason(
     assert [path] == SEEN
 
 
-def test_a_failed_validation_has_code_1008(client: TestClient) -> None:
+def test_a_failed_validation_has_code_1008(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "asgi_upgrade")
     with pytest.raises(WebSocketDisconnect) as caught, client.websocket_connect("/validated?number=x"):
         pass
     assert caught.value.code == 1008
+    (line,) = [
+        line for line in caplog.messages if line.startswith("GET /validated?number=x HTTP/1.1: the WebSocket is")
+    ]
+    assert "valid integer" in line
+
+
+class CustomRoute(BaseRoute):
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        return Match.FULL if scope["type"] == "websocket" else Match.NONE, {}
+
+
+def test_an_unknown_path_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "asgi_upgrade")
+    app = application()
+    app.router.routes.append(CustomRoute())
+    for _ in range(2):
+        with pytest.raises(WebSocketDenialResponse):
+            TestClient(app).websocket_connect("/unknown-path").__enter__()
+    (line,) = [line for line in caplog.messages if "no WebSocket route has this path" in line]
+    assert line.startswith("GET /unknown-path HTTP/1.1: ")
+    assert "CustomRoute got a request, and no WebSocket, to match" in line
 
 
 @pytest.mark.parametrize(
