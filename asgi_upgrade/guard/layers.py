@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import inspect
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from types import CodeType, FunctionType, MethodType
 from typing import Any
@@ -141,11 +142,26 @@ def _codes(kind: type | FunctionType) -> Iterator[CodeType]:
             helper = function.__globals__.get(name)
             if isinstance(helper, FunctionType) and _root(helper.__module__) == _root(function.__module__):
                 called.append(helper)
+        called += _given(function)
         for each in called:
             for code in _nested(each.__code__):
                 if code not in seen:
                     seen.add(code)
                     yield code
+
+
+def _given(function: FunctionType) -> Iterator[FunctionType]:
+    """The functions in a closure that are part of a middleware, as where a decorator makes it of a function."""
+    for cell in function.__closure__ or ():
+        with suppress(ValueError):  # it is still empty
+            value = cell.cell_contents
+            # A function that takes a scope is what stands behind.
+            if (
+                isinstance(value, FunctionType)
+                and _root(value.__module__) == _root(function.__module__)
+                and value.__code__.co_varnames[: value.__code__.co_argcount] != ("scope", "receive", "send")
+            ):
+                yield value
 
 
 def _root(module: str | None) -> str:
