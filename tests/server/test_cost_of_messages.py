@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.server.support.floods import kernel_buffers, send_until_cut
 from tests.server.support.process import uvicorn
 from tests.server.support.usage import measured, memory, peak
 from tests.server.support.websocket import BINARY, PING, TEXT, close_frame, frame
@@ -123,17 +124,6 @@ def test_pongs_for_a_client_that_does_not_read_are_bounded(fresh: Server, size: 
         websocket.reset()
 
 
-def send_until_cut(sock: socket.socket, seconds: float) -> int:
-    """Send as much as the other side takes until the connection is gone; give how many bytes that were."""
-    sent, end, piece = 0, time.monotonic() + seconds, bytes(256 * KIBIBYTE)
-    try:
-        while time.monotonic() < end:
-            sent += sock.send(piece)
-    except OSError:
-        return sent
-    pytest.fail(f"after {seconds} seconds and {sent} bytes the server still reads")
-
-
 @pytest.mark.parametrize("ending", ["broken frame", "close frame", "message that is too long"])
 @pytest.mark.parametrize("patient", [False, True], ids=["at once", "after the answer"])
 def test_little_is_read_behind_the_end(fresh: Server, ending: str, patient: bool) -> None:
@@ -149,8 +139,8 @@ def test_little_is_read_behind_the_end(fresh: Server, ending: str, patient: bool
         start = time.monotonic()
         with measured(fresh.process.pid) as spent:
             sent = send_until_cut(websocket.socket, seconds=8)
-        # The longest message, 16 MiB, and what the kernel holds at both ends.
-        assert sent < 29 * MEBIBYTE
+        # The longest message, a bit more, and what the kernel may hold at both ends.
+        assert sent < 18 * MEBIBYTE + kernel_buffers()
         assert time.monotonic() - start < 4
         assert spent.seconds < 1
 
