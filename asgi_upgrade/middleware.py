@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
@@ -212,9 +213,10 @@ class UpgradeMiddleware:
         kind = scope["type"]
         if kind == "http":
             # Nearly all requests ask for nothing, and pass without a detour.
+            app = self.app
             if self._may_refuse or "extensions" in scope or _may_upgrade(scope["headers"]):
-                return await self._serve(scope, receive, send)
-            return await self.app(scope, receive, send)  # what is not None, servers report
+                app = await self._choose(scope, send)
+            return await app(scope, receive, send)  # what is not None, servers report
         if kind == "websocket":
             await self._serve_websocket(scope, receive, send)
         elif kind == "lifespan":
@@ -226,42 +228,42 @@ class UpgradeMiddleware:
             return await self.app(scope, receive, send)
         return None
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> Any:
-        """Serve a request; a handshake that we let pass goes on as one."""
+    async def _choose(self, scope: Scope, send: Send) -> Callable[[Scope, Receive, Send], Awaitable[Any]]:
+        """Return what serves a request; a handshake that we let pass is marked as one."""
         if not self._server_known:
             self._server_known = True
             report_unavailable(self._edge)
         if self._tls_required is not None and not _is_secure(scope) and self._tls_required(scope):
-            return await _reject(_tls_required(scope), scope, receive, send)
+            return _answering(_tls_required(scope))
         if self._tls and _is_about_server(scope):
-            return await _describe_server(scope)(scope, receive, send)
+            return _describe_server(scope)
         if self._protocols and get_bridge(scope) is None and self._protocols.come_first(scope):
             self._place_protocols(scope)
             if self._delegates:
-                return await self.app(scope, receive, send)
+                return self.app
             if await self._speak(scope, send):
-                return None
+                return _nothing_more
         if self._inner is None:
             self._inner = adapt(self.app, self, placed=True)
-        return await self._pass_on(scope, receive, send, self._inner)
+        return self._pass_on(scope, self._inner)
 
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> Any:
-        """Serve a request with ``app``, after a look at what it may ask for."""
+    def _pass_on(self, scope: Scope, app: ASGIApp) -> Callable[[Scope, Receive, Send], Awaitable[Any]]:
+        """Return what serves a request: ``app``, after a look at what it may ask for."""
         if self._bypasses is not None and HANDSHAKE not in scope and self.bypasses(scope) and is_handshake(scope):
-            return await self.convert(app, scope, receive, send)
+            return partial(self.convert, app)
         handshake = self.judge(scope)
         if handshake is None:
             scope.pop(HANDSHAKE, None)
             if self._websocket_only is not None and self._websocket_only(scope):
-                return await _reject(_upgrade_required(scope), scope, receive, send)
-            return await app(scope, receive, send)
+                return _answering(_upgrade_required(scope))
+            return app
         if isinstance(handshake, Reject):
-            return await _reject(handshake, scope, receive, send)
+            return _answering(handshake)
         if self._is_unguarded(scope):
-            return await answer_unavailable(scope, receive, send)
+            return answer_unavailable
         scope[HANDSHAKE] = handshake
         handshake.arrived()
-        return await app(scope, receive, send)
+        return app
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a WebSocket: one of the server, unless something further out has made it of a handshake."""
@@ -343,7 +345,7 @@ class UpgradeMiddleware:
         if get_bridge(scope) is not None or not self._protocols.come_first(scope):
             await app(scope, receive, send)
         elif not await self._speak(scope, send):
-            await self._pass_on(scope, receive, send, app)
+            await self._pass_on(scope, app)(scope, receive, send)
 
     def _place_protocols(self, scope: Scope) -> None:
         """Have our protocols spoken behind the last middleware of our application, if that is known."""
@@ -406,6 +408,14 @@ def _may_upgrade(headers: list[tuple[bytes, bytes]]) -> bool:
 
 async def _reject(reject: Reject, scope: Scope, receive: Receive, send: Send) -> None:
     await refuse(scope, receive, send, status=reject.status, reason=reject.reason, headers=reject.headers)
+
+
+def _answering(reject: Reject) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    return partial(_reject, reject)
+
+
+async def _nothing_more(scope: Scope, receive: Receive, send: Send) -> None:
+    """The request has been served."""
 
 
 def _upgrade_required(scope: Scope) -> Reject:

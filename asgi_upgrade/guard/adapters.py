@@ -18,7 +18,7 @@ from asgi_upgrade.guard.refusals import answer_unavailable, name_of
 from asgi_upgrade.websocket.bridge import CONVERTED, Bridge, get_bridge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -42,28 +42,27 @@ class Adapter:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[Any]:
         """Serve one connection. What is not ``None``, servers report."""
-        return await self.app(scope, receive, send)
+        return self.app(scope, receive, send)
 
 
 class Leaf(Adapter):
     """Gives the application a ``websocket`` scope: it answers, and nothing else is inside."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[Any]:
         """Convert a handshake."""
         handshake = approved(scope)
         if handshake is None:
-            return await self.app(scope, receive, send)
-        return await handshake.convert(self._handle_exceptions, scope, receive, send)
+            return self.app(scope, receive, send)
+        app = self._handle_exceptions if "starlette.exception_handlers" in scope else self.app
+        return handshake.convert(app, scope, receive, send)
 
     async def _handle_exceptions(self, scope: Scope, receive: Receive, send: Send) -> Any:
         # Those of the routes' functions are handled there. For others it is Starlette's ExceptionMiddleware, further
         # out, which has seen a request.
-        if "starlette.exception_handlers" in scope:
-            app = wrap_app_handling_exceptions(self.app, WebSocket(scope, receive, send))
-            return await app(scope, receive, send)
-        return await self.app(scope, receive, send)
+        app = wrap_app_handling_exceptions(self.app, WebSocket(scope, receive, send))
+        return await app(scope, receive, send)
 
 
 class PagesOnly(Adapter):

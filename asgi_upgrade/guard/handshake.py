@@ -11,7 +11,7 @@ from asgi_upgrade.websocket.bridge import HANDSHAKE
 from asgi_upgrade.websocket.session import WebSocketSession
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Iterable
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -34,7 +34,7 @@ class Policy(Protocol):
     def bypasses(self, scope: Scope) -> bool:
         """Tell whether a handshake is to be delivered as a ``websocket`` scope through the whole application."""
 
-    async def convert(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Any:
+    def convert(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Awaitable[Any]:
         """Serve a handshake with ``app`` as a WebSocket, right here, if it may pass."""
 
     async def pass_through(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
@@ -104,7 +104,7 @@ class Handshake:
         if task is not None and task not in self._tasks:
             self._tasks.append(task)
 
-    async def convert(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Any:
+    def convert(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Awaitable[Any]:
         """Serve the request with ``app``, which gets a ``websocket`` scope; return what that returns.
 
         Args:
@@ -116,8 +116,9 @@ class Handshake:
         overlooked = find_overlooked(self._tasks)
         if overlooked is not None:
             report_overlooked(overlooked)
-            return await answer_unavailable(scope, receive, send)
-        return await WebSocketSession(scope, receive, send, handshake=self).run(app)
+            return answer_unavailable(scope, receive, send)
+        # Awaited where this is called: each call that waits in between takes time of each message.
+        return WebSocketSession(scope, receive, send, handshake=self).run(app)
 
 
 def approved(scope: Scope) -> Handshake | None:

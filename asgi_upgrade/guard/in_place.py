@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from asgi_upgrade.extension import get_extension
@@ -34,8 +34,8 @@ def in_place(app: ASGIApp) -> ASGIApp:
         app: What the server calls.
     """
 
-    async def understood(scope: Scope, receive: Receive, send: Send) -> Any:
-        return await InPlace(scope, receive, send, lambda: without_policy(scope)).run(app)
+    def understood(scope: Scope, receive: Receive, send: Send) -> Awaitable[Any]:
+        return InPlace(scope, receive, send, lambda: without_policy(scope)).run(app)
 
     return understood
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from types import CodeType, FrameType
 from typing import Any
 
@@ -20,14 +20,15 @@ __all__ = ["find_overlooked", "report_overlooked"]
 
 logger = logging.getLogger("asgi_upgrade")
 
-# For each code that has been seen to run: whether it is written for WebSockets.
-_written_for_websockets: dict[CodeType, bool] = {}
+# By the identity of each code that has run: whether it is written for WebSockets; and the code, to keep it alive.
+# To hash a code is slow.
+_written_for_websockets: dict[int, tuple[bool, CodeType]] = {}
 _MOST = 10_000
 
 _reported: set[str] = set()
 
 
-def find_overlooked(tasks: Iterable[asyncio.Task[Any]]) -> str | None:
+def find_overlooked(tasks: Sequence[asyncio.Task[Any]]) -> str | None:
     """Return the name of a guard for WebSockets through whose call a request has come, ``None`` without any.
 
     Not each call is seen, so this can refuse a handshake and proves nothing.
@@ -35,26 +36,40 @@ def find_overlooked(tasks: Iterable[asyncio.Task[Any]]) -> str | None:
     Args:
         tasks: Those that the handshake has come through. The calls in the current one are running.
     """
-    current = asyncio.current_task()
-    waiting = [frame for task in tasks if task is not current for frame in _frames_of(task)]
-    for frame in [*_running_frames(), *waiting]:
-        code = frame.f_code
-        known = _written_for_websockets.get(code)
-        if known is None:
-            known = _is_written_for_websockets(frame)
-            if len(_written_for_websockets) < _MOST:
-                _written_for_websockets[code] = known
-        if known and _has_request(frame):
-            owner = frame.f_locals.get("self")
-            return code.co_name if owner is None else name_of(owner)
+    frame = inspect.currentframe()
+    assert frame is not None
+    frame = frame.f_back
+    awaited = False
+    while frame is not None:
+        waits = bool(frame.f_code.co_flags & inspect.CO_COROUTINE)
+        if awaited and not waits:
+            break  # the task begins here
+        awaited = waits
+        known = _written_for_websockets.get(id(frame.f_code))
+        if (known is None or known[0]) and (name := _judge(frame)):
+            return name
+        frame = frame.f_back
+    if len(tasks) > 1:
+        current = asyncio.current_task()
+        for task in tasks:
+            for waiting in _frames_of(task) if task is not current else ():
+                if name := _judge(waiting):
+                    return name
     return None
 
 
-def _running_frames() -> Iterator[FrameType]:
-    frame = inspect.currentframe()
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
+def _judge(frame: FrameType) -> str | None:
+    """Return the name of what runs in ``frame`` if it is a guard for WebSockets that was given a request."""
+    code = frame.f_code
+    known = _written_for_websockets.get(id(code))
+    if known is None:
+        known = _is_written_for_websockets(frame), code
+        if len(_written_for_websockets) < _MOST:
+            _written_for_websockets[id(code)] = known
+    if not known[0] or not _has_request(frame):
+        return None
+    owner = frame.f_locals.get("self")
+    return code.co_name if owner is None else name_of(owner)
 
 
 def _frames_of(task: asyncio.Task[Any]) -> Iterator[FrameType]:

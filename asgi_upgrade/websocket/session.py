@@ -175,6 +175,8 @@ class WebSocketSession:
                 self._log_end(self._protocol, error)
 
     def _log_end(self, protocol: WebSocketProtocol, error: BaseException | None) -> None:
+        if not logger.isEnabledFor(logging.INFO):
+            return
         code = protocol.closed_with
         if code is None:
             # The client has not answered the close frame.
