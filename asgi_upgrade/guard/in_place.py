@@ -96,20 +96,27 @@ class InPlace:
             await self._session.finish(self._task, error)
         return result
 
-    async def receive(self) -> Message:
+    def receive(self) -> Awaitable[Message]:
         """ASGI ``receive``: of the request, and of the WebSocket once the application speaks that."""
+        return self._receive() if self._session is None else self._receive_message()
+
+    async def _receive_message(self) -> Message:
         message = await self._receive()
         if message["type"] == "websocket.connect":
             # It had the request in place of this.
             message = await self._receive()
         return message
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Awaitable[None]:
         """ASGI ``send``."""
+        if self._session is None and message["type"].startswith("websocket."):
+            return self._send_first(message)
         if message["type"] == "http.response.start":
             self.status = message["status"]
-        elif self._session is None and message["type"].startswith("websocket."):
-            await self._begin(message)
+        return self._send(message)
+
+    async def _send_first(self, message: Message) -> None:
+        await self._begin(message)
         await self._send(message)
 
     async def _begin(self, message: Message) -> None:

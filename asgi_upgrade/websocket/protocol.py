@@ -156,6 +156,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_share",
         "_spent_in",
         "_stopping",
+        "_told",
         "_transport",
         "_unsent",
         "_untaken",
@@ -202,6 +203,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._eof = False  # the peer has ended its direction
         self._ending: Ending | None = None
         self._disconnect: tuple[int, str] | None = None
+        self._told = False  # the application has been given that
         self._closed: asyncio.Future[None] | None = None
         # Not a dict, which would be as large as all four.
         self._answer_timer: asyncio.TimerHandle | None = None
@@ -385,7 +387,9 @@ class WebSocketProtocol(asyncio.Protocol):
             await asyncio.sleep(0)
         while not self._queue:
             if self._disconnect is not None:
-                await asyncio.sleep(0)  # somebody may ask for ever
+                if self._told:
+                    await asyncio.sleep(0)  # somebody may ask for ever
+                self._told = True
                 code, reason = self._disconnect
                 return {"type": "websocket.disconnect", "code": code, "reason": reason}
             if self._ending is not None:

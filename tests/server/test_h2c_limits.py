@@ -95,7 +95,7 @@ def test_a_flood_of_tiny_data_ends_the_connection(client: HTTP2Client, server: S
     with measured(server.process.pid) as spent:
         client.peer.send(frame(DATA, 0, stream_id, b"x") * 40_000)
         assert ends(client, ErrorCodes.ENHANCE_YOUR_CALM)
-    assert spent.seconds < 0.5  # 0.2 s were measured
+    assert spent.seconds < 1  # 0.2 s were measured, and 0.5 on a busy machine
 
 
 def test_a_body_in_small_pieces_is_no_flood(client: HTTP2Client) -> None:

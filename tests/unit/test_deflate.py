@@ -830,14 +830,14 @@ class TestLimits:
                 "final blocks": lambda: (HELLO_FINAL[:-1] + HELLO_STORED[:-1] * 6) * (size // 400) + b"\x00",
             }[content]()
             times = []
-            for _ in range(3):
+            for _ in range(5):
                 codec = agree()
                 start = time.process_time()
                 codec.decompress(data, True, PLENTY)
                 times.append(time.process_time() - start)
             return min(times)
 
-        assert measure(2 * MEBIBYTE) < 9 * measure(MEBIBYTE // 2)
+        assert measure(2 * MEBIBYTE) < 12 * measure(MEBIBYTE // 2)
 
 
 def outcome(codec: Deflate, pieces: list[bytes], max_size: int) -> bytes | type[Exception]:
