@@ -20,9 +20,8 @@ __all__ = ["find_overlooked", "report_overlooked"]
 
 logger = logging.getLogger("asgi_upgrade")
 
-# By the identity of each code that has run: whether it is written for WebSockets; and the code, to keep it alive.
-# To hash a code is slow.
-_written_for_websockets: dict[int, tuple[bool, CodeType]] = {}
+# The codes of coroutines that have run and are not written for WebSockets, by their identity: to hash a code is slow.
+_harmless: dict[int, CodeType] = {}
 _MOST = 10_000
 
 _reported: set[str] = set()
@@ -37,17 +36,16 @@ def find_overlooked(tasks: Sequence[asyncio.Task[Any]]) -> str | None:
         tasks: Those that the handshake has come through. The calls in the current one are running.
     """
     frame = inspect.currentframe()
-    assert frame is not None
-    frame = frame.f_back
     awaited = False
     while frame is not None:
-        waits = bool(frame.f_code.co_flags & inspect.CO_COROUTINE)
-        if awaited and not waits:
+        if id(frame.f_code) in _harmless:
+            awaited = True
+        elif frame.f_code.co_flags & inspect.CO_COROUTINE:
+            awaited = True
+            if name := _judge(frame):
+                return name
+        elif awaited:
             break  # the task begins here
-        awaited = waits
-        known = _written_for_websockets.get(id(frame.f_code))
-        if (known is None or known[0]) and (name := _judge(frame)):
-            return name
         frame = frame.f_back
     if len(tasks) > 1:
         current = asyncio.current_task()
@@ -61,12 +59,13 @@ def find_overlooked(tasks: Sequence[asyncio.Task[Any]]) -> str | None:
 def _judge(frame: FrameType) -> str | None:
     """Return the name of what runs in ``frame`` if it is a guard for WebSockets that was given a request."""
     code = frame.f_code
-    known = _written_for_websockets.get(id(code))
-    if known is None:
-        known = _is_written_for_websockets(frame), code
-        if len(_written_for_websockets) < _MOST:
-            _written_for_websockets[id(code)] = known
-    if not known[0] or not _has_request(frame):
+    if id(code) in _harmless:
+        return None
+    if not _is_written_for_websockets(frame):
+        if len(_harmless) < _MOST:
+            _harmless[id(code)] = code
+        return None
+    if not _has_request(frame):
         return None
     owner = frame.f_locals.get("self")
     return code.co_name if owner is None else name_of(owner)
