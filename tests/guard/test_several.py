@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from httpx_ws import HTTPXWSException, WebSocketDisconnect, aconnect_ws
+from httpx_ws import AsyncWebSocketSession, HTTPXWSException, WebSocketDisconnect, aconnect_ws
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Mount, WebSocketRoute
@@ -41,6 +41,7 @@ def mounted(outer: dict[str, Any], inner: dict[str, Any]) -> ASGIApp:
 
 async def converse(app: ASGIApp) -> tuple[str | None, int]:
     """Give the subprotocol, and the code that ends the connection after a message of 11 bytes."""
+    websocket: AsyncWebSocketSession
     async with (
         httpx.AsyncClient(transport=UpgradeTransport(app), base_url="http://test") as client,
         aconnect_ws("ws://test/echo", client, subprotocols=["v3", "v2"]) as websocket,
