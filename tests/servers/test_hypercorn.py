@@ -10,9 +10,12 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from hypercorn.config import Config
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect as websocket_connect
 
+from asgi_upgrade.servers.websocket_limits import HYPERCORN, websocket_limits
+from asgi_upgrade.websocket.settings import WebSocketSettings
 from tests.server.support.certificates import issue
 from tests.server.support.peer import Peer, chunked
 from tests.server.support.upgrades import TCP, finish, upgrade
@@ -30,6 +33,12 @@ if TYPE_CHECKING:
 
 COMMAND = "hypercorn {app} --bind 127.0.0.1:{port} --worker-class "
 APP = "switching:app"
+
+
+def test_our_defaults_are_not_below_those_of_hypercorn() -> None:
+    hypercorn = Config()
+    assert WebSocketSettings().max_message_size >= hypercorn.websocket_max_message_size
+    assert websocket_limits(hypercorn, HYPERCORN) == {}
 
 
 def connect(server: Running) -> Peer:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from uvicorn.config import Config
 
-from asgi_upgrade.servers.websocket_limits import HYPERCORN, UVICORN, websocket_limits
+from asgi_upgrade.servers.websocket_limits import UVICORN, websocket_limits
 from asgi_upgrade.websocket.settings import SERVERS, WebSocketSettings
 
 NAMES = ("max_message_size", "max_queue", "ping_interval", "ping_timeout")
@@ -23,15 +23,12 @@ def test_a_uvicorn_that_was_told_nothing_says_nothing() -> None:
     assert websocket_limits(config(), UVICORN) == {}
 
 
-def test_our_defaults_are_not_below_those_of_uvicorn_and_hypercorn() -> None:
+def test_our_defaults_are_not_below_those_of_uvicorn() -> None:
     uvicorn = config()
     ours = WebSocketSettings()
     assert ours.max_message_size >= uvicorn.ws_max_size
     assert ours.max_queue >= uvicorn.ws_max_queue
     assert (ours.ping_interval, ours.ping_timeout) == (uvicorn.ws_ping_interval, uvicorn.ws_ping_timeout)
-    hypercorn = pytest.importorskip("hypercorn.config").Config()
-    assert ours.max_message_size >= hypercorn.websocket_max_message_size
-    assert websocket_limits(hypercorn, HYPERCORN) == {}
 
 
 @pytest.mark.parametrize(
