@@ -230,7 +230,7 @@ def _log_refusal(values: Sequence[bytes], hosts: Sequence[bytes], requested: Ori
         remedy = f"allowed_origins=[{_shorten(str(origin))!r}] would let it in"
         if requested is not None and requested.host == origin.host and requested.scheme != origin.scheme:
             remedy += "; behind a proxy that ends TLS, let it send X-Forwarded-Proto and the server trust it"
-        elif requested is not None and {origin.host, requested.host} <= _LOOPBACK:
+        elif requested is not None and origin.host != requested.host and {origin.host, requested.host} <= _LOOPBACK:
             remedy += "; to browsers localhost and 127.0.0.1 are two origins: open the page by the name it connects to"
         else:
             remedy += "; behind a proxy, let it forward the client's Host"

@@ -72,7 +72,7 @@ def test_websocket_sees_why_it_is_refused(java: Java, server: Server) -> None:
     assert java.run("Refused", *urls) == [
         "401 members only",
         "403 The application refused the WebSocket.",
-        "403 The application refused the WebSocket.",
+        '404 {"detail":"Not Found"}',  # as a page
         "opened",
     ]
 
