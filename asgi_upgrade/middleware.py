@@ -31,6 +31,7 @@ from asgi_upgrade.servers import attach_to_server, report_unavailable
 from asgi_upgrade.stray import report_stray_handshake
 from asgi_upgrade.stream_settings import StreamSettings
 from asgi_upgrade.switch import report_no_extension
+from asgi_upgrade.tls import is_about_server
 from asgi_upgrade.websocket.bridge import CONVERTED, HANDSHAKE, Bridge, get_bridge
 from asgi_upgrade.websocket.deflate import PerMessageDeflate
 from asgi_upgrade.websocket.handshake import Accept, Reject, is_subprotocol, negotiate
@@ -235,7 +236,7 @@ class UpgradeMiddleware:
             report_unavailable(self._edge)
         if self._tls_required is not None and not _is_secure(scope) and self._tls_required(scope):
             return _answering(_tls_required(scope))
-        if self._tls and _is_about_server(scope):
+        if self._tls and is_about_server(scope):
             return _describe_server(scope)
         if self._protocols and get_bridge(scope) is None and self._protocols.come_first(scope):
             self._place_protocols(scope)
@@ -390,11 +391,6 @@ class UpgradeMiddleware:
 def _is_secure(scope: Scope) -> bool:
     # Middleware for proxies may have written wss into it.
     return scope.get("scheme") in ("https", "wss")
-
-
-def _is_about_server(scope: Scope) -> bool:
-    # RFC 9110 §9.3.7: OPTIONS * asks about the server, not about a resource.
-    return scope["method"] == "OPTIONS" and bool(scope["path"] == scope.get("root_path", "") + "*")
 
 
 def _may_upgrade(headers: list[tuple[bytes, bytes]]) -> bool:

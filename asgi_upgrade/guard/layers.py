@@ -18,7 +18,7 @@ from typing import Any
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.middleware.base import BaseHTTPMiddleware
 
-__all__ = ["Reading", "read", "read_code"]
+__all__ = ["Reading", "nested", "read", "read_code"]
 
 # They treat both kinds of scope alike, or know what an HTTP request with a 101 is.
 _KNOWN = frozenset(
@@ -104,7 +104,7 @@ def read_code(code: CodeType, module: str) -> Reading:
         code: Its code.
         module: The module that it belongs to.
     """
-    return Reading.HTTP if _root(module) in _KNOWN else _read_codes(list(_nested(code)))
+    return Reading.HTTP if _root(module) in _KNOWN else _read_codes(list(nested(code)))
 
 
 def _read_codes(codes: list[CodeType]) -> Reading:
@@ -144,7 +144,7 @@ def _codes(kind: type | FunctionType) -> Iterator[CodeType]:
                 called.append(helper)
         called += _given(function)
         for each in called:
-            for code in _nested(each.__code__):
+            for code in nested(each.__code__):
                 if code not in seen:
                     seen.add(code)
                     yield code
@@ -168,11 +168,12 @@ def _root(module: str | None) -> str:
     return str(module).partition(".")[0]
 
 
-def _nested(code: CodeType) -> Iterator[CodeType]:
+def nested(code: CodeType) -> Iterator[CodeType]:
+    """The code of a function, and of the functions and classes in it."""
     yield code
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _nested(constant)
+            yield from nested(constant)
 
 
 def _texts(code: CodeType) -> Iterator[str]:

@@ -22,6 +22,8 @@ from starlette.responses import Response
 from starlette.routing import Router
 from starlette.staticfiles import StaticFiles
 
+from asgi_upgrade.guard.layers import nested
+
 __all__ = ["Kind", "held", "holds_router", "kind_of", "next_of", "package"]
 
 # Frameworks that are no Starlette: what stands inside one of their applications is their own affair.
@@ -257,21 +259,14 @@ def _named(functions: Iterable[FunctionType]) -> Iterator[Any]:
             yield from (module[name] for name in names if name in module)
 
 
-def _walk(code: CodeType) -> Iterator[CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _walk(constant)
-
-
 def _names(code: CodeType) -> Iterator[str]:
-    for each in _walk(code):
+    for each in nested(code):
         yield from each.co_names
 
 
 def _constants(code: CodeType) -> set[Any]:
     found = set[Any]()
-    for each in _walk(code):
+    for each in nested(code):
         for constant in each.co_consts:
             found.update(constant if isinstance(constant, tuple | frozenset) else (constant,))
     return found
