@@ -90,7 +90,7 @@ class Unknown(Adapter):
         handshake = approved(scope)
         if handshake is None:
             return await self.app(scope, receive, send)
-        in_place = InPlace(scope, receive, send, lambda: handshake)
+        in_place = InPlace(scope, receive, send, handshake)
         result = await in_place.run(self.app)
         if self._unreported and in_place.status in _UNKNOWING:
             self._unreported = False

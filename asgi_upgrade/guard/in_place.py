@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from asgi_upgrade.extension import get_extension
@@ -18,6 +17,8 @@ from asgi_upgrade.websocket.session import WebSocketSession
 from asgi_upgrade.websocket.settings import WebSocketSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["InPlace", "in_place", "without_policy"]
@@ -35,7 +36,7 @@ def in_place(app: ASGIApp) -> ASGIApp:
     """
 
     def understood(scope: Scope, receive: Receive, send: Send) -> Awaitable[Any]:
-        return InPlace(scope, receive, send, lambda: without_policy(scope)).run(app)
+        return InPlace(scope, receive, send).run(app)
 
     return understood
 
@@ -57,7 +58,8 @@ class InPlace:
         scope: The ``http`` scope of the handshake.
         receive: Its ``receive``.
         send: Its ``send``.
-        handshake: Gives what the request is; called with the first WebSocket message.
+        handshake: What the request is; by default what it is `without_policy`, asked for with the first WebSocket
+            message.
 
     Attributes:
         status: The status of the application's HTTP response, ``None`` as long as there is none.
@@ -65,9 +67,7 @@ class InPlace:
 
     __slots__ = ("_handshake", "_receive", "_refused", "_scope", "_send", "_session", "_task", "status")
 
-    def __init__(
-        self, scope: Scope, receive: Receive, send: Send, handshake: Callable[[], Handshake | Reject | None]
-    ) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, handshake: Handshake | None = None) -> None:
         self.status: int | None = None
         self._scope = scope
         self._receive = receive  # of the request, or of the WebSocket from its first message on
@@ -109,10 +109,12 @@ class InPlace:
 
     def send(self, message: Message) -> Awaitable[None]:
         """ASGI ``send``."""
-        if self._session is None and message["type"].startswith("websocket."):
-            return self._send_first(message)
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
+        if self.status is None and self._session is None:
+            kind = message["type"]
+            if kind == "http.response.start":
+                self.status = message["status"]
+            elif kind.startswith("websocket."):
+                return self._send_first(message)
         return self._send(message)
 
     async def _send_first(self, message: Message) -> None:
@@ -120,7 +122,7 @@ class InPlace:
         await self._send(message)
 
     async def _begin(self, message: Message) -> None:
-        handshake = self._handshake()
+        handshake = self._handshake or without_policy(self._scope)
         if handshake is None:
             raise RuntimeError(f"Unexpected ASGI message '{message['type']}': the request is no WebSocket handshake.")
         if isinstance(handshake, Reject):

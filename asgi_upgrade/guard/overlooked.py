@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import sys
 from collections.abc import Iterator, Sequence
 from types import CodeType, FrameType
 from typing import Any
@@ -35,17 +36,17 @@ def find_overlooked(tasks: Sequence[asyncio.Task[Any]]) -> str | None:
     Args:
         tasks: Those that the handshake has come through. The calls in the current one are running.
     """
-    frame = inspect.currentframe()
-    awaited = False
+    harmless = _harmless
+    # Not this call, and not its caller's. What is still a function and no coroutine is on its way to one.
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and not frame.f_code.co_flags & inspect.CO_COROUTINE:
+        frame = frame.f_back
     while frame is not None:
-        if id(frame.f_code) in _harmless:
-            awaited = True
-        elif frame.f_code.co_flags & inspect.CO_COROUTINE:
-            awaited = True
+        if id(frame.f_code) not in harmless:
+            if not frame.f_code.co_flags & inspect.CO_COROUTINE:
+                break  # the task begins here
             if name := _judge(frame):
                 return name
-        elif awaited:
-            break  # the task begins here
         frame = frame.f_back
     if len(tasks) > 1:
         current = asyncio.current_task()

@@ -14,6 +14,7 @@ from typing import Protocol, cast
 from starlette.types import Message
 
 from asgi_upgrade.progress import measure
+from asgi_upgrade.timers import Timer, Timers
 from asgi_upgrade.transports import end_output
 from asgi_upgrade.websocket.connection import Connection, Ending, Event
 from asgi_upgrade.websocket.flusher import Flusher
@@ -67,6 +68,11 @@ class Handshake(Protocol):
 
     def send(self, message: Message) -> Awaitable[None]:
         """ASGI ``send``."""
+
+
+def _stop(timer: Timer | None) -> None:
+    if timer is not None:
+        timer.cancel()
 
 
 class _BulkReader(asyncio.BufferedProtocol):
@@ -156,6 +162,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_share",
         "_spent_in",
         "_stopping",
+        "_timers",
         "_told",
         "_transport",
         "_unsent",
@@ -180,6 +187,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._settings = settings
         self._loop = loop
         self._flusher = Flusher.of(loop)
+        self._timers = Timers.of(loop)
         # Messages for the application, the oldest last. An empty list is a tenth of an empty deque.
         self._queue: list[str | bytes] = []
         self._queue_size = 0
@@ -205,11 +213,10 @@ class WebSocketProtocol(asyncio.Protocol):
         self._disconnect: tuple[int, str] | None = None
         self._told = False  # the application has been given that
         self._closed: asyncio.Future[None] | None = None
-        # Not a dict, which would be as large as all four.
-        self._answer_timer: asyncio.TimerHandle | None = None
-        self._close_timer: asyncio.TimerHandle | None = None
-        self._idle_timer: asyncio.TimerHandle | None = None
-        self._ping_timer: asyncio.TimerHandle | None = None
+        self._answer_timer: Timer | None = None
+        self._close_timer: Timer | None = None
+        self._idle_timer: Timer | None = None
+        self._ping_timer: Timer | None = None
         self._ping_due = 0.0  # when the next look at the client should be taken
         self._pinged = 0.0  # when the ping went out that waits for an answer; 0.0 if none does
         self._heard = False  # whether the client has shown a sign of life since
@@ -234,7 +241,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._keep_alive_in(settings.ping_interval)
         if settings.idle_timeout is not None:
             self._last_message = self._loop.time()
-            self._start_timer("_idle_timer", settings.idle_timeout, self._check_idle)
+            self._idle_timer = self._restart(self._idle_timer, settings.idle_timeout, self._check_idle)
 
     def data_received(self, data: bytes) -> None:
         self._heard = True
@@ -341,8 +348,10 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
-        for name in ("_answer_timer", "_close_timer", "_idle_timer", "_ping_timer"):
-            self._stop_timer(name)
+        _stop(self._answer_timer)
+        _stop(self._close_timer)
+        _stop(self._idle_timer)
+        _stop(self._ping_timer)
         ending = self._ending
         self._set_disconnect(ending.code if ending else CloseCode.ABNORMAL_CLOSURE, ending.reason if ending else "")
         if self._closed is not None and not self._closed.done():
@@ -363,8 +372,8 @@ class WebSocketProtocol(asyncio.Protocol):
         self._stopping = True
         if self._disconnect is not None:
             timer = self._close_timer
-            if timer is not None and timer.when() > self._loop.time() + self._patience():
-                self._start_timer("_close_timer", self._patience(), self._cut)
+            if timer is not None and timer.when > self._loop.time() + self._patience():
+                self._close_timer = self._restart(self._close_timer, self._patience(), self._cut)
         elif self._ending is not None:
             self._end()
         else:
@@ -536,7 +545,7 @@ class WebSocketProtocol(asyncio.Protocol):
         if self._connection.close_sent or (self._receivers and not self._queue):
             self._end()
         else:
-            self._start_timer("_answer_timer", self._settings.answer_timeout, self._end)
+            self._answer_timer = self._restart(self._answer_timer, self._settings.answer_timeout, self._end)
 
     def _end(self) -> None:
         """Answer the end of the input with the end of the output, and let go of the connection."""
@@ -544,7 +553,7 @@ class WebSocketProtocol(asyncio.Protocol):
         assert ending is not None
         if self._disconnect is not None and not self._connection.close_sent:
             return
-        self._stop_timer("_answer_timer")
+        _stop(self._answer_timer)
         if not self._connection.close_sent and ending.code != CloseCode.ABNORMAL_CLOSURE:
             # The peer's code comes back to it without the reason; a broken rule is told with one (RFC 6455 §5.5.1).
             self._connection.send_close(ending.code, ending.reason if ending.failed else "")
@@ -560,7 +569,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._end_when_quiet(self._loop.time() + min(_LINGER, self._patience()))
         else:
             end_output(self._transport)
-            self._start_timer("_close_timer", min(_LINGER, self._patience()), self._let_go)
+            self._close_timer = self._restart(self._close_timer, min(_LINGER, self._patience()), self._let_go)
 
     def _ignore(self, size: int) -> None:
         """Take note of bytes that mean nothing, and read no more if they become too many."""
@@ -569,7 +578,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._pause_reading()
             if self._close_timer is not None:
                 end_output(self._transport)
-                self._start_timer("_close_timer", min(_LINGER, self._settings.close_timeout), self._cut)
+                self._close_timer = self._restart(self._close_timer, min(_LINGER, self._settings.close_timeout), self._cut)
 
     def _is_ignoring(self) -> bool:
         return self._ignored > _MOST_IGNORED + max(_LONG_MESSAGE, self._settings.max_message_size)
@@ -581,28 +590,28 @@ class WebSocketProtocol(asyncio.Protocol):
         that to its end, and what sends it fails if the connection ends meanwhile.
         """
         self._heard = False
-        self._start_timer("_close_timer", _QUIET, partial(self._end_if_quiet, until))
+        self._close_timer = self._restart(self._close_timer, _QUIET, partial(self._end_if_quiet, until))
 
     def _end_if_quiet(self, until: float) -> None:
         if self._heard and self._loop.time() < until:
             self._end_when_quiet(until)
         else:
             end_output(self._transport)
-            self._start_timer("_close_timer", self._patience(), self._cut)
+            self._close_timer = self._restart(self._close_timer, self._patience(), self._cut)
 
     def _let_go(self) -> None:
         """Close the transport, which sends what it still has."""
-        self._start_timer("_close_timer", self._patience(), self._cut)
+        self._close_timer = self._restart(self._close_timer, self._patience(), self._cut)
         self._transport.close()
 
     def _await_close(self) -> None:
         """Send what is left, then wait for the peer's close frame for a bounded time."""
-        self._stop_timer("_ping_timer")
-        self._stop_timer("_idle_timer")
+        _stop(self._ping_timer)
+        _stop(self._idle_timer)
         self.flush()
         self._resume_reading()
         self._unsent = self._transport.get_write_buffer_size()
-        self._start_timer("_close_timer", self._patience(), self._cut)
+        self._close_timer = self._restart(self._close_timer, self._patience(), self._cut)
 
     def _patience(self) -> float:
         """For how many seconds a client is waited for that should close."""
@@ -614,7 +623,7 @@ class WebSocketProtocol(asyncio.Protocol):
         if self._disconnect is None and unsent < self._unsent and not self._stopping:
             # A slow client is still being sent what came before the close frame that it shall answer.
             self._unsent = unsent
-            self._start_timer("_close_timer", self._settings.close_timeout, self._cut)
+            self._close_timer = self._restart(self._close_timer, self._settings.close_timeout, self._cut)
         else:
             self._transport.abort()
 
@@ -696,15 +705,11 @@ class WebSocketProtocol(asyncio.Protocol):
 
     # Times
 
-    def _start_timer(self, name: str, delay: float, callback: Callable[[], None]) -> None:
-        self._stop_timer(name)
-        setattr(self, name, self._loop.call_later(delay, callback))
-
-    def _stop_timer(self, name: str) -> None:
-        timer: asyncio.TimerHandle | None = getattr(self, name)
+    def _restart(self, timer: Timer | None, delay: float, callback: Callable[[], None]) -> Timer:
+        """Start a timer in place of another one."""
         if timer is not None:
             timer.cancel()
-            setattr(self, name, None)
+        return self._timers.start(self._loop, delay, callback)
 
     def _keep_alive(self) -> None:
         """Send a ping, or look whether the client has shown a sign of life since the last one.
@@ -772,7 +777,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _keep_alive_in(self, delay: float) -> None:
         self._ping_due = self._loop.time() + delay
-        self._start_timer("_ping_timer", delay, self._keep_alive)
+        self._ping_timer = self._restart(self._ping_timer, delay, self._keep_alive)
 
     def _check_idle(self) -> None:
         timeout = self._settings.idle_timeout
@@ -785,4 +790,4 @@ class WebSocketProtocol(asyncio.Protocol):
             self._set_disconnect(CloseCode.GOING_AWAY, f"no message for {timeout:g} seconds")
             self._await_close()
         else:
-            self._start_timer("_idle_timer", timeout - idle, self._check_idle)
+            self._idle_timer = self._restart(self._idle_timer, timeout - idle, self._check_idle)

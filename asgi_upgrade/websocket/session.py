@@ -11,6 +11,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from starlette.responses import PlainTextResponse
@@ -20,6 +21,7 @@ from starlette.websockets import WebSocketDisconnect
 from asgi_upgrade.extension import EXTENSION
 from asgi_upgrade.headers import check_response_headers
 from asgi_upgrade.switch import end_101, quote_path, report_held_back, request_line, send_101
+from asgi_upgrade.timers import Timer, Timers
 from asgi_upgrade.websocket.bridge import BRIDGE, CONVERTED, HANDSHAKE, REFUSED, Bridge
 from asgi_upgrade.websocket.connection import Connection
 from asgi_upgrade.websocket.deflate import Deflate, DeflateAgreement
@@ -114,7 +116,7 @@ class WebSocketSession:
         self._subprotocols = handshake.subprotocols
         settings = handshake.settings
         self._settings = settings if isinstance(carrier, Bridge) else settings.for_server(carrier.get("websocket"))
-        self._deadline: asyncio.TimerHandle | None = None  # runs until it is decided what becomes of the handshake
+        self._deadline: Timer | None = None  # runs until it is decided what becomes of the handshake
         self._expired = False
         self._switched: asyncio.Future[bool] | None = None  # from the 101 on
         self._opened = False
@@ -163,7 +165,8 @@ class WebSocketSession:
         """Begin to wait for the application's answer, in the task that runs it."""
         task = asyncio.current_task()
         assert task is not None
-        self._deadline = asyncio.get_running_loop().call_later(self._settings.open_timeout, self._expire, task)
+        loop = asyncio.get_running_loop()
+        self._deadline = Timers.of(loop).start(loop, self._settings.open_timeout, partial(self._expire, task))
         return task
 
     async def finish(self, task: asyncio.Task[Any], error: BaseException | None) -> None:
@@ -200,13 +203,9 @@ class WebSocketSession:
             await self._finish_after(error, task)
         if self._protocol is not None:
             self._protocol.close(CloseCode.NORMAL_CLOSURE)
-            try:
-                await self._protocol.wait_closed()
-            except asyncio.CancelledError:
-                # The application has ended already, so there is nothing left to cancel: a server that does not want to
-                # wait any longer would report this as the application's error.
-                _uncancel(task)
-                self._protocol.cut()
+            # With a close code the rest is between the transport and the client, if the server waits for that.
+            if self._protocol.closed_with is None or not self._lingers():
+                await self._wait_closed(task)
         elif self._expired:
             await self._time_out()
         elif self._stopped:
@@ -233,9 +232,23 @@ class WebSocketSession:
         elif not ((self._disconnected or self._opened) and _is_disconnect(error)):
             if self._protocol is not None and isinstance(error, Exception):
                 self._protocol.close(CloseCode.INTERNAL_ERROR)
-                if isinstance(self._carrier, Bridge) or not self._carrier.get("lingers", False):
+                if not self._lingers():
                     await self._protocol.wait_closed()
             raise error
+
+    def _lingers(self) -> bool:
+        """Tell whether the server lets a connection close when the application has returned."""
+        return not isinstance(self._carrier, Bridge) and self._carrier.get("lingers", False)
+
+    async def _wait_closed(self, task: asyncio.Task[Any]) -> None:
+        assert self._protocol is not None
+        try:
+            await self._protocol.wait_closed()
+        except asyncio.CancelledError:
+            # The application has ended already, so there is nothing left to cancel: a server that does not want to
+            # wait any longer would report this as the application's error.
+            _uncancel(task)
+            self._protocol.cut()
 
     def receive(self) -> Awaitable[Message]:
         """ASGI ``receive``."""

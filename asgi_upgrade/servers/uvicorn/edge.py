@@ -20,7 +20,7 @@ from uvicorn.config import Config
 
 from asgi_upgrade.edge_settings import EdgeSettings
 from asgi_upgrade.extension import EXTENSION, VERSION
-from asgi_upgrade.guard.in_place import in_place
+from asgi_upgrade.guard.in_place import InPlace
 from asgi_upgrade.offer import has_upgrade
 from asgi_upgrade.servers.switching import (
     Announcing,
@@ -225,7 +225,7 @@ class Switch(Announcing):
             app = upgrade_connection(app, self._http, settings, scope, self._resume_http)
         del receive, send
         try:
-            return await in_place(app)(scope, self.receive, self.send)  # what is not None, uvicorn reports
+            return await InPlace(scope, self.receive, self.send).run(app)  # what is not None, uvicorn reports
         finally:
             self.end()
 
