@@ -34,7 +34,7 @@ from asgi_upgrade.switch import report_no_extension
 from asgi_upgrade.tls import is_about_server
 from asgi_upgrade.websocket.bridge import CONVERTED, HANDSHAKE, Bridge, get_bridge
 from asgi_upgrade.websocket.deflate import PerMessageDeflate
-from asgi_upgrade.websocket.handshake import Accept, Reject, is_subprotocol, negotiate
+from asgi_upgrade.websocket.handshake import Accept, Reject, is_subprotocol, negotiate, read_fields
 from asgi_upgrade.websocket.origin import AllowedOrigins, OriginPolicy
 from asgi_upgrade.websocket.settings import SERVERS, ServersChoice, WebSocketSettings
 
@@ -288,21 +288,23 @@ class UpgradeMiddleware:
             passed.tighten(self, self._settings, self._subprotocols)
             return self._origin.check(scope) or passed
         extension = get_extension(scope)
-        bridge = get_bridge(scope) if extension is None else None
-        accept: Accept | Reject | None = None
+        if extension is not None:
+            fields = read_fields(scope)
+            accept = negotiate(scope, fields, lenient_subprotocols=self._settings.lenient_subprotocols)
+            if not isinstance(accept, Accept):
+                return accept
+            refusal = self._origin.check(scope, fields)
+            return refusal or Handshake(extension, accept, self, self._settings, self._subprotocols)
+        bridge = get_bridge(scope)
         if bridge is not None:
             accept = Accept(b"", bridge.subprotocols)  # the server has read the rest
-        elif extension is not None:
-            accept = negotiate(scope, lenient_subprotocols=self._settings.lenient_subprotocols)
-        elif _may_upgrade(scope["headers"]):
+            return self._origin.check(scope) or Handshake(bridge, accept, self, self._settings, self._subprotocols)
+        if _may_upgrade(scope["headers"]):
             report_stray_handshake(scope)
             accept = negotiate(scope, lenient_subprotocols=self._settings.lenient_subprotocols)
-        if not isinstance(accept, Accept):
-            return accept
-        carrier = extension or bridge
-        if carrier is None:
-            return None  # a server that cannot switch
-        return self._origin.check(scope) or Handshake(carrier, accept, self, self._settings, self._subprotocols)
+            if isinstance(accept, Reject):
+                return accept
+        return None  # no handshake, or a server that cannot switch
 
     def bypasses(self, scope: Scope) -> bool:
         """Tell whether a handshake is to be delivered as a ``websocket`` scope through the whole application."""

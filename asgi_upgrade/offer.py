@@ -82,10 +82,8 @@ class UpgradeOffer:
             HeaderError: one of the two fields is malformed.
         """
         if len(upgrade) == len(connection) == 1 and len(upgrade[0]) <= 64 and len(connection[0]) <= 64:
-            protocols = _parse_known_lines(upgrade[0], connection[0])
-        else:
-            protocols = _parse_lines(upgrade, connection)
-        return cls(protocols) if protocols else None
+            return _parse_known_lines(upgrade[0], connection[0])
+        return _parse_lines(upgrade, connection)
 
     def find(self, protocol: str) -> OfferedProtocol | None:
         """Return the first offered protocol that matches ``protocol``, ``None`` if there is none.
@@ -118,15 +116,16 @@ def has_upgrade(headers: Sequence[tuple[bytes, bytes]]) -> bool:
     return any(name == b"connection" and _lists_upgrade(value) for name, value in headers)
 
 
-def _parse_lines(upgrade: Iterable[bytes], connection: Iterable[bytes]) -> tuple[OfferedProtocol, ...]:
+def _parse_lines(upgrade: Iterable[bytes], connection: Iterable[bytes]) -> UpgradeOffer | None:
     # Section 7.8: the sender must list "upgrade" in Connection, so that the offer ends at the next hop.
     if "upgrade" not in [token.lower() for token in parse_tokens(connection)]:
-        return ()
-    return tuple([_parse_protocol(element) for element in parse_list(upgrade)])
+        return None
+    protocols = tuple([_parse_protocol(element) for element in parse_list(upgrade)])
+    return UpgradeOffer(protocols) if protocols else None
 
 
 @lru_cache(maxsize=64)
-def _parse_known_lines(upgrade: bytes, connection: bytes) -> tuple[OfferedProtocol, ...]:
+def _parse_known_lines(upgrade: bytes, connection: bytes) -> UpgradeOffer | None:
     """Parse two short lines and remember them: few different ones exist in practice."""
     return _parse_lines((upgrade,), (connection,))
 

@@ -138,14 +138,14 @@ def fields_of_101(
     Raises:
         ValueError: A field that is taken from ``headers`` would break the response.
     """
-    fixed = {name for name, _ in essential} | NOT_IN_101
-    # Most are the same as the essential ones: what does not reach the wire need not be checked.
-    added = check_response_headers([field for field in headers if field[0].lower() not in fixed])
-    return [
-        (b"connection", b"Upgrade"),
-        *[field for field in essential if field[0] != b"connection"],
-        *[field for field in added if not field[0].startswith(b"sec-websocket-")],
-    ]
+    fields = [(b"connection", b"Upgrade"), *[field for field in essential if field[0] != b"connection"]]
+    # What does not reach the wire need not be checked, and most fields are the essential ones themselves.
+    added = [field for field in headers if field[0] not in NOT_IN_101 and tuple(field) not in essential]
+    if added:
+        fixed = {name for name, _ in essential} | NOT_IN_101
+        added = check_response_headers([field for field in added if field[0].lower() not in fixed])
+        fields += [field for field in added if not field[0].startswith(b"sec-websocket-")]
+    return fields
 
 
 def printed(fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
@@ -166,11 +166,8 @@ def name_http_schemes(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, b
     Args:
         headers: The fields, names in lower case.
     """
-    # A loop, because it runs for each offer.
-    for name, value in headers:
-        if name == b"x-forwarded-proto" and value.strip(b" \t") in _HTTP_SCHEMES:
-            break
-    else:
+    # A dict, because that is the fastest way to look, and this runs for each offer.
+    if b"x-forwarded-proto" not in dict(headers):
         return headers
     return [
         (name, _HTTP_SCHEMES.get(value.strip(b" \t"), value) if name == b"x-forwarded-proto" else value)
@@ -180,11 +177,14 @@ def name_http_schemes(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, b
 
 def has_body(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Tell whether a request with these lower-case fields has a body to wait for (RFC 9112 §6.3)."""
-    # A loop, because it runs for each offer.
-    for name, value in headers:
-        if name == b"transfer-encoding" or (name == b"content-length" and value.strip(b" \t0") != b""):
-            return True
-    return False
+    # A dict, because that is the fastest way to look, and this runs for each offer.
+    fields = dict(headers)
+    if b"transfer-encoding" in fields:
+        return True
+    # Lines that do not say the same are not for us to judge: there is a body if one of them says so.
+    return b"content-length" in fields and any(
+        name == b"content-length" and value.strip(b" \t0") != b"" for name, value in headers
+    )
 
 
 def replay(protocol: Any, data: bytes) -> None:

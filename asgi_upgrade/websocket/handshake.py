@@ -9,7 +9,7 @@ import re
 from binascii import b2a_base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from asgi_upgrade.extension import get_extension
 from asgi_upgrade.headers import (
@@ -41,6 +41,7 @@ _FIELDS = frozenset(
     {
         b"connection",
         b"host",
+        b"origin",
         b"sec-websocket-extensions",
         b"sec-websocket-key",
         b"sec-websocket-protocol",
@@ -80,8 +81,7 @@ class Reject:
         ]
 
 
-@dataclass(frozen=True)
-class Accept:
+class Accept(NamedTuple):
     """A handshake that can be completed.
 
     Attributes:
@@ -154,6 +154,8 @@ def check_added_headers(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
         ValueError: as `Accept.response_headers`.
         TypeError: as `Accept.response_headers`.
     """
+    if not headers:
+        return []
     checked = check_response_headers(headers)
     for name, _ in checked:
         if name in _RESERVED or name.startswith(b"sec-websocket-"):
@@ -181,13 +183,28 @@ def accept_key(key: bytes) -> bytes:
     return b2a_base64(hashlib.sha1(key + _GUID, usedforsecurity=False).digest(), newline=False)
 
 
-def negotiate(scope: Mapping[str, Any], *, lenient_subprotocols: bool = False) -> Accept | Reject | None:
+def read_fields(scope: Mapping[str, Any]) -> dict[bytes, list[bytes]]:
+    """Return the values of the fields by which a handshake is judged, Origin among them, by name in lower case.
+
+    Args:
+        scope: an ASGI connection scope of any type.
+    """
+    return collect(scope.get("headers", ()), _FIELDS)
+
+
+def negotiate(
+    scope: Mapping[str, Any],
+    fields: Mapping[bytes, list[bytes]] | None = None,
+    *,
+    lenient_subprotocols: bool = False,
+) -> Accept | Reject | None:
     """Read the opening handshake of a request (RFC 6455 section 4.2.1). Never raises, whatever the headers contain.
 
     The Origin field is left to `asgi_upgrade.websocket.origin.OriginPolicy`.
 
     Args:
         scope: an ASGI connection scope of any type.
+        fields: what `read_fields` returns for it, ``None`` (the default) to read them here.
         lenient_subprotocols: whether subprotocols need not be tokens, see `is_subprotocol`. Default: ``False``.
 
     Returns:
@@ -196,9 +213,10 @@ def negotiate(scope: Mapping[str, Any], *, lenient_subprotocols: bool = False) -
     """
     if scope.get("type") != "http":
         return None
+    if fields is None:
+        fields = read_fields(scope)
     if scope.get("http_version") != "1.1":
-        return _negotiate_http2(scope, lenient_subprotocols)
-    fields = collect(scope.get("headers", ()), _FIELDS)
+        return _negotiate_http2(scope, fields, lenient_subprotocols)
     if b"upgrade" not in fields:
         return None
     upgrade = fields[b"upgrade"]
@@ -215,12 +233,13 @@ def negotiate(scope: Mapping[str, Any], *, lenient_subprotocols: bool = False) -
     return _read_handshake(scope, fields, lenient_subprotocols)
 
 
-def _negotiate_http2(scope: Mapping[str, Any], lenient: bool) -> Accept | Reject | None:
+def _negotiate_http2(
+    scope: Mapping[str, Any], fields: Mapping[bytes, list[bytes]], lenient: bool
+) -> Accept | Reject | None:
     """Read an extended CONNECT; an Upgrade field means nothing in HTTP/2 (RFC 9113 section 8.6)."""
     extension = get_extension(scope)
     if extension is None or extension.get("protocol") != "websocket":
         return None
-    fields = collect(scope.get("headers", ()), _FIELDS)
     fault = _check_host(fields)
     if fault is not None:
         return fault
@@ -293,7 +312,7 @@ def _read_lists(key: bytes, fields: Mapping[bytes, list[bytes]], lenient: bool) 
             extensions = parse_extensions(fields[b"sec-websocket-extensions"])
         except HeaderError as error:
             return _reject("Malformed Sec-WebSocket-Extensions", error)
-    return Accept(key, tuple(dict.fromkeys(subprotocols)), tuple(extensions))
+    return Accept(key, tuple(dict.fromkeys(subprotocols)) if subprotocols else (), tuple(extensions))
 
 
 def _parse_lenient_subprotocols(lines: list[bytes]) -> list[str]:

@@ -91,7 +91,7 @@ class OriginPolicy:
             else:
                 self._origins.add(origin)
 
-    def check(self, scope: Mapping[str, Any]) -> Reject | None:
+    def check(self, scope: Mapping[str, Any], fields: Mapping[bytes, Sequence[bytes]] | None = None) -> Reject | None:
         """Return ``None`` if the handshake may go on, else a `Reject` with status 403.
 
         Each refusal writes one line with level WARNING to the logger ``asgi_upgrade``. It names both sides of the
@@ -100,10 +100,13 @@ class OriginPolicy:
 
         Args:
             scope: an ASGI ``http`` or ``websocket`` scope.
+            fields: the values of its Host and Origin fields, by name in lower case, ``None`` (the default) to read them
+                here.
         """
         if self._allow_all:
             return None
-        fields = collect(scope.get("headers", ()), _FIELDS)
+        if fields is None:
+            fields = collect(scope.get("headers", ()), _FIELDS)
         values = fields.get(b"origin")
         if not values:
             return None

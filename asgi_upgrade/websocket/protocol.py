@@ -232,6 +232,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport = cast(asyncio.Transport, transport)
         self._write_paused = False
+        self._may_send = True
         # uvloop makes one system call of `writelines`. asyncio's copies, or does not always pause the protocol (Python
         # 3.12 and 3.13).
         self._gathers = type(transport).__module__ == "uvloop.loop"
@@ -352,8 +353,9 @@ class WebSocketProtocol(asyncio.Protocol):
         _stop(self._close_timer)
         _stop(self._idle_timer)
         _stop(self._ping_timer)
-        ending = self._ending
-        self._set_disconnect(ending.code if ending else CloseCode.ABNORMAL_CLOSURE, ending.reason if ending else "")
+        if self._disconnect is None or self._receivers or self._drainers:
+            ending = self._ending
+            self._set_disconnect(ending.code if ending else CloseCode.ABNORMAL_CLOSURE, ending.reason if ending else "")
         if self._closed is not None and not self._closed.done():
             self._closed.set_result(None)
 
@@ -578,7 +580,9 @@ class WebSocketProtocol(asyncio.Protocol):
             self._pause_reading()
             if self._close_timer is not None:
                 end_output(self._transport)
-                self._close_timer = self._restart(self._close_timer, min(_LINGER, self._settings.close_timeout), self._cut)
+                self._close_timer = self._restart(
+                    self._close_timer, min(_LINGER, self._settings.close_timeout), self._cut
+                )
 
     def _is_ignoring(self) -> bool:
         return self._ignored > _MOST_IGNORED + max(_LONG_MESSAGE, self._settings.max_message_size)

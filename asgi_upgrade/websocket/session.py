@@ -42,7 +42,7 @@ _LOGGED_LENGTH = 300
 # Seconds between two questions to a `receive` that always has an answer, at most.
 _LONGEST_DELAY = 1.0
 # What Starlette's router adds to a scope; metrics and tracing look for it when the response starts.
-_ROUTE_KEYS = ("endpoint", "path_params", "route", "router")
+_ROUTE_KEYS = frozenset(("endpoint", "path_params", "route", "router"))
 
 
 def _uncancel(task: asyncio.Task[Any]) -> int:
@@ -275,17 +275,17 @@ class WebSocketSession:
         scope["asgi"] = {**scope["asgi"], "spec_version": "2.4"}
         scope["scheme"] = "wss" if scope.get("scheme") in ("https", "wss") else "ws"
         scope["subprotocols"] = list(self._accept.subprotocols)
-        extensions = {name: entry for name, entry in scope["extensions"].items() if name not in (EXTENSION, BRIDGE)}
-        scope["extensions"] = {**extensions, "websocket.http.response": {}}
+        scope["extensions"] = extensions = {**scope["extensions"], "websocket.http.response": {}}
+        extensions.pop(EXTENSION, None)
+        extensions.pop(BRIDGE, None)
         scope.pop(HANDSHAKE, None)
         scope[CONVERTED] = self._handshake
         return scope
 
     def _tell_route(self) -> None:
         """Let the middleware around us see where the router has taken the handshake."""
-        for key in _ROUTE_KEYS:
-            if key in self._websocket:
-                self._scope[key] = self._websocket[key]
+        for key in _ROUTE_KEYS.intersection(self._websocket):
+            self._scope[key] = self._websocket[key]
 
     # receive
 

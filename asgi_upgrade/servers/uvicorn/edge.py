@@ -382,9 +382,8 @@ class Switch(Announcing):
             cycle.message_event = None
 
     def _render(self, fields: list[tuple[bytes, bytes]]) -> bytes:
-        lines = [b"HTTP/1.1 101 Switching Protocols"]
-        lines += [name + b": " + value for name, value in (*self._cycle.default_headers, *printed(fields))]
-        return b"\r\n".join(lines) + b"\r\n\r\n"
+        lines = map(b": ".join, (*self._cycle.default_headers, *printed(fields)))
+        return b"\r\n".join((b"HTTP/1.1 101 Switching Protocols", *lines, b"\r\n"))
 
 
 def _read_nothing() -> None:
