@@ -117,6 +117,11 @@ class WebSocketProtocol(asyncio.Protocol):
 
     Attributes:
         handshake: See above.
+        messages_received: Messages that have come from the client, whether the application has taken them or not.
+        messages_sent: Messages that the application has sent.
+        bytes_received: Bytes that have come, as they were on the wire before TLS: frames with their headers, compressed
+            where that was agreed, pings, pongs and the close frame too.
+        bytes_sent: The same of what was written.
     """
 
     __slots__ = (
@@ -161,7 +166,11 @@ class WebSocketProtocol(asyncio.Protocol):
         "_unsent",
         "_untaken",
         "_write_paused",
+        "bytes_received",
+        "bytes_sent",
         "handshake",
+        "messages_received",
+        "messages_sent",
     )
 
     _gathers: bool
@@ -175,6 +184,7 @@ class WebSocketProtocol(asyncio.Protocol):
         handshake: Handshake | None = None,
     ) -> None:
         self.handshake = handshake
+        self.messages_received = self.messages_sent = self.bytes_received = self.bytes_sent = 0
         self._connection = connection
         connection.max_queue_size = settings.max_queue_size
         self._settings = settings
@@ -239,6 +249,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._heard = True
         connection = self._connection
+        self.bytes_received += len(data)
         events = connection.receive_data(data, self._queue_size)
         if connection.outgoing:
             # Pongs. A loop may read often within one turn: at its end they could be many.
@@ -266,6 +277,7 @@ class WebSocketProtocol(asyncio.Protocol):
             # What most reads are: one message, which the application waits for. The general way is `_take_events`.
             self._queue = events  # type: ignore[assignment]
             self._queue_size = len(events[0])
+            self.messages_received += 1
             receivers.pop(0).set_result(None)
             if self._settings.idle_timeout is not None:
                 self._last_message = self._loop.time()
@@ -275,6 +287,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def bulk_received(self, size: int) -> None:
         """Bytes were written to the connection's `Connection.bulk`."""
         self._heard = True
+        self.bytes_received += size
         events = self._connection.bulk_received(size)
         if events:
             self._take_events(events)
@@ -308,6 +321,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def _enqueue(self, messages: list[Event]) -> None:
         self._queue_size += sum(map(len, messages))
         count = len(messages)
+        self.messages_received += count
         messages.reverse()
         if self._queue:
             self._queue[:0] = messages  # type: ignore[assignment]
@@ -441,6 +455,7 @@ class WebSocketProtocol(asyncio.Protocol):
             connection.send_bytes(data)
         else:
             connection.send_text(message["text"])
+        self.messages_sent += 1
         if connection.outgoing_cost >= self._share:
             self.flush()
             self._spent_in = self._flusher.spend()
@@ -645,14 +660,20 @@ class WebSocketProtocol(asyncio.Protocol):
             return
         if len(outgoing) == 1:
             connection.outgoing_cost = 0
-            self._transport.write(outgoing.pop())
+            piece = outgoing.pop()
+            self.bytes_sent += len(piece)
+            self._transport.write(piece)
             return
         # The cost is no less than the size.
         joined = connection.outgoing_cost <= _JOIN_LIMIT or sum(map(len, outgoing)) <= _JOIN_LIMIT
         connection.take_outgoing()
         if joined:
-            self._transport.write(b"".join(outgoing))
-        elif self._gathers:
+            data = b"".join(outgoing)
+            self.bytes_sent += len(data)
+            self._transport.write(data)
+            return
+        self.bytes_sent += sum(map(len, outgoing))
+        if self._gathers:
             self._transport.writelines(outgoing)
         else:
             for piece in outgoing:
