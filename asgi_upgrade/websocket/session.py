@@ -175,19 +175,21 @@ class WebSocketSession:
                 self._log_end(self._protocol, error)
 
     def _log_end(self, protocol: WebSocketProtocol, error: BaseException | None) -> None:
-        if not logger.isEnabledFor(logging.INFO):
-            return
         code = protocol.closed_with
         if code is None:
             # The client has not answered the close frame.
             code = CloseCode.INTERNAL_ERROR if isinstance(error, Exception) else CloseCode.ABNORMAL_CLOSURE
         client = self._scope.get("client")
         logger.info(
-            "%s - WebSocket %s closed with %d after %.3f seconds",
+            "%s - WebSocket %s closed with %d after %.3f seconds, received %d messages (%d bytes), sent %d (%d bytes)",
             f"{client[0]}:{client[1]}" if client else "unix",
             quote_path(self._scope["path"]),
             code,
             asyncio.get_running_loop().time() - self._opened_at,
+            protocol.messages_received,
+            protocol.bytes_received,
+            protocol.messages_sent,
+            protocol.bytes_sent,
         )
 
     async def _finish(self, task: asyncio.Task[Any], error: BaseException | None) -> None:
