@@ -15,7 +15,7 @@ from asgi_upgrade.extension import NOT_IN_101
 from asgi_upgrade.websocket.frames import CloseCode
 from asgi_upgrade.websocket.handshake import Accept
 
-__all__ = ["BRIDGE", "CONVERTED", "HANDSHAKE", "REFUSED", "Bridge", "get_bridge"]
+__all__ = ["BRIDGE", "CONVERTED", "HANDSHAKE", "REFUSED", "Bridge", "CountedMessages", "get_bridge"]
 
 # Key of a scope's extensions: the `Bridge` whose handshake the http scope is.
 BRIDGE = "asgi_upgrade.bridge"
@@ -69,6 +69,7 @@ class Bridge:
         self._accepted = False
         self._ended = asyncio.Event()
         self._reader: asyncio.Task[Message] | None = None
+        self._counted: CountedMessages | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Bridge:
         # Some middlewares copy the scope deeply; the connection stays the one there is.
@@ -131,6 +132,13 @@ class Bridge:
         """
         self._refusal = message
 
+    def count(self) -> CountedMessages:
+        """Count the messages of the WebSocket from now on."""
+        counted = CountedMessages(self._server_receive, self._server_send)
+        self._server_receive, self._server_send = counted.receive, counted.send
+        self._counted = counted
+        return counted
+
     async def receive(self) -> Message:
         """ASGI ``receive`` of the accepted WebSocket."""
         reader = self._reader
@@ -138,6 +146,8 @@ class Bridge:
             message = await asyncio.shield(reader)
             if self._reader is reader:
                 self._reader = None
+                if self._counted is not None:
+                    self._counted.note_received(message)
                 return message
         return await self._server_receive()
 
@@ -224,6 +234,56 @@ def _complete(scope: Scope) -> list[tuple[bytes, bytes]]:
         names = {name for name, _ in headers}
         headers += [field for field in _HANDSHAKE_FIELDS if field[0] not in names]
     return headers
+
+
+class CountedMessages:
+    """Counts what passes a server's ``receive`` and ``send``.
+
+    Args:
+        receive: The server's.
+        send: The server's.
+
+    Attributes:
+        messages_received: Messages that the application has taken.
+        bytes_received: Their bytes.
+        messages_sent: Messages that the application has sent.
+        bytes_sent: Their bytes.
+        closed_with: The close code, ``None`` as long as there is none.
+    """
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self.messages_received = self.bytes_received = self.messages_sent = self.bytes_sent = 0
+        self.closed_with: int | None = None
+        self._receive = receive
+        self._send = send
+
+    async def receive(self) -> Message:
+        """ASGI ``receive``."""
+        message = await self._receive()
+        self.note_received(message)
+        return message
+
+    def note_received(self, message: Message) -> None:
+        """Count what the server's ``receive`` has given."""
+        if message["type"] == "websocket.receive":
+            self.messages_received += 1
+            self.bytes_received += _size(message)
+        elif message["type"] == "websocket.disconnect" and self.closed_with is None:
+            self.closed_with = int(message.get("code") or CloseCode.NO_STATUS)
+
+    async def send(self, message: Message) -> None:
+        """ASGI ``send``."""
+        await self._send(message)
+        if message["type"] == "websocket.send":
+            self.messages_sent += 1
+            self.bytes_sent += _size(message)
+        elif message["type"] == "websocket.close" and self.closed_with is None:
+            self.closed_with = int(message.get("code") or CloseCode.NORMAL_CLOSURE)
+
+
+def _size(message: Message) -> int:
+    data = message.get("bytes")
+    return len(data if data is not None else (message.get("text") or "").encode())
 
 
 class Denial:
