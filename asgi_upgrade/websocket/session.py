@@ -19,7 +19,9 @@ from starlette.websockets import WebSocketDisconnect
 
 from asgi_upgrade.extension import EXTENSION
 from asgi_upgrade.headers import check_response_headers
+from asgi_upgrade.observer import Outcome
 from asgi_upgrade.switch import end_101, quote_path, report_held_back, request_line, send_101
+from asgi_upgrade.watch import WATCH
 from asgi_upgrade.websocket.bridge import BRIDGE, CONVERTED, HANDSHAKE, REFUSED, Bridge
 from asgi_upgrade.websocket.connection import Connection
 from asgi_upgrade.websocket.deflate import Deflate, DeflateAgreement
@@ -29,6 +31,7 @@ from asgi_upgrade.websocket.protocol import ClientDisconnected, WebSocketProtoco
 
 if TYPE_CHECKING:
     from asgi_upgrade.guard.handshake import Handshake
+    from asgi_upgrade.watch import Watch
 
 __all__ = ["WebSocketSession"]
 
@@ -80,6 +83,7 @@ class WebSocketSession:
         "_handshake",
         "_http_receive",
         "_http_send",
+        "_observed",
         "_opened",
         "_opened_at",
         "_prepared",
@@ -125,6 +129,7 @@ class WebSocketSession:
         self._stopped = False  # because the server stops
         self._turn: asyncio.Event | None = None  # set when it is decided whether there will be one
         self._watcher: asyncio.Task[None] | None = None
+        self._observed: Watch | None = scope.get(WATCH)  # who tells observers, unless a session further out does
         # The application keeps one `receive` and one `send`; what they do changes with the state of the handshake.
         # If we carry the messages, they are the protocol's, which comes here until the handshake is over.
         self._receive: Callable[[], Awaitable[Message]] = self._receive_connect
@@ -168,17 +173,33 @@ class WebSocketSession:
 
     async def finish(self, task: asyncio.Task[Any], error: BaseException | None) -> None:
         """End the connection: the application has returned, or has raised ``error``."""
+        if self._observed is not None and not self._opened:
+            self._observed.outcome = self._observed.outcome or self._outcome(error)
         try:
             await self._finish(task, error)
         finally:
-            if self._protocol is not None and logger.isEnabledFor(logging.INFO):
-                self._log_end(self._protocol, error)
+            if self._protocol is not None and (self._observed is not None or logger.isEnabledFor(logging.INFO)):
+                self._tell_end(self._protocol, error)
 
-    def _log_end(self, protocol: WebSocketProtocol, error: BaseException | None) -> None:
+    def _outcome(self, error: BaseException | None) -> Outcome | None:
+        """What becomes of a handshake that was not accepted; ``None`` if the status of the response tells."""
+        if self._expired:
+            return Outcome.TIMED_OUT
+        if self._stopped:
+            return Outcome.STOPPED
+        if self._answered:
+            return Outcome.REFUSED
+        return Outcome.CLIENT_LEFT if self._disconnected or (error and _is_disconnect(error)) else None
+
+    def _tell_end(self, protocol: WebSocketProtocol, error: BaseException | None) -> None:
         code = protocol.closed_with
         if code is None:
             # The client has not answered the close frame.
             code = CloseCode.INTERNAL_ERROR if isinstance(error, Exception) else CloseCode.ABNORMAL_CLOSURE
+        if self._observed is not None:
+            self._observed.closed(code)
+        if not logger.isEnabledFor(logging.INFO):
+            return
         client = self._scope.get("client")
         logger.info(
             "%s - WebSocket %s closed with %d after %.3f seconds, received %d messages (%d bytes), sent %d (%d bytes)",
@@ -384,6 +405,10 @@ class WebSocketSession:
         if isinstance(carrier, WebSocketProtocol):
             self._protocol = carrier
             self._opened_at = asyncio.get_running_loop().time()
+        if self._observed is not None and not self._observed.opened(
+            carrier.count() if isinstance(carrier, Bridge) else carrier
+        ):
+            self._observed = None
         self._send = carrier.send
         self._after_connect = carrier.receive
         if self._receive != self._receive_connect:
