@@ -37,6 +37,9 @@ class Policy(Protocol):
     def convert(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Awaitable[Any]:
         """Serve a handshake with ``app`` as a WebSocket, right here, if it may pass."""
 
+    def watch(self, app: ASGIApp, scope: Scope) -> ASGIApp:
+        """Return ``app``, or what serves the handshake with it and tells an observer."""
+
     async def pass_through(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a WebSocket of the server with ``app``, as it is, if its origin may open one."""
 
