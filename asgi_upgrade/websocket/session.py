@@ -182,14 +182,16 @@ class WebSocketSession:
                 self._tell_end(self._protocol, error)
 
     def _outcome(self, error: BaseException | None) -> Outcome | None:
-        """What becomes of a handshake that was not accepted; ``None`` if the status of the response tells."""
+        """What becomes of a handshake that was not accepted; ``None`` if the status of the response will tell."""
         if self._expired:
             return Outcome.TIMED_OUT
         if self._stopped:
             return Outcome.STOPPED
         if self._answered:
             return Outcome.REFUSED
-        return Outcome.CLIENT_LEFT if self._disconnected or (error and _is_disconnect(error)) else None
+        if self._disconnected or (error is not None and _is_disconnect(error)):
+            return Outcome.CLIENT_LEFT
+        return Outcome.FAILED if error is None else None  # somebody around may make an answer of it
 
     def _tell_end(self, protocol: WebSocketProtocol, error: BaseException | None) -> None:
         code = protocol.closed_with
