@@ -120,10 +120,21 @@ class OpenTotals:
 class Traffic(Protocol):
     """What counts for a connection."""
 
-    messages_received: int
-    bytes_received: int
-    messages_sent: int
-    bytes_sent: int
+    @property
+    def messages_received(self) -> int:
+        """Messages that have come."""
+
+    @property
+    def bytes_received(self) -> int:
+        """Their bytes."""
+
+    @property
+    def messages_sent(self) -> int:
+        """Messages that were sent."""
+
+    @property
+    def bytes_sent(self) -> int:
+        """Their bytes."""
 
     @property
     def closed_with(self) -> int | None:

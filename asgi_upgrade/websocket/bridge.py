@@ -273,7 +273,13 @@ class CountedMessages:
 
     async def send(self, message: Message) -> None:
         """ASGI ``send``."""
-        await self._send(message)
+        try:
+            await self._send(message)
+        except OSError:
+            # Thus servers tell that the client has gone.
+            if self.closed_with is None:
+                self.closed_with = int(CloseCode.ABNORMAL_CLOSURE)
+            raise
         if message["type"] == "websocket.send":
             self.messages_sent += 1
             self.bytes_sent += _size(message)

@@ -56,6 +56,8 @@ class _Failure(Exception):
 
 # What a message costs besides its bytes, in bytes: about as long as one takes to encode, that many are copied.
 MESSAGE_COST = 1024
+# Payloads up to this many bytes are one piece with their header, longer ones spare the copy.
+_SHORT_PAYLOAD = 2048
 # A binary frame that lacks at least this much is read into buffers of our own, without copies in between.
 BULK_SIZE = 64 * 1024
 
@@ -84,6 +86,8 @@ class Connection:
         bulk: Where what comes next of a long binary frame may be written directly, to be told to `bulk_received`;
             ``None`` if there is no such frame.
         outgoing: Encoded pieces that have not been taken yet, in order. Pongs in a row are one piece, a bytearray.
+        other_pieces: How many pieces there have been besides one for each message. So whoever counts the pieces that it
+            takes can tell the messages, and nothing is counted for each of those.
         outgoing_cost: What they have taken of the server's time: a byte for each byte before compression, and
             `MESSAGE_COST` for each message. Pongs cost their bytes only.
         close_sent: Our close frame is among what was encoded; no message may follow it (RFC 6455 §5.5.1), but pongs
@@ -115,6 +119,7 @@ class Connection:
         "ended",
         "held",
         "max_queue_size",
+        "other_pieces",
         "outgoing",
         "outgoing_cost",
     )
@@ -150,6 +155,7 @@ class Connection:
 
         self.outgoing: list[bytes | bytearray] = []
         self.outgoing_cost = 0
+        self.other_pieces = 0
         self.close_sent = False
         self.ended = False
 
@@ -426,6 +432,7 @@ class Connection:
                 last += payload
             else:
                 self.outgoing.append(bytearray(head + payload))
+                self.other_pieces += 1
             self.outgoing_cost += 2 + len(payload)
         elif opcode == Opcode.PONG:
             pass
@@ -467,12 +474,18 @@ class Connection:
         if deflate is not None and len(payload) >= deflate.threshold:
             payload = deflate.compress(payload)
             first_byte |= RSV1
-        self.outgoing.append(encode_header(first_byte, len(payload)))
-        self.outgoing.append(payload)
+        header = encode_header(first_byte, len(payload))
+        if len(payload) <= _SHORT_PAYLOAD:
+            self.outgoing.append(header + payload)
+        else:
+            self.outgoing.append(header)
+            self.outgoing.append(payload)
+            self.other_pieces += 1
 
     def send_ping(self, payload: bytes) -> None:
         """Encode a ping of at most 125 bytes."""
         self.outgoing.append(bytes((FIN | Opcode.PING, len(payload))) + payload)
+        self.other_pieces += 1
         self.outgoing_cost += MESSAGE_COST
 
     def send_close(self, code: int, reason: str = "") -> None:
@@ -481,6 +494,7 @@ class Connection:
             frame = encode_close(code, reason)
             self.close_sent = True
             self.outgoing.append(frame)
+            self.other_pieces += 1
             self.outgoing_cost += MESSAGE_COST
 
     def take_outgoing(self) -> list[bytes | bytearray]:

@@ -118,7 +118,6 @@ class WebSocketProtocol(asyncio.Protocol):
     Attributes:
         handshake: See above.
         messages_received: Messages that have come from the client, whether the application has taken them or not.
-        messages_sent: Messages that the application has sent.
         bytes_received: Bytes that have come, as they were on the wire before TLS: frames with their headers, compressed
             where that was agreed, pings, pongs and the close frame too.
         bytes_sent: The same of what was written.
@@ -147,6 +146,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_loop",
         "_lost",
         "_may_send",
+        "_pieces",
         "_ping_due",
         "_ping_end",
         "_ping_timer",
@@ -170,7 +170,6 @@ class WebSocketProtocol(asyncio.Protocol):
         "bytes_sent",
         "handshake",
         "messages_received",
-        "messages_sent",
     )
 
     _gathers: bool
@@ -184,7 +183,8 @@ class WebSocketProtocol(asyncio.Protocol):
         handshake: Handshake | None = None,
     ) -> None:
         self.handshake = handshake
-        self.messages_received = self.messages_sent = self.bytes_received = self.bytes_sent = 0
+        self.messages_received = self.bytes_received = self.bytes_sent = 0
+        self._pieces = 0  # how many of `Connection.outgoing` have been written
         self._connection = connection
         connection.max_queue_size = settings.max_queue_size
         self._settings = settings
@@ -391,6 +391,11 @@ class WebSocketProtocol(asyncio.Protocol):
         """The close code of the connection, ``None`` as long as there is none."""
         return self._disconnect[0] if self._disconnect is not None else None
 
+    @property
+    def messages_sent(self) -> int:
+        """How many messages the application has sent."""
+        return self._pieces + len(self._connection.outgoing) - self._connection.other_pieces
+
     # What the application does
 
     async def receive(self) -> Message:
@@ -455,7 +460,6 @@ class WebSocketProtocol(asyncio.Protocol):
             connection.send_bytes(data)
         else:
             connection.send_text(message["text"])
-        self.messages_sent += 1
         if connection.outgoing_cost >= self._share:
             self.flush()
             self._spent_in = self._flusher.spend()
@@ -661,12 +665,14 @@ class WebSocketProtocol(asyncio.Protocol):
         if len(outgoing) == 1:
             connection.outgoing_cost = 0
             piece = outgoing.pop()
+            self._pieces += 1
             self.bytes_sent += len(piece)
             self._transport.write(piece)
             return
         # The cost is no less than the size.
         joined = connection.outgoing_cost <= _JOIN_LIMIT or sum(map(len, outgoing)) <= _JOIN_LIMIT
         connection.take_outgoing()
+        self._pieces += len(outgoing)
         if joined:
             data = b"".join(outgoing)
             self.bytes_sent += len(data)

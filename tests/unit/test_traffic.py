@@ -74,8 +74,8 @@ def test_messages_that_nobody_takes_are_counted_too(loop: str) -> None:
     async def test() -> None:
         async with connected() as (protocol, client):
             await client.send(frame(TEXT, b"unread") * 3)
-            while protocol.messages_received < 3:
-                await asyncio.sleep(0.001)
+            await protocol.receive()
+            assert protocol.messages_received == 3
             assert protocol.bytes_received == 3 * len(frame(TEXT, b"unread"))
             assert protocol.messages_sent == protocol.bytes_sent == 0
 
