@@ -52,10 +52,12 @@ class Bridge:
 
     Attributes:
         guarded: See above.
+        error: What the application has raised because the client has left, if it has; `run` raises it at its end.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, *, guarded: bool = True) -> None:
         self.guarded = guarded
+        self.error: BaseException | None = None
         self._scope = scope
         self._server_receive = receive
         self._server_send = send
@@ -79,6 +81,7 @@ class Bridge:
         """Run ``app`` on the ``http`` side.
 
         Raises:
+            WebSocketDisconnect: The application on the other side has let it out.
             RuntimeError: The event loop is not asyncio's.
         """
         try:
@@ -104,6 +107,8 @@ class Bridge:
             await app(scope, self._http_receive, self._http_send)
             if self._denial is not None:
                 await self._denial.end()
+            if self.error is not None:
+                raise self.error
         finally:
             self._withdraw()
             self._ended.set()

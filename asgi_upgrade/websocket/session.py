@@ -245,7 +245,9 @@ class WebSocketSession:
         if self._opened:
             await end_101(self._http_send)
         if isinstance(error, WebSocketDisconnect) and isinstance(self._carrier, Bridge):
-            raise error  # as without us: the server, or the test client, decides what to make of it
+            # As without us: the server, or the test client, decides what to make of it. The middleware around has seen
+            # a request, which has not failed.
+            self._carrier.error = error
 
     async def _finish_after(self, error: BaseException, task: asyncio.Task[Any]) -> None:
         """Prepare the end after ``error``; raise it again if it is one of the application."""
