@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from asgi_upgrade.guard.overlooked import find_overlooked, report_overlooked
 from asgi_upgrade.guard.refusals import answer_unavailable
+from asgi_upgrade.guard.telemetry import with_telemetry
 from asgi_upgrade.websocket.bridge import HANDSHAKE
 from asgi_upgrade.websocket.session import WebSocketSession
 
@@ -120,6 +121,7 @@ class Handshake:
         if overlooked is not None:
             report_overlooked(overlooked)
             return answer_unavailable(scope, receive, send)
+        app = with_telemetry(app, scope, self._tasks)
         # Awaited where this is called: each call that waits in between takes time of each message.
         return WebSocketSession(scope, receive, send, handshake=self).run(app)
 
