@@ -1,9 +1,9 @@
 """Telemetry that has seen a handshake as a request sees its WebSocket too, as on the plain server.
 
-OpenTelemetry, Sentry and FastAPI tell of requests and of WebSockets in different words, and dashboards are made of both.
-The handshake is a request to them, as to all middleware. When it becomes a WebSocket, a copy of the layer of telemetry
-that it has come through is put around what answers it: so no middleware of the application runs twice, and there is a
-span for the request and one for the WebSocket. The layers are found where their calls are running.
+OpenTelemetry, Sentry and FastAPI tell of requests and of WebSockets in different words, and dashboards are made of
+both. The handshake is a request to them, as to all middleware. When it becomes a WebSocket, a copy of each layer of
+telemetry that it has come through is put around what answers it: so no middleware of the application runs twice, and
+there is a span for the request and one for the WebSocket. The layers are found where their calls are running.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from asgi_upgrade.guard.overlooked import coroutine_frames
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -36,24 +36,21 @@ _OPENTELEMETRY = frozenset(
 )
 _SENTRY = "sentry_sdk.integrations.asgi"
 _FASTAPI = "fastapi.telemetry._asgi"
+# Key of a scope: FastAPI's own telemetry of it.
+_TELEMETRY = "fastapi.telemetry"
 _MODULES = (*_OPENTELEMETRY, _SENTRY, _FASTAPI)
 _APPLICATIONS = frozenset(("fastapi.applications", "starlette.applications"))
-# What Starlette's routers add to a scope.
-_ROUTE_KEYS = ("endpoint", "path_params", "route", "router")
-
 _reported: set[str] = set()
-
-_Run = "Callable[[ASGIApp, Scope, Receive, Send], Awaitable[Any]]"
 
 
 class _Layer(NamedTuple):
-    """A layer of telemetry, and what it was called with."""
+    """A layer of telemetry."""
 
     module: str
     instance: Any
-    scope: Scope
     legacy: bool  # FastAPI's, and OpenTelemetry's own instrumentation is there too
-    applications: list[Any]  # the application that it belongs to, if any
+    application: Any  # that it belongs to, if any
+    outermost: bool  # that one is in no other
 
 
 def with_telemetry(app: ASGIApp, scope: Scope, tasks: Sequence[asyncio.Task[Any]]) -> ASGIApp:
@@ -69,7 +66,10 @@ def with_telemetry(app: ASGIApp, scope: Scope, tasks: Sequence[asyncio.Task[Any]
     try:
         layers = _find_layers(tasks)
     except Exception:
-        _report("find")
+        # They are made by others, and may be made otherwise some day. A WebSocket does not depend on them.
+        if "layers" not in _reported:
+            _reported.add("layers")
+            logger.exception("Telemetry will not see WebSockets, but their handshakes only. This is logged once.")
         return app
     if not layers:
         return app
@@ -84,34 +84,30 @@ def with_telemetry(app: ASGIApp, scope: Scope, tasks: Sequence[asyncio.Task[Any]
 def _find_layers(tasks: Sequence[asyncio.Task[Any]]) -> list[_Layer]:
     """The layers whose calls are running, the outermost first."""
     found: list[_Layer] = []
-    homeless: list[_Layer] = []  # those for which no application has been met yet, on the way out
-    outermost: Any = None
+    application: Any = None
     for frame in coroutine_frames(tasks):
         module, name = frame.f_globals.get("__name__"), frame.f_code.co_name
         if module in _APPLICATIONS and name == "__call__":
-            outermost = frame.f_locals.get("self")
-            for layer in homeless:
-                layer.applications.append(outermost)
-            homeless.clear()
-        elif name == ("_run_app" if module == _SENTRY else "__call__") and module in _MODULES:
+            application = frame.f_locals.get("self")
+            found = [each._replace(application=each.application or application) for each in found]
+        elif module in _MODULES and name == ("_run_app" if module == _SENTRY else "__call__"):
             given = frame.f_locals
             instance, scope = given.get("self"), given.get("scope")
-            if instance is not None and isinstance(scope, dict) and scope["type"] == "http" and _is_layer(instance):
-                layer = _Layer(str(module), instance, scope, bool(given.get("legacy_otel")), [])
-                if not any(each.instance is instance for each in found):
-                    found.append(layer)
-                    homeless.append(layer)
-    found.reverse()
-    # Applications inside another one have Sentry's layer too, which does nothing there.
-    seen_sentry = False
-    layers = []
-    for layer in found:
-        if layer.module == _SENTRY:
-            if seen_sentry:
+            if not isinstance(scope, dict) or not _is_layer(instance):
                 continue
-            seen_sentry = True
-        layers.append(layer)
-    return layers
+            if scope["type"] == "websocket":
+                # Where the server delivers WebSockets, what stands around the entrance has seen one.
+                found = [each for each in found if each.module != module]
+            elif not any(each.instance is instance for each in found):
+                found.append(_Layer(str(module), instance, bool(given.get("legacy_otel")), None, outermost=False))
+    found.reverse()
+    # Around an application inside another one Sentry has a layer too, which does nothing.
+    idle = [layer for layer in found if layer.module == _SENTRY][1:]
+    return [
+        layer._replace(outermost=layer.application in (None, application))
+        for layer in found
+        if not any(layer is each for each in idle)
+    ]
 
 
 def _is_layer(instance: Any) -> bool:
@@ -123,52 +119,67 @@ async def _run(layers: Sequence[_Layer], app: ASGIApp, scope: Scope, receive: Re
     """Run ``app`` inside the layers."""
 
     async def leaf(layers_scope: Scope, receive: Receive, send: Send) -> Any:
-        if "fastapi.telemetry" in layers_scope:
-            scope["fastapi.telemetry"] = layers_scope["fastapi.telemetry"]
-        return await app(scope, receive, send)  # type: ignore[func-returns-value]
+        if _TELEMETRY in layers_scope:
+            scope[_TELEMETRY] = layers_scope[_TELEMETRY]
+        return await app(scope, receive, send)
 
     served: Any = leaf
     for layer in reversed(layers):
         served = _around(layer, served, scope)
-    return await _without_span(served, _outer_scope(layers[0], scope), receive, send)
+    outer = {name: value for name, value in scope.items() if name != _TELEMETRY}
+    return await _without_span(served, outer, receive, send)
 
 
-def _outer_scope(layer: _Layer, scope: Scope) -> Scope:
-    """The ``websocket`` scope that a layer would have got from the server."""
-    outer = {name: value for name, value in scope.items() if name != "fastapi.telemetry"}
-    outer["root_path"] = scope.get("app_root_path", scope.get("root_path", ""))
-    if layer.applications:
-        outer["app"] = layer.applications[0]
-    return outer
+def _as_outside(layer: _Layer, scope: Scope, at_route: Scope) -> Scope:
+    """The ``websocket`` scope as a layer would have got it on the plain server, and not as it has got to the route."""
+    root_path = at_route.get("root_path", "")
+    if layer.outermost:
+        root_path = at_route.get("app_root_path", root_path)
+    return {**scope, "app": layer.application or at_route.get("app"), "root_path": root_path}
 
 
-def _around(layer: _Layer, inner: ASGIApp, scope: Scope) -> ASGIApp:
+def _around(layer: _Layer, inner: ASGIApp, at_route: Scope) -> ASGIApp:
     """Return a copy of a layer, around ``inner``."""
     if not hasattr(layer.instance, "app"):
-        return _around_fastapi(layer, inner, scope)
+        return _around_fastapi(layer, inner, at_route)
     clone = copy.copy(layer.instance)
     clone.app = inner
-    if layer.module != _SENTRY:
-        return clone  # type: ignore[no-any-return]
+    if layer.module == _SENTRY:
+        return _around_sentry(clone)
+
+    async def opentelemetry(scope: Scope, receive: Receive, send: Send) -> Any:
+        return await clone(_as_outside(layer, scope, at_route), receive, send)
+
+    return opentelemetry
+
+
+def _around_sentry(clone: Any) -> ASGIApp:
+    from sentry_sdk import get_client
+    from sentry_sdk.integrations.asgi import _asgi_middleware_applied
+    from sentry_sdk.integrations.dedupe import DedupeIntegration
 
     async def sentry(scope: Scope, receive: Receive, send: Send) -> Any:
-        from sentry_sdk.integrations.asgi import _asgi_middleware_applied
-
         # It would take this for an application inside another one.
         token = _asgi_middleware_applied.set(False)
         try:
             return await clone._run_app(scope, receive, send, asgi_version=3)
+        except Exception as error:
+            # It has reported this, and will see it again around the request.
+            dedupe = get_client().get_integration(DedupeIntegration)
+            if dedupe is not None:
+                dedupe._last_seen.set(error)
+            raise
         finally:
             _asgi_middleware_applied.reset(token)
 
     return sentry
 
 
-def _around_fastapi(layer: _Layer, inner: ASGIApp, scope: Scope) -> ASGIApp:
-    request = scope.get("fastapi.telemetry")
+def _around_fastapi(layer: _Layer, inner: ASGIApp, at_route: Scope) -> ASGIApp:
+    request = at_route.get(_TELEMETRY)
 
     async def named(scope: Scope, receive: Receive, send: Send) -> Any:
-        told = scope.get("fastapi.telemetry")
+        told = scope.get(_TELEMETRY)
         route = getattr(request, "route", None)
         if told is not None and route is not None:
             # The router has chosen already.
@@ -176,12 +187,11 @@ def _around_fastapi(layer: _Layer, inner: ASGIApp, scope: Scope) -> ASGIApp:
             if told.span is not None:
                 told.span.set_attribute("http.route", route)
                 told.span.update_name(f"{told.span_method} {route}")
-        return await inner(scope, receive, send)  # type: ignore[func-returns-value]
+        return await inner(scope, receive, send)
 
     async def fastapi(scope: Scope, receive: Receive, send: Send) -> Any:
-        return await layer.instance(
-            app=named, scope=scope, receive=receive, send=send, legacy_otel=layer.legacy
-        )
+        scope = _as_outside(layer, scope, at_route)
+        return await layer.instance(app=named, scope=scope, receive=receive, send=send, legacy_otel=layer.legacy)
 
     return fastapi
 
@@ -190,18 +200,9 @@ async def _without_span(app: ASGIApp, scope: Scope, receive: Receive, send: Send
     """Run ``app`` outside the span of the request: the WebSocket has the parent that the client names, as it has."""
     context = sys.modules.get("opentelemetry.context")
     if context is None:
-        return await app(scope, receive, send)  # type: ignore[func-returns-value]
+        return await app(scope, receive, send)
     token = context.attach(context.Context())
     try:
-        return await app(scope, receive, send)  # type: ignore[func-returns-value]
+        return await app(scope, receive, send)
     finally:
         context.detach(token)
-
-
-def _report(what: str) -> None:
-    if what not in _reported:
-        _reported.add(what)
-        logger.warning(
-            "Telemetry of WebSockets: its layers cannot be found. It sees their handshakes. This is logged once.",
-            exc_info=True,
-        )

@@ -56,8 +56,6 @@ class _Failure(Exception):
 
 # What a message costs besides its bytes, in bytes: about as long as one takes to encode, that many are copied.
 MESSAGE_COST = 1024
-# Payloads up to this many bytes are one piece with their header, longer ones spare the copy.
-_SHORT_PAYLOAD = 2048
 # A binary frame that lacks at least this much is read into buffers of our own, without copies in between.
 BULK_SIZE = 64 * 1024
 
@@ -87,7 +85,7 @@ class Connection:
             ``None`` if there is no such frame.
         outgoing: Encoded pieces that have not been taken yet, in order. Pongs in a row are one piece, a bytearray.
         other_pieces: How many pieces there have been besides one for each message. So whoever counts the pieces that it
-            takes can tell the messages, and nothing is counted for each of those.
+            takes can tell the messages, and nothing is counted for each short one.
         outgoing_cost: What they have taken of the server's time: a byte for each byte before compression, and
             `MESSAGE_COST` for each message. Pongs cost their bytes only.
         close_sent: Our close frame is among what was encoded; no message may follow it (RFC 6455 §5.5.1), but pongs
@@ -474,13 +472,10 @@ class Connection:
         if deflate is not None and len(payload) >= deflate.threshold:
             payload = deflate.compress(payload)
             first_byte |= RSV1
-        header = encode_header(first_byte, len(payload))
-        if len(payload) <= _SHORT_PAYLOAD:
-            self.outgoing.append(header + payload)
-        else:
-            self.outgoing.append(header)
-            self.outgoing.append(payload)
-            self.other_pieces += 1
+        outgoing = self.outgoing
+        outgoing.append(encode_header(first_byte, len(payload)))
+        outgoing.append(payload)
+        self.other_pieces += 1
 
     def send_ping(self, payload: bytes) -> None:
         """Encode a ping of at most 125 bytes."""

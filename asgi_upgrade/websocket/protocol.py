@@ -422,8 +422,9 @@ class WebSocketProtocol(asyncio.Protocol):
                 except BaseException:
                     self._give_up(receiver)
                     raise
-        event = self._queue.pop()
-        self._queue_size -= len(event)
+        queue = self._queue
+        event = queue.pop()
+        self._queue_size = self._queue_size - len(event) if queue else 0
         if self._reading_paused:
             self._resume_reading()
         if type(event) is bytes:
