@@ -103,6 +103,10 @@ def _find_layers(tasks: Sequence[asyncio.Task[Any]]) -> list[_Layer]:
     found.reverse()
     # Around an application inside another one Sentry has a layer too, which does nothing.
     idle = [layer for layer in found if layer.module == _SENTRY][1:]
+    # FastAPI's has two halves, and without the other one that which looks for exceptions does nothing either.
+    fastapis = [layer for layer in found if layer.module == _FASTAPI]
+    if not any(_is_fastapis(layer.instance) for layer in fastapis):
+        idle += fastapis
     return [
         layer._replace(outermost=layer.application in (None, application))
         for layer in found
@@ -112,7 +116,11 @@ def _find_layers(tasks: Sequence[asyncio.Task[Any]]) -> list[_Layer]:
 
 def _is_layer(instance: Any) -> bool:
     # It can be copied, and given another application; or it is FastAPI's, which is called with one.
-    return hasattr(instance, "app") or type(instance).__name__ == "NativeTelemetry"
+    return hasattr(instance, "app") or _is_fastapis(instance)
+
+
+def _is_fastapis(instance: Any) -> bool:
+    return type(instance).__name__ == "NativeTelemetry"
 
 
 async def _run(layers: Sequence[_Layer], app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Any:
@@ -140,7 +148,7 @@ def _as_outside(layer: _Layer, scope: Scope, at_route: Scope) -> Scope:
 
 def _around(layer: _Layer, inner: ASGIApp, at_route: Scope) -> ASGIApp:
     """Return a copy of a layer, around ``inner``."""
-    if not hasattr(layer.instance, "app"):
+    if _is_fastapis(layer.instance):
         return _around_fastapi(layer, inner, at_route)
     clone = copy.copy(layer.instance)
     clone.app = inner
