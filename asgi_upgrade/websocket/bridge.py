@@ -15,7 +15,7 @@ from asgi_upgrade.extension import NOT_IN_101
 from asgi_upgrade.websocket.frames import CloseCode
 from asgi_upgrade.websocket.handshake import Accept
 
-__all__ = ["BRIDGE", "CONVERTED", "HANDSHAKE", "REFUSED", "Bridge", "CountedMessages", "get_bridge"]
+__all__ = ["BRIDGE", "CONVERTED", "HANDSHAKE", "REFUSED", "ROUTE_KEYS", "Bridge", "CountedMessages", "get_bridge"]
 
 # Key of a scope's extensions: the `Bridge` whose handshake the http scope is.
 BRIDGE = "asgi_upgrade.bridge"
@@ -24,6 +24,8 @@ BRIDGE = "asgi_upgrade.bridge"
 CONVERTED = "asgi_upgrade.converted"
 # Key of an http scope that is a handshake on its way: its `Handshake`, or `None` until a policy has let it pass.
 HANDSHAKE = "asgi_upgrade.handshake"
+# What Starlette's router adds to a scope; metrics and tracing look for it when the response starts.
+ROUTE_KEYS = ("endpoint", "path_params", "route", "router")
 # The status of an application's own refusal.
 REFUSED = 403
 
@@ -72,6 +74,7 @@ class Bridge:
         self._ended = asyncio.Event()
         self._reader: asyncio.Task[Message] | None = None
         self._counted: CountedMessages | None = None
+        self._request: Scope = {}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Bridge:
         # Some middlewares copy the scope deeply; the connection stays the one there is.
@@ -103,6 +106,7 @@ class Bridge:
         scope["scheme"] = "https" if scope.get("scheme") in ("https", "wss") else "http"
         extensions = {name: entry for name, entry in (scope.get("extensions") or {}).items() if "websocket" not in name}
         scope["extensions"] = {**extensions, BRIDGE: self}
+        self._request = scope
         try:
             await app(scope, self._http_receive, self._http_send)
             if self._denial is not None:
@@ -186,6 +190,10 @@ class Bridge:
             return
         if message["type"] == "http.response.start" and not self._started:
             self._started = True
+            # What has seen the server's scope looks there for the route.
+            for key in ROUTE_KEYS:
+                if key in self._request:
+                    self._scope[key] = self._request[key]
             headers = list(message.get("headers", ()))
             if message["status"] != 101:
                 await self._deny(message["status"], headers)

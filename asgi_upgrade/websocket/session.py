@@ -22,7 +22,7 @@ from asgi_upgrade.headers import check_response_headers
 from asgi_upgrade.observer import Outcome
 from asgi_upgrade.switch import end_101, quote_path, report_held_back, request_line, send_101
 from asgi_upgrade.watch import WATCH
-from asgi_upgrade.websocket.bridge import BRIDGE, CONVERTED, HANDSHAKE, REFUSED, Bridge
+from asgi_upgrade.websocket.bridge import BRIDGE, CONVERTED, HANDSHAKE, REFUSED, ROUTE_KEYS, Bridge
 from asgi_upgrade.websocket.connection import Connection
 from asgi_upgrade.websocket.deflate import Deflate, DeflateAgreement
 from asgi_upgrade.websocket.frames import CloseCode
@@ -42,8 +42,6 @@ _LOGGED_LENGTH = 300
 
 # Seconds between two questions to a `receive` that always has an answer, at most.
 _LONGEST_DELAY = 1.0
-# What Starlette's router adds to a scope; metrics and tracing look for it when the response starts.
-_ROUTE_KEYS = ("endpoint", "path_params", "route", "router")
 
 
 def _uncancel(task: asyncio.Task[Any]) -> int:
@@ -297,7 +295,7 @@ class WebSocketSession:
 
     def _tell_route(self) -> None:
         """Let the middleware around us see where the router has taken the handshake."""
-        for key in _ROUTE_KEYS:
+        for key in ROUTE_KEYS:
             if key in self._websocket:
                 self._scope[key] = self._websocket[key]
 
