@@ -146,6 +146,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_loop",
         "_lost",
         "_may_send",
+        "_notes_time",
         "_pieces",
         "_ping_due",
         "_ping_end",
@@ -229,6 +230,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._doubted = False  # the time is up, unless there is something to read
         self._unsent = 0  # bytes that waited for it when the close began
         self._last_message = 0.0
+        self._notes_time = settings.idle_timeout is not None  # of each message
 
     # What the transport tells
 
@@ -279,7 +281,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._queue_size = len(events[0])
             self.messages_received += 1
             receivers.pop(0).set_result(None)
-            if self._settings.idle_timeout is not None:
+            if self._notes_time:
                 self._last_message = self._loop.time()
         else:
             self._take_events(events)
@@ -465,7 +467,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self.flush()
             self._spent_in = self._flusher.spend()
             self._may_send = False
-        if self._settings.idle_timeout is not None:
+        if self._notes_time:
             self._last_message = self._loop.time()
 
     async def _wait_to_send(self, message: Message) -> bool:
