@@ -27,9 +27,10 @@ logger = logging.getLogger("asgi_upgrade")
 
 # Key of a scope whose WebSocket has its telemetry.
 _TOLD = "asgi_upgrade.telemetry"
+_ASGI = "opentelemetry.instrumentation.asgi"
 _OPENTELEMETRY = frozenset(
     (
-        "opentelemetry.instrumentation.asgi",
+        _ASGI,
         "opentelemetry.instrumentation.fastapi",
         "opentelemetry.instrumentation.starlette",
     )
@@ -61,7 +62,9 @@ def with_telemetry(app: ASGIApp, scope: Scope, tasks: Sequence[asyncio.Task[Any]
         scope: The ``http`` scope of the handshake.
         tasks: Those that the handshake has come through.
     """
-    if _TOLD in scope or sys.modules.keys().isdisjoint(_MODULES):
+    # Most applications have none, and their handshakes need not wait. FastAPI always imports its own.
+    modules = sys.modules
+    if _TOLD in scope or not (_ASGI in modules or _SENTRY in modules or scope.get(_TELEMETRY) is not None):
         return app
     try:
         layers = _find_layers(tasks)
