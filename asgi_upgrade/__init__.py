@@ -4,15 +4,21 @@ import asgi_upgrade.logs  # noqa: F401 - what it does to the records of this pac
 from asgi_upgrade.handshake_middleware import HandshakeMiddleware
 from asgi_upgrade.http2.settings import H2CSettings
 from asgi_upgrade.middleware import UpgradeMiddleware
+from asgi_upgrade.observer import ConnectionClosed, HandshakeEnded, Observer, OpenTotals, Outcome
 from asgi_upgrade.offer import OfferedProtocol, UpgradeOffer
 from asgi_upgrade.responses import UpgradeResponse
 from asgi_upgrade.stream import UpgradeAttribute, UpgradeStream
 from asgi_upgrade.websocket.deflate import PerMessageDeflate
 
 __all__ = [
+    "ConnectionClosed",
     "H2CSettings",
+    "HandshakeEnded",
     "HandshakeMiddleware",
+    "Observer",
     "OfferedProtocol",
+    "OpenTotals",
+    "Outcome",
     "PerMessageDeflate",
     "UpgradeAttribute",
     "UpgradeMiddleware",

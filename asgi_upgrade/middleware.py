@@ -24,14 +24,17 @@ from asgi_upgrade.guard.leaves import held
 from asgi_upgrade.guard.outermost import Proof, prove_outermost
 from asgi_upgrade.guard.refusals import answer_unavailable, name_of, report_unguarded
 from asgi_upgrade.guard.routing import teach_routes
+from asgi_upgrade.guard.templates import find_template
 from asgi_upgrade.handlers import Handler, ProtocolTable, run_handler
 from asgi_upgrade.http2.settings import H2CSettings
+from asgi_upgrade.observer import Observer, Outcome, check_observer
 from asgi_upgrade.refusal import refuse, upgrade_fields
 from asgi_upgrade.servers import attach_to_server, report_unavailable
 from asgi_upgrade.stray import report_stray_handshake
 from asgi_upgrade.stream_settings import StreamSettings
 from asgi_upgrade.switch import report_no_extension
 from asgi_upgrade.tls import is_about_server
+from asgi_upgrade.watch import WATCH, Watch
 from asgi_upgrade.websocket.bridge import CONVERTED, HANDSHAKE, Bridge, get_bridge
 from asgi_upgrade.websocket.deflate import PerMessageDeflate
 from asgi_upgrade.websocket.handshake import Accept, Reject, is_subprotocol, negotiate, read_fields
@@ -89,6 +92,8 @@ class UpgradeMiddleware:
         insecure_skip_http_middleware: Path patterns in Starlette's syntax. Handshakes for them are delivered as
             ``websocket`` scopes through the whole application, as a server does it by itself: no HTTP middleware
             guards them, only the origin policy. Default: none.
+        observer: Who is told what becomes of each handshake, and of each connection at its end: for metrics. Default:
+            ``None``.
         deflate: Whether to agree to permessage-deflate (RFC 7692), or how. Default: ``True``.
         max_message_size: Longest message accepted, in bytes, after inflating. Default: what the server is told by
             ``--ws-max-size`` or its like, else 16 MiB.
@@ -136,6 +141,7 @@ class UpgradeMiddleware:
         allow_unguarded: bool = False,
         websocket_middleware: Sequence[Any] = (),
         insecure_skip_http_middleware: Sequence[str] = (),
+        observer: Observer | None = None,
         deflate: bool | PerMessageDeflate = True,
         max_message_size: int | ServersChoice = SERVERS,
         max_message_frames: int = WebSocketSettings.max_message_frames,
@@ -170,6 +176,7 @@ class UpgradeMiddleware:
         self._may_refuse = self._tls or self._websocket_only is not None
         self.websocket_middleware = _check_layers(websocket_middleware)
         self._bypasses = _path_predicate("insecure_skip_http_middleware", insecure_skip_http_middleware)
+        self._observer = check_observer(observer)
         self._attach = attach
         self._allow_unguarded = allow_unguarded
         self._edge = EdgeSettings(check_h2c(h2c), tls, self._tls_required, open_timeout)
@@ -254,17 +261,40 @@ class UpgradeMiddleware:
             return partial(self.convert, app)
         handshake = self.judge(scope)
         if handshake is None:
-            scope.pop(HANDSHAKE, None)
+            _forget(scope)
             if self._websocket_only is not None and self._websocket_only(scope):
                 return _answering(_upgrade_required(scope))
             return app
         if isinstance(handshake, Reject):
-            return _answering(handshake)
+            return self.watch(_answering(handshake), scope, _outcome_of(handshake))
         if self._is_unguarded(scope):
-            return answer_unavailable
+            return self.watch(answer_unavailable, scope, Outcome.UNGUARDED)
         scope[HANDSHAKE] = handshake
         handshake.arrived()
+        return self.watch(app, scope)
+
+    def watch(self, app: ASGIApp, scope: Scope, outcome: Outcome | None = None) -> ASGIApp:
+        """Return ``app``, or what serves the handshake with it and tells our observer.
+
+        Args:
+            app: What serves the handshake.
+            scope: Its scope.
+            outcome: What becomes of it, if that is known already. Default: ``None``.
+        """
+        watch: Watch | None = scope.get(WATCH)
+        if watch is None:
+            if self._observer is None:
+                return app
+            watch = scope[WATCH] = Watch(scope, self._template_of)
+            app = partial(watch.run, app)
+        if self._observer is not None:
+            watch.add(self._observer)
+        watch.outcome = outcome or watch.outcome
         return app
+
+    def _template_of(self, scope: Scope) -> str | None:
+        application = self._application(scope)
+        return None if application is None else find_template(application.routes, scope)
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a WebSocket: one of the server, unless something further out has made it of a handshake."""
@@ -314,24 +344,33 @@ class UpgradeMiddleware:
         """Serve a handshake with ``app`` as a WebSocket, right here, if it may pass."""
         handshake = self.judge(scope)
         if handshake is None:
-            scope.pop(HANDSHAKE, None)
+            _forget(scope)
             return await app(scope, receive, send)
         if isinstance(handshake, Reject):
-            return await _reject(handshake, scope, receive, send)
-        if self._is_unguarded(scope):
-            return await answer_unavailable(scope, receive, send)
-        if self.bypasses(scope):
-            app = _as_on_the_plain_server(app)
-        return await handshake.convert(app, scope, receive, send)
+            served = self.watch(_answering(handshake), scope, _outcome_of(handshake))
+        elif self._is_unguarded(scope):
+            served = self.watch(answer_unavailable, scope, Outcome.UNGUARDED)
+        else:
+            if self.bypasses(scope):
+                app = _as_on_the_plain_server(app)
+            served = self.watch(partial(handshake.convert, app), scope)
+        return await served(scope, receive, send)
 
     async def pass_through(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a WebSocket of the server with ``app``, as it is, if its origin may open one."""
         refusal = self._origin.check(scope)
-        if refusal is None:
-            await app({**scope, CONVERTED: None}, receive, send)
-        else:
+        if refusal is not None:
             response = PlainTextResponse(f"{refusal.reason}\n", refusal.status)
-            await Bridge(scope, receive, send).run(response)
+            watched = self.watch(response, scope, _outcome_of(refusal))
+            await Bridge(scope, receive, send).run(watched)
+            return
+        scope = {**scope, CONVERTED: None}
+        if self._observer is None:
+            await app(scope, receive, send)
+        else:
+            watch = Watch(scope, self._template_of)
+            watch.add(self._observer)
+            await watch.run_websocket(app, scope, receive, send)
 
     def _is_unguarded(self, scope: Scope) -> bool:
         """Tell whether the handshake is a WebSocket of the server that something around may not have seen as one."""
@@ -402,6 +441,19 @@ def _may_upgrade(headers: list[tuple[bytes, bytes]]) -> bool:
         if name > b"sec-websocket-" and (name == b"upgrade" or name.startswith(b"sec-websocket-")):
             return True
     return False
+
+
+def _forget(scope: Scope) -> None:
+    """Take back what was noted of a request that is no handshake after all."""
+    scope.pop(HANDSHAKE, None)
+    watch: Watch | None = scope.pop(WATCH, None)
+    if watch is not None:
+        watch.dismiss()
+
+
+def _outcome_of(reject: Reject) -> Outcome:
+    # Nothing but the origin policy answers 403.
+    return Outcome.REFUSED_ORIGIN if reject.status == 403 else Outcome.BAD_REQUEST
 
 
 async def _reject(reject: Reject, scope: Scope, receive: Receive, send: Send) -> None:

@@ -47,6 +47,8 @@ class Gate:
                     return
                 # Rate limits, metrics and tracing further out than the policy look for the route.
                 scope[HANDSHAKE] = None
+                await self._observed(scope, receive, send)
+                return
         elif kind == "websocket":
             await self._serve_websocket(scope, receive, send)
             return
@@ -57,12 +59,16 @@ class Gate:
             if scope[CONVERTED] is None:
                 await self.app(scope, receive, send)
             else:
-                await Bridge(scope, receive, send).run(self.app)
+                await Bridge(scope, receive, send).run(self._observed)
         elif self._policy.bypasses(scope):
             await self._policy.pass_through(self.app, scope, receive, send)
         else:
             proof = prove_outermost(self._application, receive, send)
-            await Bridge(scope, receive, send, guarded=proof is Proof.PROVEN).run(self.app)
+            await Bridge(scope, receive, send, guarded=proof is Proof.PROVEN).run(self._observed)
+
+    def _observed(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        # What middleware in front of the policy refuses is known nowhere else.
+        return self._policy.watch(self.app, scope)(scope, receive, send)
 
 
 class Taker(Adapter):

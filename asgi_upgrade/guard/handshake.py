@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from asgi_upgrade.guard.overlooked import find_overlooked, report_overlooked
 from asgi_upgrade.guard.refusals import answer_unavailable
+from asgi_upgrade.guard.telemetry import with_telemetry
 from asgi_upgrade.websocket.bridge import HANDSHAKE
 from asgi_upgrade.websocket.session import WebSocketSession
 
@@ -36,6 +37,9 @@ class Policy(Protocol):
 
     def convert(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Awaitable[Any]:
         """Serve a handshake with ``app`` as a WebSocket, right here, if it may pass."""
+
+    def watch(self, app: ASGIApp, scope: Scope) -> ASGIApp:
+        """Return ``app``, or what serves the handshake with it and tells an observer."""
 
     async def pass_through(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a WebSocket of the server with ``app``, as it is, if its origin may open one."""
@@ -117,6 +121,7 @@ class Handshake:
         if overlooked is not None:
             report_overlooked(overlooked)
             return answer_unavailable(scope, receive, send)
+        app = with_telemetry(app, scope, self._tasks)
         # Awaited where this is called: each call that waits in between takes time of each message.
         return WebSocketSession(scope, receive, send, handshake=self).run(app)
 

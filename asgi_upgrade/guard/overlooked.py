@@ -17,7 +17,7 @@ from typing import Any
 from asgi_upgrade.guard.layers import Reading, read, read_code
 from asgi_upgrade.guard.refusals import name_of
 
-__all__ = ["find_overlooked", "report_overlooked"]
+__all__ = ["coroutine_frames", "find_overlooked", "report_overlooked"]
 
 logger = logging.getLogger("asgi_upgrade")
 
@@ -70,6 +70,27 @@ def _judge(frame: FrameType) -> str | None:
         return None
     owner = frame.f_locals.get("self")
     return code.co_name if owner is None else name_of(owner)
+
+
+def coroutine_frames(tasks: Sequence[asyncio.Task[Any]]) -> Iterator[FrameType]:
+    """The coroutines through which a request has come, from the innermost on outwards.
+
+    Args:
+        tasks: Those that it has come through, the outermost first. The calls in the current one are running.
+    """
+    frame = inspect.currentframe()
+    awaited = False
+    while frame is not None:
+        if frame.f_code.co_flags & inspect.CO_COROUTINE:
+            awaited = True
+            yield frame
+        elif awaited:
+            break  # the task begins here
+        frame = frame.f_back
+    current = asyncio.current_task()
+    for task in reversed(tasks):
+        if task is not current:
+            yield from reversed(list(_frames_of(task)))
 
 
 def _frames_of(task: asyncio.Task[Any]) -> Iterator[FrameType]:

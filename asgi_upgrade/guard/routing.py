@@ -17,6 +17,7 @@ from asgi_upgrade.guard.adapters import Adapter, adapt
 from asgi_upgrade.guard.handshake import approved
 from asgi_upgrade.guard.refusals import answer_unavailable
 from asgi_upgrade.switch import request_line
+from asgi_upgrade.watch import WATCH
 from asgi_upgrade.websocket.bridge import HANDSHAKE
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from asgi_upgrade.guard.handshake import Handshake
+    from asgi_upgrade.watch import Watch
 
 __all__ = ["teach_routes"]
 
@@ -138,6 +140,9 @@ def _handling_handshakes(original: Any) -> Any:
             answered: Awaitable[None] = ended(scope, receive, send)
             return answered
         handshake.arrived()
+        watch: Watch | None = scope.get(WATCH)
+        if watch is not None:
+            watch.passed(self)
         led: Awaitable[None] = _adapted(self, "app", handshake)(scope, receive, send)
         return led
 

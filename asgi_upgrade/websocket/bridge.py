@@ -15,7 +15,7 @@ from asgi_upgrade.extension import NOT_IN_101
 from asgi_upgrade.websocket.frames import CloseCode
 from asgi_upgrade.websocket.handshake import Accept
 
-__all__ = ["BRIDGE", "CONVERTED", "HANDSHAKE", "REFUSED", "Bridge", "get_bridge"]
+__all__ = ["BRIDGE", "CONVERTED", "HANDSHAKE", "REFUSED", "ROUTE_KEYS", "Bridge", "CountedMessages", "get_bridge"]
 
 # Key of a scope's extensions: the `Bridge` whose handshake the http scope is.
 BRIDGE = "asgi_upgrade.bridge"
@@ -24,6 +24,8 @@ BRIDGE = "asgi_upgrade.bridge"
 CONVERTED = "asgi_upgrade.converted"
 # Key of an http scope that is a handshake on its way: its `Handshake`, or `None` until a policy has let it pass.
 HANDSHAKE = "asgi_upgrade.handshake"
+# What Starlette's router adds to a scope; metrics and tracing look for it when the response starts.
+ROUTE_KEYS = frozenset(("endpoint", "path_params", "route", "router"))
 # The status of an application's own refusal.
 REFUSED = 403
 
@@ -52,10 +54,12 @@ class Bridge:
 
     Attributes:
         guarded: See above.
+        error: What the application has raised because the client has left, if it has; `run` raises it at its end.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, *, guarded: bool = True) -> None:
         self.guarded = guarded
+        self.error: BaseException | None = None
         self._scope = scope
         self._server_receive = receive
         self._server_send = send
@@ -69,6 +73,8 @@ class Bridge:
         self._accepted = False
         self._ended = asyncio.Event()
         self._reader: asyncio.Task[Message] | None = None
+        self._counted: CountedMessages | None = None
+        self._request: Scope = {}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Bridge:
         # Some middlewares copy the scope deeply; the connection stays the one there is.
@@ -78,6 +84,7 @@ class Bridge:
         """Run ``app`` on the ``http`` side.
 
         Raises:
+            WebSocketDisconnect: The application on the other side has let it out.
             RuntimeError: The event loop is not asyncio's.
         """
         try:
@@ -99,10 +106,13 @@ class Bridge:
         scope["scheme"] = "https" if scope.get("scheme") in ("https", "wss") else "http"
         extensions = {name: entry for name, entry in (scope.get("extensions") or {}).items() if "websocket" not in name}
         scope["extensions"] = {**extensions, BRIDGE: self}
+        self._request = scope
         try:
             await app(scope, self._http_receive, self._http_send)
             if self._denial is not None:
                 await self._denial.end()
+            if self.error is not None:
+                raise self.error
         finally:
             self._withdraw()
             self._ended.set()
@@ -131,6 +141,13 @@ class Bridge:
         """
         self._refusal = message
 
+    def count(self) -> CountedMessages:
+        """Count the messages of the WebSocket from now on."""
+        counted = CountedMessages(self._server_receive, self._server_send)
+        self._server_receive, self._server_send = counted.receive, counted.send
+        self._counted = counted
+        return counted
+
     async def receive(self) -> Message:
         """ASGI ``receive`` of the accepted WebSocket."""
         reader = self._reader
@@ -138,6 +155,8 @@ class Bridge:
             message = await asyncio.shield(reader)
             if self._reader is reader:
                 self._reader = None
+                if self._counted is not None:
+                    self._counted.note_received(message)
                 return message
         return await self._server_receive()
 
@@ -171,6 +190,10 @@ class Bridge:
             return
         if message["type"] == "http.response.start" and not self._started:
             self._started = True
+            # What has seen the server's scope looks there for the route.
+            for key in ROUTE_KEYS:
+                if key in self._request:
+                    self._scope[key] = self._request[key]
             headers = list(message.get("headers", ()))
             if message["status"] != 101:
                 await self._deny(message["status"], headers)
@@ -224,6 +247,62 @@ def _complete(scope: Scope) -> list[tuple[bytes, bytes]]:
         names = {name for name, _ in headers}
         headers += [field for field in _HANDSHAKE_FIELDS if field[0] not in names]
     return headers
+
+
+class CountedMessages:
+    """Counts what passes a server's ``receive`` and ``send``.
+
+    Args:
+        receive: The server's.
+        send: The server's.
+
+    Attributes:
+        messages_received: Messages that the application has taken.
+        bytes_received: Their bytes.
+        messages_sent: Messages that the application has sent.
+        bytes_sent: Their bytes.
+        closed_with: The close code, ``None`` as long as there is none.
+    """
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self.messages_received = self.bytes_received = self.messages_sent = self.bytes_sent = 0
+        self.closed_with: int | None = None
+        self._receive = receive
+        self._send = send
+
+    async def receive(self) -> Message:
+        """ASGI ``receive``."""
+        message = await self._receive()
+        self.note_received(message)
+        return message
+
+    def note_received(self, message: Message) -> None:
+        """Count what the server's ``receive`` has given."""
+        if message["type"] == "websocket.receive":
+            self.messages_received += 1
+            self.bytes_received += _size(message)
+        elif message["type"] == "websocket.disconnect" and self.closed_with is None:
+            self.closed_with = int(message.get("code") or CloseCode.NO_STATUS)
+
+    async def send(self, message: Message) -> None:
+        """ASGI ``send``."""
+        try:
+            await self._send(message)
+        except OSError:
+            # Thus servers tell that the client has gone.
+            if self.closed_with is None:
+                self.closed_with = int(CloseCode.ABNORMAL_CLOSURE)
+            raise
+        if message["type"] == "websocket.send":
+            self.messages_sent += 1
+            self.bytes_sent += _size(message)
+        elif message["type"] == "websocket.close" and self.closed_with is None:
+            self.closed_with = int(message.get("code") or CloseCode.NORMAL_CLOSURE)
+
+
+def _size(message: Message) -> int:
+    data = message.get("bytes")
+    return len(data if data is not None else (message.get("text") or "").encode())
 
 
 class Denial:

@@ -84,6 +84,8 @@ class Connection:
         bulk: Where what comes next of a long binary frame may be written directly, to be told to `bulk_received`;
             ``None`` if there is no such frame.
         outgoing: Encoded pieces that have not been taken yet, in order. Pongs in a row are one piece, a bytearray.
+        other_pieces: How many pieces there have been besides one for each message. So whoever counts the pieces that it
+            takes can tell the messages, and nothing is counted for each short one.
         outgoing_cost: What they have taken of the server's time: a byte for each byte before compression, and
             `MESSAGE_COST` for each message. Pongs cost their bytes only.
         close_sent: Our close frame is among what was encoded; no message may follow it (RFC 6455 §5.5.1), but pongs
@@ -115,6 +117,7 @@ class Connection:
         "ended",
         "held",
         "max_queue_size",
+        "other_pieces",
         "outgoing",
         "outgoing_cost",
     )
@@ -150,6 +153,7 @@ class Connection:
 
         self.outgoing: list[bytes | bytearray] = []
         self.outgoing_cost = 0
+        self.other_pieces = 0
         self.close_sent = False
         self.ended = False
 
@@ -426,6 +430,7 @@ class Connection:
                 last += payload
             else:
                 self.outgoing.append(bytearray(head + payload))
+                self.other_pieces += 1
             self.outgoing_cost += 2 + len(payload)
         elif opcode == Opcode.PONG:
             pass
@@ -467,12 +472,15 @@ class Connection:
         if deflate is not None and len(payload) >= deflate.threshold:
             payload = deflate.compress(payload)
             first_byte |= RSV1
-        self.outgoing.append(encode_header(first_byte, len(payload)))
-        self.outgoing.append(payload)
+        outgoing = self.outgoing
+        outgoing.append(encode_header(first_byte, len(payload)))
+        outgoing.append(payload)
+        self.other_pieces += 1
 
     def send_ping(self, payload: bytes) -> None:
         """Encode a ping of at most 125 bytes."""
         self.outgoing.append(bytes((FIN | Opcode.PING, len(payload))) + payload)
+        self.other_pieces += 1
         self.outgoing_cost += MESSAGE_COST
 
     def send_close(self, code: int, reason: str = "") -> None:
@@ -481,6 +489,7 @@ class Connection:
             frame = encode_close(code, reason)
             self.close_sent = True
             self.outgoing.append(frame)
+            self.other_pieces += 1
             self.outgoing_cost += MESSAGE_COST
 
     def take_outgoing(self) -> list[bytes | bytearray]:

@@ -123,6 +123,10 @@ class WebSocketProtocol(asyncio.Protocol):
 
     Attributes:
         handshake: See above.
+        messages_received: Messages that have come from the client, whether the application has taken them or not.
+        bytes_received: Bytes that have come, as they were on the wire before TLS: frames with their headers, compressed
+            where that was agreed, pings, pongs and the close frame too.
+        bytes_sent: The same of what was written.
     """
 
     __slots__ = (
@@ -148,6 +152,8 @@ class WebSocketProtocol(asyncio.Protocol):
         "_loop",
         "_lost",
         "_may_send",
+        "_notes_time",
+        "_pieces",
         "_ping_due",
         "_ping_end",
         "_ping_timer",
@@ -168,7 +174,10 @@ class WebSocketProtocol(asyncio.Protocol):
         "_unsent",
         "_untaken",
         "_write_paused",
+        "bytes_received",
+        "bytes_sent",
         "handshake",
+        "messages_received",
     )
 
     _gathers: bool
@@ -182,6 +191,8 @@ class WebSocketProtocol(asyncio.Protocol):
         handshake: Handshake | None = None,
     ) -> None:
         self.handshake = handshake
+        self.messages_received = self.bytes_received = self.bytes_sent = 0
+        self._pieces = 0  # how many of `Connection.outgoing` have been written
         self._connection = connection
         connection.max_queue_size = settings.max_queue_size
         self._settings = settings
@@ -226,6 +237,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._doubted = False  # the time is up, unless there is something to read
         self._unsent = 0  # bytes that waited for it when the close began
         self._last_message = 0.0
+        self._notes_time = settings.idle_timeout is not None  # of each message
 
     # What the transport tells
 
@@ -247,6 +259,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._heard = True
         connection = self._connection
+        self.bytes_received += len(data)
         events = connection.receive_data(data, self._queue_size)
         if connection.outgoing:
             # Pongs. A loop may read often within one turn: at its end they could be many.
@@ -274,8 +287,9 @@ class WebSocketProtocol(asyncio.Protocol):
             # What most reads are: one message, which the application waits for. The general way is `_take_events`.
             self._queue = events  # type: ignore[assignment]
             self._queue_size = len(events[0])
+            self.messages_received += 1
             receivers.pop(0).set_result(None)
-            if self._settings.idle_timeout is not None:
+            if self._notes_time:
                 self._last_message = self._loop.time()
         else:
             self._take_events(events)
@@ -283,6 +297,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def bulk_received(self, size: int) -> None:
         """Bytes were written to the connection's `Connection.bulk`."""
         self._heard = True
+        self.bytes_received += size
         events = self._connection.bulk_received(size)
         if events:
             self._take_events(events)
@@ -316,6 +331,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def _enqueue(self, messages: list[Event]) -> None:
         self._queue_size += sum(map(len, messages))
         count = len(messages)
+        self.messages_received += count
         messages.reverse()
         if self._queue:
             self._queue[:0] = messages  # type: ignore[assignment]
@@ -388,6 +404,11 @@ class WebSocketProtocol(asyncio.Protocol):
         """The close code of the connection, ``None`` as long as there is none."""
         return self._disconnect[0] if self._disconnect is not None else None
 
+    @property
+    def messages_sent(self) -> int:
+        """How many messages the application has sent."""
+        return self._pieces + len(self._connection.outgoing) - self._connection.other_pieces
+
     # What the application does
 
     async def receive(self) -> Message:
@@ -414,8 +435,9 @@ class WebSocketProtocol(asyncio.Protocol):
                 except BaseException:
                     self._give_up(receiver)
                     raise
-        event = self._queue.pop()
-        self._queue_size -= len(event)
+        queue = self._queue
+        event = queue.pop()
+        self._queue_size = self._queue_size - len(event) if queue else 0
         if self._reading_paused:
             self._resume_reading()
         if type(event) is bytes:
@@ -456,7 +478,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self.flush()
             self._spent_in = self._flusher.spend()
             self._may_send = False
-        if self._settings.idle_timeout is not None:
+        if self._notes_time:
             self._last_message = self._loop.time()
 
     async def _wait_to_send(self, message: Message) -> bool:
@@ -658,14 +680,22 @@ class WebSocketProtocol(asyncio.Protocol):
             return
         if len(outgoing) == 1:
             connection.outgoing_cost = 0
-            self._transport.write(outgoing.pop())
+            piece = outgoing.pop()
+            self._pieces += 1
+            self.bytes_sent += len(piece)
+            self._transport.write(piece)
             return
         # The cost is no less than the size.
         joined = connection.outgoing_cost <= _JOIN_LIMIT or sum(map(len, outgoing)) <= _JOIN_LIMIT
         connection.take_outgoing()
+        self._pieces += len(outgoing)
         if joined:
-            self._transport.write(b"".join(outgoing))
-        elif self._gathers:
+            data = b"".join(outgoing)
+            self.bytes_sent += len(data)
+            self._transport.write(data)
+            return
+        self.bytes_sent += sum(map(len, outgoing))
+        if self._gathers:
             self._transport.writelines(outgoing)
         else:
             for piece in outgoing:

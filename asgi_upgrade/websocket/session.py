@@ -20,9 +20,11 @@ from starlette.websockets import WebSocketDisconnect
 
 from asgi_upgrade.extension import EXTENSION
 from asgi_upgrade.headers import check_response_headers
+from asgi_upgrade.observer import Outcome
 from asgi_upgrade.switch import end_101, quote_path, report_held_back, request_line, send_101
 from asgi_upgrade.timers import Timer, Timers
-from asgi_upgrade.websocket.bridge import BRIDGE, CONVERTED, HANDSHAKE, REFUSED, Bridge
+from asgi_upgrade.watch import WATCH
+from asgi_upgrade.websocket.bridge import BRIDGE, CONVERTED, HANDSHAKE, REFUSED, ROUTE_KEYS, Bridge
 from asgi_upgrade.websocket.connection import Connection
 from asgi_upgrade.websocket.deflate import Deflate, DeflateAgreement
 from asgi_upgrade.websocket.frames import CloseCode
@@ -31,6 +33,7 @@ from asgi_upgrade.websocket.protocol import ClientDisconnected, WebSocketProtoco
 
 if TYPE_CHECKING:
     from asgi_upgrade.guard.handshake import Handshake
+    from asgi_upgrade.watch import Watch
 
 __all__ = ["WebSocketSession"]
 
@@ -41,8 +44,6 @@ _LOGGED_LENGTH = 300
 
 # Seconds between two questions to a `receive` that always has an answer, at most.
 _LONGEST_DELAY = 1.0
-# What Starlette's router adds to a scope; metrics and tracing look for it when the response starts.
-_ROUTE_KEYS = frozenset(("endpoint", "path_params", "route", "router"))
 
 
 def _uncancel(task: asyncio.Task[Any]) -> int:
@@ -82,6 +83,7 @@ class WebSocketSession:
         "_handshake",
         "_http_receive",
         "_http_send",
+        "_observed",
         "_opened",
         "_opened_at",
         "_prepared",
@@ -127,6 +129,7 @@ class WebSocketSession:
         self._stopped = False  # because the server stops
         self._turn: asyncio.Event | None = None  # set when it is decided whether there will be one
         self._watcher: asyncio.Task[None] | None = None
+        self._observed: Watch | None = scope.get(WATCH)  # who tells observers, unless a session further out does
         # The application keeps one `receive` and one `send`; what they do changes with the state of the handshake.
         # If we carry the messages, they are the protocol's, which comes here until the handshake is over.
         self._receive: Callable[[], Awaitable[Message]] = self._receive_connect
@@ -171,26 +174,46 @@ class WebSocketSession:
 
     async def finish(self, task: asyncio.Task[Any], error: BaseException | None) -> None:
         """End the connection: the application has returned, or has raised ``error``."""
+        if self._observed is not None and not self._opened:
+            self._observed.outcome = self._observed.outcome or self._outcome(error)
         try:
             await self._finish(task, error)
         finally:
-            if self._protocol is not None and logger.isEnabledFor(logging.INFO):
-                self._log_end(self._protocol, error)
+            if self._protocol is not None and (self._observed is not None or logger.isEnabledFor(logging.INFO)):
+                self._tell_end(self._protocol, error)
 
-    def _log_end(self, protocol: WebSocketProtocol, error: BaseException | None) -> None:
-        if not logger.isEnabledFor(logging.INFO):
-            return
+    def _outcome(self, error: BaseException | None) -> Outcome | None:
+        """What becomes of a handshake that was not accepted; ``None`` if the status of the response will tell."""
+        if self._expired:
+            return Outcome.TIMED_OUT
+        if self._stopped:
+            return Outcome.STOPPED
+        if self._answered:
+            return Outcome.REFUSED
+        if self._disconnected or (error is not None and _is_disconnect(error)):
+            return Outcome.CLIENT_LEFT
+        return Outcome.FAILED if error is None else None  # somebody around may make an answer of it
+
+    def _tell_end(self, protocol: WebSocketProtocol, error: BaseException | None) -> None:
         code = protocol.closed_with
         if code is None:
             # The client has not answered the close frame.
             code = CloseCode.INTERNAL_ERROR if isinstance(error, Exception) else CloseCode.ABNORMAL_CLOSURE
+        if self._observed is not None:
+            self._observed.closed(code)
+        if not logger.isEnabledFor(logging.INFO):
+            return
         client = self._scope.get("client")
         logger.info(
-            "%s - WebSocket %s closed with %d after %.3f seconds",
+            "%s - WebSocket %s closed with %d after %.3f seconds, received %d messages (%d bytes), sent %d (%d bytes)",
             f"{client[0]}:{client[1]}" if client else "unix",
             quote_path(self._scope["path"]),
             code,
             asyncio.get_running_loop().time() - self._opened_at,
+            protocol.messages_received,
+            protocol.bytes_received,
+            protocol.messages_sent,
+            protocol.bytes_sent,
         )
 
     async def _finish(self, task: asyncio.Task[Any], error: BaseException | None) -> None:
@@ -219,7 +242,9 @@ class WebSocketSession:
         if self._opened:
             await end_101(self._http_send)
         if isinstance(error, WebSocketDisconnect) and isinstance(self._carrier, Bridge):
-            raise error  # as without us: the server, or the test client, decides what to make of it
+            # As without us: the server, or the test client, decides what to make of it. The middleware around has seen
+            # a request, which has not failed.
+            self._carrier.error = error
 
     async def _finish_after(self, error: BaseException, task: asyncio.Task[Any]) -> None:
         """Prepare the end after ``error``; raise it again if it is one of the application."""
@@ -284,7 +309,7 @@ class WebSocketSession:
 
     def _tell_route(self) -> None:
         """Let the middleware around us see where the router has taken the handshake."""
-        for key in _ROUTE_KEYS.intersection(self._websocket):
+        for key in ROUTE_KEYS.intersection(self._websocket):
             self._scope[key] = self._websocket[key]
 
     # receive
@@ -395,6 +420,10 @@ class WebSocketSession:
         if isinstance(carrier, WebSocketProtocol):
             self._protocol = carrier
             self._opened_at = asyncio.get_running_loop().time()
+        if self._observed is not None and not self._observed.opened(
+            carrier.count() if isinstance(carrier, Bridge) else carrier
+        ):
+            self._observed = None
         self._send = carrier.send
         self._after_connect = carrier.receive
         if self._receive != self._receive_connect:

@@ -1,4 +1,7 @@
-"""OpenTelemetry and Sentry: a WebSocket is named like a page in its place, and an error in it told like a page's."""
+"""OpenTelemetry and Sentry: a handshake is named like a page in its place, and an error in it told like a page's.
+
+What they tell of the WebSocket is in `test_telemetry.py`.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,11 @@ def wait_for_one(list_them: Callable[[], list[Any]], act: Callable[[], object]) 
 
 def spans(server: Server) -> list[dict[str, Any]]:
     """Those of requests that did not ask for spans."""
-    return [span for span in ask(server, "/spans") if span["kind"] == "SERVER" and span["name"] != "GET /spans"]
+    return [
+        span
+        for span in ask(server, "/spans")
+        if span["kind"] == "SERVER" and span["name"].startswith("GET ") and span["name"] != "GET /spans"
+    ]
 
 
 def span_of(server: Server, act: Callable[[], object]) -> dict[str, Any]:
@@ -85,7 +92,8 @@ def test_sentry_names_the_transaction_after_the_route(start: Callable[..., Serve
     server = start("sentry:app")
 
     def transactions() -> list[str]:
-        return [event["transaction"] for event in ask(server, "/events") if event["transaction"] != "/events"]
+        events = [event for event in ask(server, "/events") if event["op"] == "http.server"]
+        return [event["transaction"] for event in events if event["transaction"] != "/events"]
 
     name = wait_for_one(transactions, lambda: converse(server, path))
     if not path.startswith("/sub"):  # it names the route of the mounted application, for a page as well
@@ -102,7 +110,7 @@ def test_sentry_captures_an_error_in_the_endpoint_once(start: Callable[..., Serv
 
     wait_for_one(errors, lambda: fail(server))
     wait_for_one(errors, lambda: fail_page(server))
-    assert errors() == [
-        {"transaction": "/fail/{room}", "exceptions": ["LookupError"], "method": "GET"},
-        {"transaction": "/fail-page/{room}", "exceptions": ["LookupError"], "method": "GET"},
+    assert [(event["transaction"], event["exceptions"], event["op"]) for event in errors()] == [
+        ("/fail/{room}", ["LookupError"], "websocket.server"),
+        ("/fail-page/{room}", ["LookupError"], "http.server"),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 
 from fastapi import APIRouter, FastAPI
@@ -36,6 +37,17 @@ async def echo(websocket: WebSocket) -> None:
         await websocket.send_text(text)
 
 
+async def leave(websocket: WebSocket) -> None:
+    """Let the disconnect out."""
+    await websocket.accept()
+    while True:
+        await websocket.send_text(await websocket.receive_text())
+
+
+async def refuse(websocket: WebSocket) -> None:
+    await websocket.close()
+
+
 async def fail(websocket: WebSocket) -> None:
     """Raise once a message has come."""
     await websocket.accept()
@@ -60,11 +72,14 @@ def starlette(*middleware: Middleware) -> Starlette:
 
 
 def fastapi() -> FastAPI:
-    """With ours, and ready for more middleware around it."""
+    """With ours, unless the environment says PLAIN, and ready for more middleware around it."""
     app = FastAPI()
-    app.add_middleware(UpgradeMiddleware, open_timeout=2.0)
+    if "PLAIN" not in os.environ:
+        app.add_middleware(UpgradeMiddleware, open_timeout=2.0, attach="UNATTACHED" not in os.environ)
     app.add_api_route("/page", page)
     app.add_api_websocket_route("/fail/{room}", fail)
+    app.add_api_websocket_route("/leave/{room}", leave)
+    app.add_api_websocket_route("/refuse/{room}", refuse)
     app.add_api_route("/fail-page/{room}", fail_page)
     api, version = APIRouter(), APIRouter()
     for router in (app, version):

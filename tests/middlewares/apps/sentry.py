@@ -15,8 +15,20 @@ events: list[dict[str, Any]] = []
 def keep(event: Any, hint: Any) -> None:
     """Remember the event, and do not send it."""
     exceptions = [value["type"] for value in event.get("exception", {}).get("values", ())]
-    method = event.get("request", {}).get("method")
-    events.append({"transaction": event.get("transaction"), "exceptions": exceptions, "method": method})
+    trace = event.get("contexts", {}).get("trace", {})
+    events.append(
+        {
+            "type": event.get("type", "error"),
+            "transaction": event.get("transaction"),
+            "source": event.get("transaction_info"),
+            "exceptions": exceptions,
+            "method": event.get("request", {}).get("method"),
+            "op": trace.get("op"),
+            "status": trace.get("status"),
+            "origin": trace.get("origin"),
+            "tags": event.get("tags"),
+        }
+    )
 
 
 async def tell(request: Request) -> Response:

@@ -1,9 +1,10 @@
-"""OpenTelemetry's instrumentation of FastAPI, and FastAPI's own; /spans gives what has been recorded."""
+"""OpenTelemetry's instrumentation of FastAPI, its middleware, and FastAPI's own; /spans gives what was recorded."""
 
 import os
 
 from fastapi import FastAPI
 from opentelemetry import trace
+from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -26,7 +27,9 @@ async def spans(request: Request) -> Response:
                 "kind": span.kind.name,
                 "status": span.status.status_code.name,
                 "attributes": dict(span.attributes or {}),
-                "events": [event.name for event in span.events],
+                "events": [(event.name, (event.attributes or {}).get("exception.type")) for event in span.events],
+                "is_root": span.parent is None,
+                "by": span.instrumentation_scope.name if span.instrumentation_scope else None,
             }
             for span in exporter.get_finished_spans()
         ]
@@ -41,6 +44,8 @@ def traced() -> FastAPI:
 
 instrumented = traced()
 native = traced()
+added = traced()
+added.add_middleware(OpenTelemetryMiddleware, tracer_provider=provider)
 if "TRACE_NATIVELY" in os.environ:
     trace.set_tracer_provider(provider)
 else:
