@@ -105,7 +105,14 @@ class Stream:
         self.task = task = self.connection.loop.create_task(self.run(app))
         tasks = self.connection.server.tasks
         tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        task.add_done_callback(self._ran)
+
+    def _ran(self, task: asyncio.Task[None]) -> None:
+        self.connection.server.tasks.discard(task)
+        if task.cancelled():  # perhaps before it had begun, so that `run` could not make an end
+            if not self.gone:
+                self._reset(ErrorCodes.INTERNAL_ERROR)
+            self.finish()
 
     def feed(self, data: bytes) -> None:
         """A part of the body."""
