@@ -156,7 +156,9 @@ class HTTP2Protocol(asyncio.Protocol):
             events = self._h2.receive_data(data)
         except h2.exceptions.ProtocolError as error:
             logger.debug("HTTP/2: %s", error)
-            self._goaway_sent = True  # h2 has prepared it
+            self._goaway_sent = (
+                self._h2.state_machine.state is _CLOSED
+            )  # then h2 has prepared it; not for a bad preface
             self._close(error.error_code)
             return
         except Exception:  # whatever a client sends, it ends its connection only
