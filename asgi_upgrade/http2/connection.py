@@ -553,7 +553,7 @@ class HTTP2Protocol(asyncio.Protocol):
         self._h2.ping(_KEEPALIVE_PING)
         self._flush()
         self._pinged = now
-        return now + (interval if timeout is None else timeout)
+        return now + (interval if timeout is None else min(interval, timeout))
 
     # The end
 
