@@ -221,7 +221,7 @@ async def test_an_exception_within_h2_ends_its_connection_only(monkeypatch: pyte
         def fail(data: bytes) -> None:
             raise ZeroDivisionError
 
-        monkeypatch.setattr(pair.protocol._h2, "receive_data", fail)
+        monkeypatch.setattr(pair.protocol.engine, "receive_data", fail)
         pair.wire.deliver(b"x")
         await pair.settle()
         assert goaways(pair) == [(1, ErrorCodes.PROTOCOL_ERROR)]
@@ -327,6 +327,21 @@ async def test_an_idle_connection_ends_when_the_server_stops() -> None:
         await pair.settle()
         assert pair.goaways == [(1, ErrorCodes.NO_ERROR)]
         assert pair.wire.ended
+
+
+@pytest.mark.parametrize("ended", ["by the stop", "before the stop", "long before the stop"])
+@timeless
+async def test_a_client_that_takes_nothing_does_not_hold_up_the_stop(ended: str) -> None:
+    async with joined(close_timeout=30) as pair:
+        pair.taking = False
+        if ended != "by the stop":
+            pair.send_raw(BROKEN)
+        if ended == "long before the stop":
+            await asyncio.sleep(5)
+            assert pair.wire.closing
+        pair.protocol.shutdown()
+        await asyncio.sleep(2.1)
+        assert pair.wire.aborted
 
 
 @timeless

@@ -206,7 +206,7 @@ async def test_settings_that_nobody_knows_are_not_kept() -> None:
     async with joined() as pair:
         pair.wire.deliver(frame(SETTINGS, 0, 0, b"".join(bytes([0xFF, each, 0, 0, 0, 1]) for each in range(64))))
         await pair.settle()
-        assert all(int(code) < 16 for code in pair.protocol._h2.remote_settings)
+        assert all(int(code) < 16 for code in pair.protocol.engine.remote_settings)
 
 
 @pytest.mark.parametrize("when", ["offered", "set later"])
@@ -226,7 +226,7 @@ async def test_a_table_as_large_as_the_client_likes_is_not_used(when: str) -> No
             await call.send(body())
             await pair.settle()
             assert pair.answers[stream_id].ended
-        assert pair.protocol._h2.encoder.header_table_size <= 4096
+        assert pair.protocol.engine.encoder.header_table_size <= 4096
 
 
 @timeless
