@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from enum import IntFlag, auto
 
 import h2.exceptions
 
@@ -23,16 +22,16 @@ _FRAME_HEADER = 9
 _HEADERS = 128
 
 
-class Hold(IntFlag):
-    """Reasons to send no DATA frames for now."""
+class Hold:
+    """Reasons to send no DATA frames for now: bits, because several can hold at once. No enum, whose ``&`` is slow."""
 
-    PREFACE = auto()
+    PREFACE = 1
     """The client's preface has not arrived, so that its settings are not known."""
-    FULL = auto()
+    FULL = 2
     """The client does not take what is sent."""
-    SHARE = auto()
+    SHARE = 4
     """The share of this turn has been sent."""
-    END = auto()
+    END = 8
     """The connection has ended; no frame at all is sent any more."""
 
 
@@ -47,7 +46,7 @@ class Output:
 
     Attributes:
         transport: Where it goes; set when the connection is made.
-        held: Why nothing is sent, if so.
+        held: Why nothing is sent, bits of `Hold`; 0 if something is.
         progressed: When the client has taken something, by the loop's clock.
     """
 
@@ -66,11 +65,11 @@ class Output:
 
     # Reasons not to send
 
-    def hold(self, reason: Hold) -> None:
+    def hold(self, reason: int) -> None:
         """Send nothing until it is released."""
         self.held |= reason
 
-    def release(self, reason: Hold) -> None:
+    def release(self, reason: int) -> None:
         """Go on, if nothing else speaks against it."""
         self.held &= ~reason
 

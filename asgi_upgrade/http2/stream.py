@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from enum import Enum, auto
+from enum import Enum
 from typing import Any
 
 import h2.errors
@@ -26,25 +26,20 @@ _MESSAGE_COST = 1024
 _ERROR_HEADERS = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"21")]
 
 
-class Phase(Enum):
-    """How far a response is. It goes down this list, and may skip lines."""
+class Phase(str, Enum):
+    """How far a response is, and the message that it allows next: another is an error of the application.
 
-    START = auto()
+    It goes down this list, and may skip lines.
+    """
+
+    START = "http.response.start"
     """Nothing has been sent."""
-    BODY = auto()
+    BODY = "http.response.body"
     """The head has."""
-    TRAILERS = auto()
+    TRAILERS = "http.response.trailers"
     """The body has been given to us, and trailers follow."""
-    COMPLETE = auto()
+    COMPLETE = ""
     """All of it has been given to us, though some may wait yet; or there will be no more."""
-
-
-# The message that each phase allows. Another is an error of the application.
-_EXPECTED = {
-    Phase.START: "http.response.start",
-    Phase.BODY: "http.response.body",
-    Phase.TRAILERS: "http.response.trailers",
-}
 
 
 class Stream:
@@ -232,8 +227,8 @@ class Stream:
         kind, phase = message["type"], self.phase
         if phase is Phase.COMPLETE:
             raise RuntimeError(f"Unexpected ASGI message '{kind}' sent, after response already completed.")
-        if kind != _EXPECTED[phase]:
-            raise RuntimeError(f"Expected ASGI message '{_EXPECTED[phase]}', but got '{kind}'.")
+        if kind != phase:
+            raise RuntimeError(f"Expected ASGI message '{phase.value}', but got '{kind}'.")
         if phase is Phase.BODY:
             await self._send_body(message.get("body", b""), more=message.get("more_body", False))
         elif phase is Phase.START:
