@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
 from struct import pack
 from typing import Any
 
@@ -11,6 +12,8 @@ import h2.errors
 import h2.events
 import h2.exceptions
 import h2.settings
+
+from asgi_upgrade.http2.settings import H2CSettings
 
 __all__ = ["ServerConnection", "goaway"]
 
@@ -38,6 +41,31 @@ class ServerConnection(h2.connection.H2Connection):
 
     def __init__(self) -> None:
         super().__init__(_CONFIG)
+
+    def begin(self, client_settings: bytes, settings: H2CSettings) -> None:
+        """Prepare what the server sends first.
+
+        Args:
+            client_settings: The payload of ``HTTP2-Settings``.
+            settings: What the client is told.
+        """
+        values = {
+            SettingCodes.ENABLE_PUSH: 0,
+            SettingCodes.ENABLE_CONNECT_PROTOCOL: 1,
+            SettingCodes.INITIAL_WINDOW_SIZE: settings.read_buffer_size,
+            SettingCodes.MAX_CONCURRENT_STREAMS: settings.max_concurrent_streams,
+            SettingCodes.MAX_HEADER_LIST_SIZE: settings.max_header_size,
+        }
+        self.local_settings = h2.settings.Settings(client=False, initial_values=values)
+        self.decoder.max_header_list_size = settings.max_header_size
+        self.initiate_upgrade_connection(urlsafe_b64encode(client_settings))
+        # A client that has not seen ours yet may open more streams: those are refused one by one, within reason.
+        values[SettingCodes.MAX_CONCURRENT_STREAMS] *= 2
+        self.local_settings = h2.settings.Settings(client=False, initial_values=values)
+        # Each stream's own window is what bounds it: one that is not read must not stand in the way of the others.
+        window = settings.max_concurrent_streams * settings.read_buffer_size
+        if window > self.inbound_flow_control_window:
+            self.increment_flow_control_window(window - self.inbound_flow_control_window)
 
     def _receive_settings_frame(self, frame: Any) -> Any:
         """Keep nothing of settings that we do not know, nor a table for the compression that is larger than usual.

@@ -1,22 +1,22 @@
-"""One request on a stream, and its response."""
+"""One request on a stream, and its response: the application's ``receive`` and ``send``, and how both end."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from enum import Enum
+from typing import Any
 
 import h2.errors
 from starlette.types import ASGIApp, Message, Scope
 
 from asgi_upgrade.headers import check_response_headers
+from asgi_upgrade.http2.body import RequestBody
+from asgi_upgrade.http2.owner import Owner
 from asgi_upgrade.http2.scope import CONNECTION_SPECIFIC
 from asgi_upgrade.logs import printable
 
-if TYPE_CHECKING:
-    from asgi_upgrade.http2.connection import HTTP2Protocol
-
-__all__ = ["Stream"]
+__all__ = ["Phase", "Stream"]
 
 ErrorCodes = h2.errors.ErrorCodes
 
@@ -24,6 +24,22 @@ ErrorCodes = h2.errors.ErrorCodes
 _SHARE = 64 * 1024
 _MESSAGE_COST = 1024
 _ERROR_HEADERS = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"21")]
+
+
+class Phase(str, Enum):
+    """How far a response is, and the message that it allows next: another is an error of the application.
+
+    It goes down this list, and may skip lines.
+    """
+
+    START = "http.response.start"
+    """Nothing has been sent."""
+    BODY = "http.response.body"
+    """The head has."""
+    TRAILERS = "http.response.trailers"
+    """The body has been given to us, and trailers follow."""
+    COMPLETE = ""
+    """All of it has been given to us, though some may wait yet; or there will be no more."""
 
 
 class Stream:
@@ -35,6 +51,8 @@ class Stream:
         scope: The request.
 
     Attributes:
+        body: The request's body.
+        phase: How far the response is.
         task: The task that runs the application, if the connection has started it.
         outgoing: What waits to be sent.
         ending: Whether the stream ends behind that.
@@ -44,24 +62,19 @@ class Stream:
     """
 
     __slots__ = (
-        "_body",
-        "_body_ended",
-        "_body_given",
-        "_body_sent",
-        "_complete",
         "_continue",
         "_length",
         "_no_content",
         "_sender",
         "_spent",
-        "_started",
         "_trailers",
-        "_wakeup",
+        "body",
         "connection",
         "ending",
         "gone",
         "id",
         "outgoing",
+        "phase",
         "progressed",
         "queued",
         "scope",
@@ -71,7 +84,7 @@ class Stream:
     short_data = 64
     """A DATA frame of fewer bytes costs more than it brings, so it draws on the connection's budget."""
 
-    def __init__(self, connection: HTTP2Protocol, stream_id: int, scope: Scope) -> None:
+    def __init__(self, connection: Owner, stream_id: int, scope: Scope) -> None:
         self.connection = connection
         self.id = stream_id
         self.scope = scope
@@ -81,19 +94,14 @@ class Stream:
         self.queued = False
         self.gone = False
         self.progressed = 0.0
-        self._body = bytearray()  # what the application has not taken yet
-        self._body_ended = False  # all of it has arrived
-        self._body_given = False  # and was taken
+        self.body = RequestBody()
+        self.phase = Phase.START
         self._continue = False  # the client waits for 100 before it sends the body
-        self._started = False  # the response has
-        self._complete = False  # all of the response was given to us
-        self._body_sent = False  # its body was, trailers may follow
         self._no_content = False  # a response to HEAD, 204 or 304
         self._length: int | None = None  # what is missing of the declared length
         self._trailers: list[tuple[bytes, bytes]] | None = None  # a list if the response ends with some
         self._sender: asyncio.Future[None] | None = None
         self._spent = 0  # of the share
-        self._wakeup: asyncio.Event | None = None
 
     # What the connection tells
 
@@ -105,25 +113,30 @@ class Stream:
         self.task = task = self.connection.loop.create_task(self.run(app))
         tasks = self.connection.server.tasks
         tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        task.add_done_callback(self._ran)
+
+    def _ran(self, task: asyncio.Task[None]) -> None:
+        self.connection.server.tasks.discard(task)
+        if task.cancelled():  # perhaps before it had begun, so that `run` could not make an end
+            if not self.gone:
+                self._reset(ErrorCodes.INTERNAL_ERROR)
+            self.finish()
 
     def feed(self, data: bytes) -> None:
         """A part of the body."""
-        if self._complete or self.gone:
+        if self.phase is Phase.COMPLETE or self.gone:
             self.connection.acknowledge(self, len(data))
-            return
-        self._body += data
-        self._wake()
+        else:
+            self.body.feed(data)
 
     def feed_eof(self) -> None:
         """The body has ended."""
-        self._body_ended = True
-        self._wake()
+        self.body.feed_eof()
 
     def end_request(self, *, given: bool) -> None:
         """The request came whole, before the stream; ``given``: and the application has received it."""
-        self._body_ended = True
-        self._body_given = given
+        self.body.ended = True
+        self.body.given = given
 
     def sent(self, size: int, *, last: bool) -> None:  # noqa: ARG002
         """``size`` bytes of `outgoing` are on their way; ``last`` tells that the stream has ended with them."""
@@ -140,7 +153,7 @@ class Stream:
         self.ending = False
         if self._sender is not None and not self._sender.done():
             self._sender.set_result(None)
-        self._wake()
+        self.body.wake()
 
     def shutdown(self) -> None:
         """The server begins to stop: nothing to do, a response is finished."""
@@ -153,8 +166,8 @@ class Stream:
         try:
             result: Any = await app(self.scope, self.receive, self.send)  # type: ignore[func-returns-value]
             problem = None if result is None else f"ASGI callable should return None, but returned '{result}'."
-            if problem is None and not self.gone and not self._complete:
-                what = "completing" if self._started else "starting"
+            if problem is None and not self.gone and self.phase is not Phase.COMPLETE:
+                what = "starting" if self.phase is Phase.START else "completing"
                 problem = f"ASGI callable returned without {what} response."
             if problem is not None:
                 logger.error("%s", printable(problem))
@@ -174,38 +187,29 @@ class Stream:
 
     def finish(self) -> None:
         """The application has returned."""
-        if self._body:
-            self.connection.acknowledge(self, len(self._body))
-            self._body.clear()
-        self._complete = True
-        if not self._body_ended and not self.gone:
+        unread = len(self.body.take())
+        if unread:
+            self.connection.acknowledge(self, unread)
+        self.phase = Phase.COMPLETE
+        if not self.body.ended and not self.gone:
             # RFC 9113 section 8.1: the response is whole, the rest of the request is not needed.
             self._reset(ErrorCodes.NO_ERROR)
         self.connection.forget(self)
 
     async def receive(self) -> Message:
         """ASGI ``receive``."""
-        if self._continue and not self._started and not self.gone:
+        if self._continue and self.phase is Phase.START and not self.gone:
             self._continue = False
             self.connection.send_headers(self, [(b":status", b"100")])
-        while not self.gone and not self._complete:
-            if self._body or (self._body_ended and not self._body_given):
-                return self._take_body()
-            if self._wakeup is None:
-                self._wakeup = asyncio.Event()
-            else:
-                self._wakeup.clear()
-            await self._wakeup.wait()
+        while not self.gone and self.phase is not Phase.COMPLETE:
+            if self.body.readable():
+                message = self.body.message()
+                if message["body"]:
+                    self.connection.acknowledge(self, len(message["body"]))
+                return message
+            await self.body.wait()
         await asyncio.sleep(0)  # somebody may ask for ever
         return {"type": "http.disconnect"}
-
-    def _take_body(self) -> Message:
-        body = bytes(self._body)
-        self._body.clear()
-        self._body_given = self._body_ended
-        if body:
-            self.connection.acknowledge(self, len(body))
-        return {"type": "http.request", "body": body, "more_body": not self._body_ended}
 
     async def send(self, message: Message) -> None:
         """ASGI ``send``.
@@ -220,19 +224,17 @@ class Stream:
             await asyncio.sleep(0)
         if self.gone:
             return
-        kind = message["type"]
-        if not self._started:
-            if kind != "http.response.start":
-                raise RuntimeError(f"Expected ASGI message 'http.response.start', but got '{kind}'.")
-            self._send_start(message)
-        elif self._complete:
+        kind, phase = message["type"], self.phase
+        if phase is Phase.COMPLETE:
             raise RuntimeError(f"Unexpected ASGI message '{kind}' sent, after response already completed.")
-        elif self._body_sent:
-            await self._send_trailers(message)
-        elif kind != "http.response.body":
-            raise RuntimeError(f"Expected ASGI message 'http.response.body', but got '{kind}'.")
-        else:
+        if kind != phase:
+            raise RuntimeError(f"Expected ASGI message '{phase.value}', but got '{kind}'.")
+        if phase is Phase.BODY:
             await self._send_body(message.get("body", b""), more=message.get("more_body", False))
+        elif phase is Phase.START:
+            self._send_start(message)
+        else:
+            await self._send_trailers(message)
 
     def _send_start(self, message: Message) -> None:
         status = message["status"]
@@ -247,7 +249,7 @@ class Stream:
                 headers.append(field)
                 if name == b"content-length":
                     self._length = int(field[1])
-        self._started = True
+        self.phase = Phase.BODY
         self._no_content = self.scope["method"] == "HEAD" or status in (204, 304)
         if self._no_content:
             self._length = None
@@ -272,17 +274,16 @@ class Stream:
             self.progressed = self.connection.loop.time()
             self.outgoing.append(memoryview(body))
         if not more:
-            self._body_sent = True
             if self._trailers is None:
-                self._complete = self.ending = True
-                self._wake()
+                self._complete()
+                self.ending = True
+            else:
+                self.phase = Phase.TRAILERS
         if body or self.ending:
             self.connection.send_soon(self)
             await self._drain()
 
     async def _send_trailers(self, message: Message) -> None:
-        if message["type"] != "http.response.trailers":
-            raise RuntimeError(f"Expected ASGI message 'http.response.trailers', but got '{message['type']}'.")
         assert self._trailers is not None
         fields = check_response_headers(message.get("headers", ()))
         self._trailers += [field for field in fields if field[0] not in CONNECTION_SPECIFIC]
@@ -291,8 +292,7 @@ class Stream:
         await self._drain()
         if self.gone:
             return
-        self._complete = True
-        self._wake()
+        self._complete()
         if self._trailers:
             self.connection.send_headers(self, self._trailers, end_stream=True)
         else:
@@ -314,7 +314,7 @@ class Stream:
         """Answer 500, or end the stream in a way that shows that the response is not whole."""
         if self.gone:
             return
-        if self._started:
+        if self.phase is not Phase.START:
             self._reset(ErrorCodes.INTERNAL_ERROR)
         else:
             await self.send({"type": "http.response.start", "status": 500, "headers": _ERROR_HEADERS})
@@ -324,6 +324,6 @@ class Stream:
         self.connection.reset(self, code)
         self.disconnect()
 
-    def _wake(self) -> None:
-        if self._wakeup is not None:
-            self._wakeup.set()
+    def _complete(self) -> None:
+        self.phase = Phase.COMPLETE
+        self.body.wake()

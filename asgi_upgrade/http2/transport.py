@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
-from asgi_upgrade.http2.stream import ErrorCodes
+from asgi_upgrade.http2.stream import ErrorCodes, Stream
 from asgi_upgrade.progress import Progress
-
-if TYPE_CHECKING:
-    from asgi_upgrade.http2.websocket import WebSocketStream
 
 __all__ = ["StreamTransport"]
 
@@ -20,13 +18,15 @@ class StreamTransport(asyncio.Transport):
     Args:
         stream: The stream.
         protocol: What owns it first.
+        on_lost: Called when the protocol has been told that the stream is gone.
     """
 
-    def __init__(self, stream: WebSocketStream, protocol: Any) -> None:
+    def __init__(self, stream: Stream, protocol: Any, on_lost: Callable[[], None]) -> None:
         super().__init__()
         self._stream = stream
         self._connection = stream.connection
         self._protocol = protocol
+        self._on_lost = on_lost
         self._high = 64 * 1024
         self._low = self._high // 4
         self._size = 0  # what waits to be sent
@@ -84,7 +84,7 @@ class StreamTransport(asyncio.Transport):
 
     def _tell_lost(self, error: Exception | None) -> None:
         self._tell(self._protocol.connection_lost, error)
-        self._stream.lost()
+        self._on_lost()
 
     def _finish(self) -> None:
         """Both directions have ended, or the client's no longer matters."""

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.types import ASGIApp, Message, Scope
 
 from asgi_upgrade.extension import EXTENSION, HTTP2_VERSION
 from asgi_upgrade.guard.in_place import in_place
+from asgi_upgrade.http2.owner import Owner
 from asgi_upgrade.http2.scope import CONNECTION_SPECIFIC
-from asgi_upgrade.http2.stream import Stream
+from asgi_upgrade.http2.stream import Phase, Stream
 from asgi_upgrade.http2.transport import StreamTransport
 from asgi_upgrade.servers.switching import Announcing, fields_of_101, linger, name_http_schemes, refuse_101, shut_down
-
-if TYPE_CHECKING:
-    from asgi_upgrade.http2.connection import HTTP2Protocol
 
 __all__ = ["WebSocketStream"]
 
@@ -38,7 +36,7 @@ class WebSocketStream(Announcing, Stream):
 
     short_data = 7  # the least message, but an empty one
 
-    def __init__(self, connection: HTTP2Protocol, stream_id: int, scope: Scope) -> None:
+    def __init__(self, connection: Owner, stream_id: int, scope: Scope) -> None:
         super().__init__(connection, stream_id, scope)
         self._protocol: Any = None
         self._essential: list[tuple[bytes, bytes]] = []
@@ -61,7 +59,7 @@ class WebSocketStream(Announcing, Stream):
 
     def is_too_late(self) -> bool:
         """See `Announcing.is_too_late`."""
-        return bool(self._started or self.gone)
+        return self.phase is not Phase.START or self.gone
 
     def is_stopping(self) -> bool:
         """See `Announcing.is_stopping`."""
@@ -82,7 +80,7 @@ class WebSocketStream(Announcing, Stream):
 
     def feed_eof(self) -> None:
         """The client has ended its direction."""
-        self._body_ended = True
+        self.body.ended = True
         if self._transport is not None:
             self._transport.feed_eof()
 
@@ -106,10 +104,6 @@ class WebSocketStream(Announcing, Stream):
         else:
             self.tell_shutdown()
 
-    def lost(self) -> None:
-        """The transport is gone."""
-        self._ended.set()
-
     # What the application does
 
     async def receive(self) -> Message:
@@ -117,15 +111,10 @@ class WebSocketStream(Announcing, Stream):
         if not self._request_given:
             self._request_given = True
             return {"type": "http.request", "body": b"", "more_body": False}
-        while not self.gone and not (self._complete and self._transport is None):
-            if self._transport is not None:
-                await self._ended.wait()
-                break
-            if self._wakeup is None:
-                self._wakeup = asyncio.Event()
-            else:
-                self._wakeup.clear()
-            await self._wakeup.wait()
+        while self._transport is None and not self.gone and self.phase is not Phase.COMPLETE:
+            await self.body.wait()
+        if self._transport is not None and not self.gone:
+            await self._ended.wait()
         await asyncio.sleep(0)  # somebody may ask for ever
         return {"type": "http.disconnect"}
 
@@ -134,7 +123,7 @@ class WebSocketStream(Announcing, Stream):
         if self._transport is not None or self.gone:
             await asyncio.sleep(0)  # somebody may send for ever
             return
-        if message["type"] == "http.response.start" and not self._started:
+        if message["type"] == "http.response.start" and self.phase is Phase.START:
             if message["status"] == 101:
                 fields = fields_of_101(self._essential, message.get("headers", ()))
                 if self._switched is None or self._switched.done():
@@ -154,16 +143,15 @@ class WebSocketStream(Announcing, Stream):
             *self.connection.server.default_headers(),
             *(field for field in fields if field[0] not in dropped),
         ]
-        self._started = self._complete = True
         self.connection.send_headers(self, headers)
         self.connection.server.on_response(self.scope, 200)
-        self._transport = transport = StreamTransport(self, self._protocol)
-        self._wake()
+        self._transport = transport = StreamTransport(self, self._protocol, self._ended.set)
+        self._complete()
         self._protocol.connection_made(transport)
-        if self._body:
-            transport.feed(bytes(self._body))
-            self._body.clear()
-        if self._body_ended:
+        early = self.body.take()
+        if early:
+            transport.feed(early)
+        if self.body.ended:
             transport.feed_eof()
         if self.connection.stopping:
             self.shutdown()

@@ -1,0 +1,56 @@
+"""The streams of a connection whose application runs, by their numbers."""
+
+from __future__ import annotations
+
+import asyncio
+
+from asgi_upgrade.http2.owner import Outlet
+from asgi_upgrade.http2.stream import Stream
+
+__all__ = ["StreamTable"]
+
+
+class StreamTable:
+    """What a connection serves at the moment. One that was reset is here until its application returns.
+
+    Args:
+        now: The time, by the loop's clock.
+
+    Attributes:
+        running: The streams.
+        last_served: The highest number that the application was called for.
+        idle_since: When the last of them has left, by the loop's clock.
+    """
+
+    def __init__(self, now: float) -> None:
+        self.running: dict[int, Stream] = {}
+        self.last_served = 1
+        self.idle_since = now
+
+    def add(self, stream: Stream) -> None:
+        """The application is about to be called for a stream."""
+        self.running[stream.id] = stream
+        self.last_served = max(self.last_served, stream.id)
+
+    def remove(self, stream: Outlet, now: float) -> bool:
+        """The application has returned; ``False`` if the stream has been forgotten before."""
+        if self.running.get(stream.id) is not stream:
+            return False
+        del self.running[stream.id]
+        if not self.running:
+            self.idle_since = now
+        return True
+
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """The tasks that run the application."""
+        return [stream.task for stream in self.running.values() if stream.task is not None]
+
+    def disconnect(self) -> None:
+        """Tell all that the client has gone."""
+        for stream in list(self.running.values()):
+            stream.disconnect()
+
+    def shutdown(self) -> None:
+        """Tell all that the server begins to stop."""
+        for stream in list(self.running.values()):
+            stream.shutdown()

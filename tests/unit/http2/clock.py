@@ -1,0 +1,59 @@
+"""An event loop whose time passes by itself: a test of a minute takes no time, and one that would hang fails."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import selectors
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+
+class _Selector(selectors.DefaultSelector):
+    """Waits for nobody: the time that it is told to wait has passed."""
+
+    passed = 0.0
+
+    def select(self, timeout: float | None = None) -> Any:
+        events = super().select(0)
+        if not events:
+            assert timeout is not None, "everybody waits, and nothing will ever wake them"
+            self.passed += max(timeout, 0.0)
+        return events
+
+
+class Clock(asyncio.SelectorEventLoop):
+    """A loop that jumps to the next timer when there is nothing else to do."""
+
+    def __init__(self) -> None:
+        self._waits = _Selector()
+        super().__init__(self._waits)
+
+    def time(self) -> float:
+        return 1000.0 + self._waits.passed
+
+
+def timeless(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Have pytest run a coroutine function on such a loop."""
+
+    @functools.wraps(test)
+    def wrapper(*args: Any, **options: Any) -> None:
+        run(lambda: test(*args, **options))
+
+    return wrapper
+
+
+def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run `test()`; what is left behind, or goes wrong in a callback, fails too."""
+    loop = Clock()
+    problems: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: problems.append(context))
+    try:
+        loop.run_until_complete(test())
+        left = asyncio.all_tasks(loop)
+        assert not left, left
+    finally:
+        loop.close()
+    assert not problems, problems
