@@ -11,10 +11,12 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tests import children
 
 from .peer import Peer
 from .websocket import WebSocket
@@ -179,16 +181,14 @@ def running(
     `ready` is a regular expression that the log shows `times` times once the server is up. The port is
     found in the log, since every server here binds port 0.
     """
-    process = subprocess.Popen(
+    process = children.start(
         [sys.executable, *command],
         env=child_environment(environment or {}),
-        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         encoding="utf-8",
         errors="replace",
-        start_new_session=True,  # so that workers can be stopped with their parent
     )
     assert process.stdout is not None
     log = Log()
@@ -207,7 +207,7 @@ def running(
             _await_listener(server)
         yield server
     finally:
-        _stop(process)
+        children.stop(process)
         reader.join(5)
         process.stdout.close()
 
@@ -265,10 +265,3 @@ def _await_listener(server: Server) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.02)
-
-
-def _stop(process: subprocess.Popen[str]) -> None:
-    """End the server's own process group; at once, since no test looks at what happens now."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait(10)
