@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 APPS = Path(__file__).parent / "apps"
-OPTIONS = ["--app-dir", str(APPS), "--timeout-keep-alive", "1"]
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +50,8 @@ def server(combination: tuple[str, str], servers: Callable[[str, str], Server]) 
     return servers(*combination)
 
 
-def faulty(*options: str, **kwargs: Any) -> Any:
-    """Run `apps/faulty.py` under uvicorn."""
-    return uvicorn("faulty:app", *OPTIONS, *options, **kwargs)
+def faulty(*options: str, app: str = "faulty:app", **kwargs: Any) -> Any:
+    """Run `apps/faulty.py` under uvicorn, or `app` of another folder."""
+    if "--app-dir" not in options:
+        options = "--app-dir", str(APPS), *options
+    return uvicorn(app, "--timeout-keep-alive", "1", *options, **kwargs)

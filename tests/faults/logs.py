@@ -22,10 +22,10 @@ _EXPECTED = ("INFO", "TOLD ", "WARNING:  Invalid HTTP request received.", *_CONT
 
 
 def logged(lines: Iterable[str]) -> str:
-    """Say what has been logged, besides what is informative: one word for each line, tracebacks without their frames."""
-    words = []
-    for line in lines:
-        if line and not line.startswith(_EXPECTED):
-            words.append(next((word for pattern, word in _WORDS.items() if re.search(pattern, line)), line))
-    text = ", ".join(words)
+    """Say what has been logged, besides what is informative: a word for each line, tracebacks without their frames."""
+    text = ", ".join(_word(line) for line in lines if line and not line.startswith(_EXPECTED))
     return text.replace("error, Traceback (most recent call last):, ", "error: ")
+
+
+def _word(line: str) -> str:
+    return next((word for pattern, word in _WORDS.items() if re.search(pattern, line)), line)

@@ -236,12 +236,19 @@ async def upgrade_waiting(scope: Scope, receive: Receive, send: Send) -> None:
     tell(scope, f"receive {(await receive())['type']}")
 
 
-TIMES: dict[str, Any] = {"ping_interval": 1.0, "ping_timeout": 1.0, "open_timeout": 2.0, "close_timeout": 1.0}
+# Where many connections are opened before something happens, none of them may be too old then.
+PATIENCE = float(os.environ.get("PATIENCE", "1"))
+TIMES: dict[str, Any] = {
+    "ping_interval": 1.0 * PATIENCE,
+    "ping_timeout": 1.0 * PATIENCE,
+    "open_timeout": 2.0 * PATIENCE,
+    "close_timeout": 1.0,
+}
 app = UpgradeMiddleware(
     application,
     protocols={"table": handle},
     # Its own pings come later, so that those of WebSockets are the first to notice.
-    h2c=H2CSettings(**{**TIMES, "ping_timeout": 2.0}, idle_timeout=2.0, write_timeout=3.0),
+    h2c=H2CSettings(**{**TIMES, "ping_timeout": 2.0 * PATIENCE}, idle_timeout=2.0, write_timeout=3.0 * PATIENCE),
     keepalive_interval=1.0,
     stop_timeout=0.7,
     answer_timeout=2.0,
