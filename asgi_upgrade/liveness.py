@@ -65,4 +65,4 @@ def has_gone_silent(sock: socket.socket, interval: float) -> bool:
         repeated, probes, silent = _TCP_INFO.unpack(info)
     except (OSError, struct.error):
         return False
-    return max(repeated, probes) >= _PROBES and silent >= _PROBES * max(interval, 1) * 1000
+    return bool(max(repeated, probes) >= _PROBES and silent >= _PROBES * max(interval, 1) * 1000)

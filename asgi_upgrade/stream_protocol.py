@@ -103,7 +103,7 @@ class StreamProtocol(asyncio.Protocol):
         self.touch()
         if self.socket is not None and self._settings.keepalive_interval is not None:
             keep_alive(self.socket, self._settings.keepalive_interval)
-            self._expect_answers(self.socket, self._settings.keepalive_interval)
+            self._expect_answers(self._settings.keepalive_interval)
 
     def data_received(self, data: bytes) -> None:
         self._last_activity = self._loop.time()
@@ -136,13 +136,14 @@ class StreamProtocol(asyncio.Protocol):
             else:
                 self._lookout = self._loop.call_later(_LOOK_INTERVAL, self._look_out)
 
-    def _expect_answers(self, sock: socket.socket, interval: float) -> None:
+    def _expect_answers(self, interval: float) -> None:
         """See again and again whether the client's system answers what is sent to it."""
-        if has_gone_silent(sock, interval):
+        assert self.socket is not None
+        if has_gone_silent(self.socket, interval):
             self.transport.abort()
             self._error = TimeoutError("the client has not acknowledged anything for a long time")
         else:
-            self._answers = self._loop.call_later(max(interval, 1.0), self._expect_answers, sock, interval)
+            self._answers = self._loop.call_later(max(interval, 1.0), self._expect_answers, interval)
 
     def eof_received(self) -> bool:
         self._ended = True

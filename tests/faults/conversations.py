@@ -349,7 +349,8 @@ class HTTP2(Conversation):
         if getattr(event, "stream_id", 0) != self.stream_id:
             return
         if isinstance(event, h2.events.ResponseReceived):
-            words.add(dict(event.headers or ())[":status"])  # type: ignore[call-overload]
+            fields: Any = event.headers
+            words.add(fields[0][1])
         elif isinstance(event, h2.events.DataReceived):
             self._say_data(event.data or b"", words)
         elif isinstance(event, h2.events.StreamEnded):

@@ -1,7 +1,7 @@
 """What an application does to a connection, in each phase of it: what the client sees, and what is logged.
 
-It is told to at a time when it would go on otherwise. See `test_clients` for the words. RAISED and CANCELLED stand for one
-traceback of the application's own exception.
+It is told to at a time when it would go on otherwise. See `test_clients` for the words. RAISED and CANCELLED stand for
+one traceback of the application's own exception.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a client does to a connection, in each phase of it: what both sides see of that.
 
-What the client sees: statuses, messages, the codes of close frames, END and RESET of an HTTP/2 stream, GOAWAY, and how the
-connection ends. What the application tells: what `receive` gives, what `send` raises, and how it ends.
+What the client sees: statuses, messages, the codes of close frames, END and RESET of an HTTP/2 stream, GOAWAY, and how
+the connection ends. What the application tells: what `receive` gives, what `send` raises, and how it ends.
 """
 
 from __future__ import annotations

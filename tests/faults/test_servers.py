@@ -44,7 +44,7 @@ TABLE = {
     "open":                                ("close 1012, FIN",               "FIN"),
     "open, in a message":                  ("close 1012, FIN",               "FIN"),
     "open, application sends":             ("data, close 1012, FIN",         "data, FIN"),
-    "closing, by the client":              ("left out: an endpoint that does not look is waited for", "[close 3000, ]FIN"),
+    "closing, by the client":              ("left out: it is waited for",     "[close 3000, ]FIN"),
     "closing, by the application":         ("close 4000, FIN",               "close 4000, FIN"),
     "stream, endpoint waits":              ("left out: a request is waited for", "FIN"),
     "stream by table":                     ("FIN",                           "FIN"),
