@@ -855,7 +855,7 @@ async def test_a_client_that_does_not_acknowledge_what_was_sent_is_lost() -> Non
 
 
 async def test_a_client_that_only_does_not_read_is_not_lost() -> None:
-    async with upgrade_connection(keepalive_interval=1.0) as (stream, remote):
+    async with upgrade_connection(keepalive_interval=1.0) as (stream, _):
         with anyio.move_on_after(5):
             while True:
                 await stream.send(bytes(64 * 1024))

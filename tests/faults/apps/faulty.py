@@ -248,7 +248,7 @@ app = UpgradeMiddleware(
     application,
     protocols={"table": handle},
     # Its own pings come later, so that those of WebSockets are the first to notice.
-    h2c=H2CSettings(**{**TIMES, "ping_timeout": 2.0 * PATIENCE}, idle_timeout=2.0, write_timeout=3.0 * PATIENCE),
+    h2c=H2CSettings(**{**TIMES, "ping_timeout": 2.0 * PATIENCE}, idle_timeout=2.0, write_timeout=10.0 * PATIENCE),
     keepalive_interval=1.0,
     stop_timeout=0.7,
     answer_timeout=2.0,
