@@ -120,7 +120,7 @@ h2c, WebSocket sends              | resets        |                             
 """  # noqa: E501
 
 
-def test_what_a_client_does(server: Server, cell: Cell) -> None:
+def test_what_a_client_does(server: Server, combination: tuple[str, str], cell: Cell) -> None:
     start = len(server.log.lines)
     conversation = converse(server, cell.phase)
     try:
@@ -130,7 +130,9 @@ def test_what_a_client_does(server: Server, cell: Cell) -> None:
         conversation.close()
     conversation.release()
     assert (seen, logged(server.log.lines[start:])) == (cell.seen, cell.logged)
-    assert matches(told, cell.told), told
+    # uvicorn's h11 protocol does not read while the endpoint thinks: the loss may be seen only after the switch.
+    expected = cell.told if combination[0] == "h11" else cell.told.replace("[", "").replace("]", "")
+    assert matches(told, expected), told
 
 
 def test_the_table_is_whole() -> None:

@@ -21,7 +21,8 @@ released: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
 
 def key_of(scope: Scope) -> str:
-    return dict(scope["headers"]).get(b"x-note-key", b"").decode()
+    key: bytes = dict(scope["headers"]).get(b"x-note-key", b"")
+    return key.decode()
 
 
 def tell(scope: Scope, what: str) -> None:
