@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import select
 import socket
+import struct
+import sys
 from contextlib import suppress
 
-__all__ = ["is_reset", "keep_alive"]
+__all__ = ["has_gone_silent", "is_reset", "keep_alive"]
 
 # How many questions without an answer end a connection.
 _PROBES = 3
+# struct tcp_info of linux/tcp.h: tcpi_retransmits and tcpi_probes, which nobody has answered, and tcpi_last_ack_recv.
+_TCP_INFO = struct.Struct("=2xBB52xI")
 
 
 def keep_alive(sock: socket.socket, interval: float) -> None:
@@ -42,3 +46,23 @@ def is_reset(sock: socket.socket) -> bool:
         return any(event & select.POLLERR for _, event in poll.poll(0))
     except (OSError, ValueError):
         return False  # it is closed: the loop knows
+
+
+def has_gone_silent(sock: socket.socket, interval: float) -> bool:
+    """Tell whether the peer's system has stopped to answer what it was sent.
+
+    `keep_alive` does not see this: TCP asks nobody who has not acknowledged what was sent before, and goes on sending
+    that for a quarter of an hour. A peer that only does not read still answers.
+
+    Args:
+        sock: Any socket; ``False`` for one that is not TCP, and where the system does not tell.
+        interval: Seconds, as for `keep_alive`: three of them without an answer are too many.
+    """
+    if sys.platform != "linux" or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return False
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        repeated, probes, silent = _TCP_INFO.unpack(info)
+    except (OSError, struct.error):
+        return False
+    return bool(max(repeated, probes) >= _PROBES and silent >= _PROBES * max(interval, 1) * 1000)

@@ -13,7 +13,7 @@ from weakref import WeakSet
 from anyio import BrokenResourceError, BusyResourceError, ClosedResourceError, EndOfStream, IncompleteRead
 from anyio.lowlevel import checkpoint_if_cancelled
 
-from asgi_upgrade.liveness import is_reset, keep_alive
+from asgi_upgrade.liveness import has_gone_silent, is_reset, keep_alive
 from asgi_upgrade.stream_settings import StreamSettings
 from asgi_upgrade.transports import end_output
 
@@ -86,6 +86,7 @@ class StreamProtocol(asyncio.Protocol):
         self._resumed = False  # `receive` has waited, and `send` was not called since
         self._close_timer: asyncio.TimerHandle | None = None
         self._lookout: asyncio.TimerHandle | None = None  # since reading was paused
+        self._answers: asyncio.TimerHandle | None = None  # to the next look whether the client answers
         self._delegate: tuple[asyncio.StreamReaderProtocol, asyncio.StreamWriter] | None = None  # until it is lost
         self._delegated = False
 
@@ -102,6 +103,7 @@ class StreamProtocol(asyncio.Protocol):
         self.touch()
         if self.socket is not None and self._settings.keepalive_interval is not None:
             keep_alive(self.socket, self._settings.keepalive_interval)
+            self._expect_answers(self._settings.keepalive_interval)
 
     def data_received(self, data: bytes) -> None:
         self._last_activity = self._loop.time()
@@ -134,6 +136,15 @@ class StreamProtocol(asyncio.Protocol):
             else:
                 self._lookout = self._loop.call_later(_LOOK_INTERVAL, self._look_out)
 
+    def _expect_answers(self, interval: float) -> None:
+        """See again and again whether the client's system answers what is sent to it."""
+        assert self.socket is not None
+        if has_gone_silent(self.socket, interval):
+            self.transport.abort()
+            self._error = TimeoutError("the client has not acknowledged anything for a long time")
+        else:
+            self._answers = self._loop.call_later(max(interval, 1.0), self._expect_answers, interval)
+
     def eof_received(self) -> bool:
         self._ended = True
         if self._delegate is not None:
@@ -145,11 +156,10 @@ class StreamProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost.set()
         self._error = exc or self._error
-        if self._lookout is not None:
-            self._lookout.cancel()
+        for timer in (self._lookout, self._answers, self._close_timer):
+            if timer is not None:
+                timer.cancel()
         self._wake_both()
-        if self._close_timer is not None:
-            self._close_timer.cancel()
         if self._delegate is not None:
             self._delegate[0].connection_lost(exc)
             self._delegate = None

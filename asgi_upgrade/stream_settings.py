@@ -19,7 +19,8 @@ class StreamSettings:
             is still to be sent, before the connection is cut.
         stop_timeout: The same once the server has begun to stop, if that is shorter.
         keepalive_interval: Time without a byte from the client after which its system is asked whether it is still
-            there, three times at most; ``None`` never asks.
+            there, three times at most; ``None`` never asks. On Linux, bytes that it does not acknowledge for as long
+            end the connection as well.
         idle_timeout: Time without a byte in either direction after which the handler is cancelled; ``None`` waits for
             ever.
         total_timeout: Time from the switch after which the handler is cancelled; ``None`` waits for ever.

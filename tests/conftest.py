@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 import pytest
+
+with suppress(ImportError):  # not every environment has it
+    import hypothesis
+
+    # How long an example takes says nothing on a busy machine.
+    hypothesis.settings.register_profile(
+        "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("patient")
 
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist's, which not every environment has

@@ -1,4 +1,4 @@
 from hypothesis import settings
 
 # For the longer run: pytest tests/fuzz --hypothesis-profile=long
-settings.register_profile("long", max_examples=2_000)
+settings.register_profile("long", settings.get_profile("patient"), max_examples=2_000)

@@ -284,7 +284,7 @@ def test_a_connection_without_requests_is_closed(impatient: Server) -> None:
         client.h2.ping(b"12345678")  # not a request
         client.flush()
         assert ends(client, ErrorCodes.NO_ERROR)
-        assert 0.3 < time.monotonic() - started < 2
+        assert 0.3 < time.monotonic() - started < 10
 
 
 def test_a_client_without_a_preface_is_cut_off(impatient: Server) -> None:

@@ -71,7 +71,7 @@ def test_a_dispatch_function_that_reads_the_whole_body_fails_cleanly_within_open
         start = time.monotonic()
         response = websocket.refused("/echo")
         assert response.status == 500
-        assert 0.5 < time.monotonic() - start < 3
+        assert 0.5 < time.monotonic() - start < 10
         reason = server.log.search("101", start=first).string
         assert "reads the whole body" in reason
         assert not any("Traceback" in line for line in server.log.lines[first:])

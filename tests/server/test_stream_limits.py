@@ -90,7 +90,7 @@ def test_a_connection_on_which_nothing_moves_is_closed(each_loop: Server) -> Non
             peer.send(b"still here")  # each byte counts
         start = time.monotonic()
         assert peer.receive_end() == b""
-        assert 0.5 < time.monotonic() - start < 4
+        assert 0.5 < time.monotonic() - start < 10
         assert each_loop.note(peer.key, "ended") == {"by": "CancelledError"}
 
 
@@ -136,7 +136,7 @@ def test_the_middlewares_limits_are_those_of_its_protocols(impatient: Server) ->
             upgrade(peer, "/anywhere", {"Upgrade": "sit"})
         with pytest.raises((BrokenPipeError, ConnectionResetError)):
             send_on_and_on(busy)
-        assert 0.9 < time.monotonic() - start < 4
+        assert 0.9 < time.monotonic() - start < 10
         assert idle.receive_end() == b""
     impatient.log.search("INFO GET /anywhere HTTP/1.1: no byte for 0.5 seconds, the sit connection is closed.")
     impatient.log.search("INFO GET /anywhere HTTP/1.1: open for 1 seconds, the sit connection is closed.")
@@ -152,7 +152,7 @@ def test_a_handler_is_told_that_the_server_stops_and_may_end_well(fresh: Server)
         fresh.terminate()
         assert peer.receive_end() == b"goodbye"
         assert fresh.note(peer.key, "told") == {"shutting_down": True}
-    assert fresh.wait(5) in (0, -15)
+    assert fresh.wait(10) in (0, -15)
     assert not any("ERROR" in line or "Traceback" in line for line in fresh.log.lines)
 
 
@@ -165,7 +165,7 @@ def test_a_handler_that_goes_on_is_cancelled_after_a_grace_time(fresh: Server) -
         time.sleep(0.2)
         peer.send(b"still served")
         assert peer.receive_end() == b""
-        assert 0.5 < time.monotonic() - start < 4
+        assert 0.5 < time.monotonic() - start < 10
         assert fresh.note(peer.key, "ended") == {"by": "CancelledError"}
-    fresh.wait(5)
+    fresh.wait(10)
     assert not any("ERROR" in line or "Traceback" in line for line in fresh.log.lines)

@@ -653,7 +653,7 @@ def test_a_connection_counts_once_times_out_and_ends_with_the_server(
         assert plain.ask().status == 200
         start = time.monotonic()
         assert idle.receive_end() == b""
-        assert 0.5 < time.monotonic() - start < 3
+        assert 0.5 < time.monotonic() - start < 10
     for leave in (socket.socket.close, reset):
         with server.peer() as peer:
             offer(peer)
@@ -677,5 +677,5 @@ def test_a_connection_counts_once_times_out_and_ends_with_the_server(
         assert busy.receive_end() == b""
     # Only now: the server says goodbye in TLS, and waits for the client to do so.
     server.wait()
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 9
     assert complaints(server) == []

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tests import children
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,13 +72,12 @@ def run(name: str, app: str, *, command: str | None = None, folder: Path = APPS)
     with tempfile.TemporaryDirectory() as logs:
         log = Path(logs) / "log"
         with log.open("wb") as output:
-            process = subprocess.Popen(
+            process = children.start(
                 [sys.executable, "-m", *arguments],
                 cwd=folder,
                 env={**os.environ, "PYTHONPATH": str(ROOT), "ATTACH": "no" if "not extended" in name else "yes"},
                 stdout=output,
                 stderr=output,
-                start_new_session=True,  # so that its workers can be killed with it
             )
         try:
             deadline = time.monotonic() + START_TIMEOUT
@@ -92,8 +92,6 @@ def run(name: str, app: str, *, command: str | None = None, folder: Path = APPS)
             yield Running(name, port, log, process)
         finally:
             process.terminate()
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_TIMEOUT)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            children.stop(process)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import sys
 import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -23,6 +24,7 @@ from hypothesis import strategies as st
 
 from asgi_upgrade import UpgradeAttribute
 from asgi_upgrade.stream_settings import StreamSettings
+from tests.lost import drop_all_that_arrives
 from tests.unit.connections import CONNECTIONS, Connection, Remote, upgrade_connection
 
 pytestmark = pytest.mark.anyio
@@ -840,6 +842,25 @@ async def test_the_system_asks_whether_the_client_is_there(interval: float | Non
             for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL):
                 assert sock.getsockopt(socket.IPPROTO_TCP, option) == expected[1]
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+async def test_a_client_that_does_not_acknowledge_what_was_sent_is_lost() -> None:
+    async with upgrade_connection(keepalive_interval=1.0) as (stream, remote):
+        drop_all_that_arrives(remote.socket)
+        await stream.send(b"on its way for ever")
+        with anyio.fail_after(20), pytest.raises(anyio.BrokenResourceError) as caught:
+            await stream.receive()
+        assert isinstance(caught.value.__cause__, TimeoutError)
+
+
+async def test_a_client_that_only_does_not_read_is_not_lost() -> None:
+    async with upgrade_connection(keepalive_interval=1.0) as (stream, _):
+        with anyio.move_on_after(5):
+            while True:
+                await stream.send(bytes(64 * 1024))
+        with pytest.raises(TimeoutError), anyio.fail_after(0.1):
+            await stream.receive()
 
 
 # Settings

@@ -118,7 +118,7 @@ def test_a_client_that_vanishes_ends_an_endless_loop(on_loop: Callable[[Test], N
             client.reset()
             with pytest.raises(ClientDisconnected):
                 await sender
-            assert time.monotonic() - start < 1
+            assert time.monotonic() - start < 10
 
     on_loop(test)
 

@@ -256,6 +256,11 @@ class Switch(Announcing):
         """See `Announcing.is_too_late`."""
         return bool(self._started or self._cycle.disconnected)
 
+    @property
+    def awaits_the_end(self) -> bool:
+        """Whether the application has the request, and waits for the client to leave."""
+        return self._request_given and self._receivers > 0
+
     def is_stopping(self) -> bool:
         """See `Announcing.is_stopping`."""
         return self._http is not None and self._http.stopping

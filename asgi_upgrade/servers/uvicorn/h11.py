@@ -64,6 +64,13 @@ class H11Protocol(UpgradingProtocol, h11_impl.H11Protocol):
         if self.flow.read_paused and not self.cycle.more_body and len(self.conn.trailing_data[0]) > HOLD_LIMIT:
             self.hold()
 
+    def handle_events(self) -> None:
+        super().handle_events()
+        # uvicorn reads no more after one byte behind the request: the client's end would never be seen behind that.
+        switch: Switch | None = getattr(self.cycle, "switch", None)
+        if switch is not None and switch.awaits_the_end and len(self.conn.trailing_data[0]) <= HOLD_LIMIT:
+            self.flow.resume_reading()
+
     @property
     def successor(self) -> Callable[[], Any]:
         return super().successor if self.lender is None else self.lender.successor

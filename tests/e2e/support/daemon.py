@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 import subprocess
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tests import children
 from tests.e2e.support.tools import find
 from tests.server.support.process import Log
 
@@ -30,15 +29,13 @@ def free_port() -> int:
 @contextmanager
 def daemon(program: str, *arguments: str, port: int) -> Iterator[Log]:
     """Run a server that listens on `port` until the block ends; gives its log."""
-    process = subprocess.Popen(
+    process = children.start(
         [find(program), *arguments],
-        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         encoding="utf-8",
         errors="replace",
-        start_new_session=True,
     )
     assert process.stdout is not None
     log = Log()
@@ -48,9 +45,7 @@ def daemon(program: str, *arguments: str, port: int) -> Iterator[Log]:
         _await_listener(process, port, log)
         yield log
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait(10)
+        children.stop(process)
         reader.join(5)
         process.stdout.close()
 

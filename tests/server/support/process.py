@@ -11,10 +11,12 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tests import children
 
 from .peer import Peer
 from .websocket import WebSocket
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 APPS = Path(__file__).parent.parent / "apps"
-START_TIMEOUT = 20.0  # seconds; generous, several servers may be starting on one core
+START_TIMEOUT = 60.0  # seconds; generous, several servers may be starting on one core
+PATIENCE = 30.0  # seconds for anything that has to come: a busy machine is no reason to fail
 RUNNING = "Uvicorn running on"  # a single process logs this when it listens; others log it earlier
 NOTE_MARK = "NOTE "
 
@@ -47,7 +50,7 @@ class Log:
             self.ended = True
             self._grown.notify_all()
 
-    def find(self, wanted: Callable[[str], Any], *, start: int = 0, timeout: float = 5.0) -> Any:
+    def find(self, wanted: Callable[[str], Any], *, start: int = 0, timeout: float = PATIENCE) -> Any:
         """The first true `wanted(line)` from line `start` on; waits for it up to `timeout` seconds."""
         deadline = time.monotonic() + timeout
         position = start
@@ -62,12 +65,12 @@ class Log:
                     raise AssertionError("never logged; the log says:\n" + "\n".join(self.lines[start:]))
                 self._grown.wait(remaining)
 
-    def wait_for_end(self, timeout: float = 5.0) -> None:
+    def wait_for_end(self, timeout: float = PATIENCE) -> None:
         """Wait up to `timeout` seconds until all that the process has written is here, after it has ended."""
         with self._grown:
             assert self._grown.wait_for(lambda: self.ended, timeout), "something still writes to the log"
 
-    def search(self, pattern: str, *, start: int = 0, timeout: float = 5.0) -> re.Match[str]:
+    def search(self, pattern: str, *, start: int = 0, timeout: float = PATIENCE) -> re.Match[str]:
         """The first match of the regular expression `pattern`; waits for it up to `timeout` seconds."""
         match: re.Match[str] = self.find(re.compile(pattern).search, start=start, timeout=timeout)
         return match
@@ -100,7 +103,7 @@ class Server:
             sock = socket.socket()
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             address = ("127.0.0.1", self.port)
-        sock.settimeout(10)
+        sock.settimeout(PATIENCE)
         if receive_buffer is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         try:
@@ -128,7 +131,7 @@ class Server:
         """A client that speaks WebSocket by hand, connected but before its handshake."""
         return WebSocket(self.connect(**options), self.host)
 
-    def note(self, key: str, name: str, *, timeout: float = 5.0) -> dict[str, Any]:
+    def note(self, key: str, name: str, *, timeout: float = PATIENCE) -> dict[str, Any]:
         """What the application noted as `name` about the request that carried `key` (see `apps/notes.py`)."""
 
         def wanted(line: str) -> dict[str, Any] | None:
@@ -157,7 +160,7 @@ class Server:
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)
 
-    def wait(self, timeout: float = 10.0) -> int:
+    def wait(self, timeout: float = PATIENCE) -> int:
         """Wait up to `timeout` seconds for the process to end by itself, and for all that it logged."""
         status = self.process.wait(timeout)
         self.log.wait_for_end()
@@ -179,16 +182,14 @@ def running(
     `ready` is a regular expression that the log shows `times` times once the server is up. The port is
     found in the log, since every server here binds port 0.
     """
-    process = subprocess.Popen(
+    process = children.start(
         [sys.executable, *command],
         env=child_environment(environment or {}),
-        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         encoding="utf-8",
         errors="replace",
-        start_new_session=True,  # so that workers can be stopped with their parent
     )
     assert process.stdout is not None
     log = Log()
@@ -207,7 +208,7 @@ def running(
             _await_listener(server)
         yield server
     finally:
-        _stop(process)
+        children.stop(process)
         reader.join(5)
         process.stdout.close()
 
@@ -265,10 +266,3 @@ def _await_listener(server: Server) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.02)
-
-
-def _stop(process: subprocess.Popen[str]) -> None:
-    """End the server's own process group; at once, since no test looks at what happens now."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait(10)
