@@ -110,11 +110,12 @@ class Extension(dict[str, Any]):
         super().__init__(version="1.2", connect=self._connect, **entries)
         self.protocol: Any = None
         self.essential: list[tuple[bytes, bytes]] = []
-        self.switched: asyncio.Future[bool] | None = None
+        self.announced = asyncio.Event()
+        self.switched: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     def _connect(self, protocol: Any, headers: list[tuple[bytes, bytes]]) -> asyncio.Future[bool]:
         self.protocol, self.essential = protocol, headers
-        self.switched = asyncio.get_running_loop().create_future()
+        self.announced.set()
         return self.switched
 
 

@@ -28,7 +28,7 @@ OTHER: Policy = UpgradeMiddleware(page)
 def handshake(
     carrier: Any = None, *, policy: Policy | None = POLICY, subprotocols: tuple[str, ...] = (), **settings: Any
 ) -> Handshake:
-    carrier = Extension() if carrier is None else carrier
+    carrier = {} if carrier is None else carrier
     return Handshake(carrier, Accept(b"key"), policy, WebSocketSettings(**settings), subprotocols)
 
 
@@ -107,8 +107,7 @@ def test_what_answers_gets_a_websocket_and_its_result_is_returned() -> None:
         call = Call()
         scope = http_scope("/room", extensions={"http.upgrade": extension}, **{HANDSHAKE: passed})
         running = asyncio.ensure_future(passed.convert(app, scope, call.receive, call.send))
-        while extension.switched is None:
-            await asyncio.sleep(0)
+        await extension.announced.wait()
         extension.switched.set_result(False)
         assert await running is None
         assert call.status == 101
