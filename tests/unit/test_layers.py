@@ -279,6 +279,6 @@ def test_the_code_in_a_function_is_all_that_is_defined_in_it() -> None:
     def outer() -> None:
         class Inner:
             def method(self) -> None:
-                lambda: None
+                self.made = lambda: None
 
     assert [code.co_name for code in nested(outer.__code__)] == ["outer", "Inner", "method", "<lambda>"]
