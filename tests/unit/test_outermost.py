@@ -155,7 +155,7 @@ def test_objects_of_a_server_that_lead_to_the_application_prove_it(lead: Any) ->
         lambda app: uvicorn.Cycle(mounts={"/": page}).send,
         lambda app: uvicorn.Cycle(mounts=[app]).send,
         lambda app: uvicorn.Cycle(app=unknown.Cycle(app=app)).send,
-        lambda app: uvicorn.Cycle(a=uvicorn.Cycle(b=uvicorn.Cycle(c=uvicorn.Cycle(d=app)))).send,
+        lambda app: uvicorn.Cycle(a=uvicorn.Cycle(b=uvicorn.Cycle(c=uvicorn.Cycle(d=uvicorn.Cycle(e=app))))).send,
     ],
 )
 def test_objects_of_a_server_that_lead_elsewhere_disprove_it_where_the_server_is_seen_to_call(lead: Any) -> None:
