@@ -122,6 +122,7 @@ class Extension(dict[str, Any]):
 async def page(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer a request."""
     assert scope["type"] == "http"
+    assert callable(receive)
     await send({"type": "http.response.start", "status": 200, "headers": [(b"x-page", b"yes")]})
     await send({"type": "http.response.body", "body": b"a page"})
 

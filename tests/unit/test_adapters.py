@@ -85,6 +85,7 @@ class Leaf:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> str:
         self.scopes.append(scope)
+        assert callable(receive)
         if scope["type"] == "websocket":
             await send({"type": "websocket.accept"})
         else:
@@ -203,6 +204,22 @@ def hiding(app: ASGIApp) -> ASGIApp:
         await app(scope, receive, send)
 
     return hide
+
+
+def test_what_it_returns_is_returned() -> None:
+    async def returning(scope: Scope, receive: Receive, send: Send) -> str:
+        await page(scope, receive, send)
+        return "returned"
+
+    async def hide(scope: Scope, receive: Receive, send: Send) -> Any:
+        return await returning(scope, receive, send)
+
+    async def test() -> None:
+        passed = Handshake({}, Accept(b"key"), POLICY, WebSocketSettings(), ())  # type: ignore[typeddict-item]
+        for scope in (http_scope(**{HANDSHAKE: passed}), http_scope()):
+            assert await Call().run(adapt(hide, POLICY), scope) == "returned"
+
+    run(test)
 
 
 def test_what_may_hide_a_guard_gets_the_handshake_and_one_line_says_so(caplog: pytest.LogCaptureFixture) -> None:
@@ -367,6 +384,13 @@ def test_a_guard_further_out_than_the_policy_gets_a_websocket_that_the_policy_de
     run(test)
 
 
+def test_a_handshake_that_has_passed_is_not_decided_about_again() -> None:
+    strict: Policy = UpgradeMiddleware(page, allowed_origins=lambda origin, scope: False, open_timeout=1)
+    leaf = Leaf()
+    assert shake(AsWebSocket(leaf, strict)).status == 101
+    assert leaf.scopes[0][CONVERTED].settings.open_timeout == WebSocketSettings.open_timeout
+
+
 def test_without_a_known_policy_it_is_one_further_in_that_decides() -> None:
     guard = Guard(Leaf())
     assert shake(AsWebSocket(guard, None), approved=False).status == 101
@@ -413,6 +437,28 @@ def test_around_a_policy_only_guards_for_websockets_are_adapted() -> None:
     assert adapt_layers(layer, POLICY) is layer
     assert layer.app is leaf
     assert isinstance(adapt_layers(Guard(leaf), POLICY), AsWebSocket)
+
+
+def test_the_depth_is_counted_behind_a_guard_and_around_a_policy_too() -> None:
+    leaf = Leaf()
+    layer = Layer(leaf)
+    adapt(Guard(layer), POLICY, depth=2)
+    assert layer.app is leaf
+    adapt(Guard(layer), POLICY, depth=3)
+    assert layer.app is not leaf
+    guard = Guard(Leaf())
+    layer = Layer(guard)
+    adapt_layers(layer, POLICY, depth=1)
+    assert layer.app is guard
+    adapt_layers(layer, POLICY, depth=2)
+    assert isinstance(layer.app, AsWebSocket)
+
+
+def test_an_application_inside_is_adapted_as_the_policy_says() -> None:
+    inside = Starlette(middleware=[Middleware(Layer)])
+    inside.middleware_stack = Layer(Router())
+    adapt(inside, told(Layer))
+    assert isinstance(inside.middleware_stack, AsWebSocket)
 
 
 def test_the_stack_of_an_application_inside_is_built_and_adapted_once() -> None:
