@@ -31,7 +31,7 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(limited())
 
 
-def http_scope(path: str = "/", **changes: Any) -> Scope:
+def http_scope(path: Any = "/", **changes: Any) -> Scope:
     """Of a request, a handshake unless `headers` are given."""
     return {
         "type": "http",
@@ -47,7 +47,7 @@ def http_scope(path: str = "/", **changes: Any) -> Scope:
     }
 
 
-def websocket_scope(path: str = "/", **changes: Any) -> Scope:
+def websocket_scope(path: Any = "/", **changes: Any) -> Scope:
     """Of a WebSocket that a server delivers, with the extension for denial responses."""
     return {
         "type": "websocket",
@@ -86,7 +86,7 @@ class Call:
         self.sent.append(message)
 
     async def run(self, app: ASGIApp, scope: Scope) -> Any:
-        return await app(scope, self.receive, self.send)  # type: ignore[func-returns-value]
+        return await app(scope, self.receive, self.send)
 
     @property
     def types(self) -> list[str]:
@@ -133,7 +133,7 @@ class Seen:
     def __init__(self) -> None:
         self.scopes: list[Scope] = []
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> str:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         self.scopes.append(scope)
         if scope["type"] == "websocket":
             await receive()

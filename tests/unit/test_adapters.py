@@ -83,7 +83,7 @@ class Leaf:
     def __init__(self) -> None:
         self.scopes: list[Scope] = []
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> str:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         self.scopes.append(scope)
         assert callable(receive)
         if scope["type"] == "websocket":
@@ -182,7 +182,7 @@ def test_nothing_is_adapted_deeper_than_is_looked() -> None:
     layer = Layer(leaf)
     assert adapt(layer, POLICY, depth=1) is layer
     assert layer.app is leaf
-    assert adapt_layers(Layer(layer), POLICY, depth=0)
+    assert adapt_layers(layer, POLICY, depth=0) is layer
     assert adapt(layer, POLICY, depth=2) is layer
     assert isinstance(layer.app, Adapter)
 
@@ -207,7 +207,7 @@ def hiding(app: ASGIApp) -> ASGIApp:
 
 
 def test_what_it_returns_is_returned() -> None:
-    async def returning(scope: Scope, receive: Receive, send: Send) -> str:
+    async def returning(scope: Scope, receive: Receive, send: Send) -> Any:
         await page(scope, receive, send)
         return "returned"
 
@@ -215,7 +215,7 @@ def test_what_it_returns_is_returned() -> None:
         return await returning(scope, receive, send)
 
     async def test() -> None:
-        passed = Handshake({}, Accept(b"key"), POLICY, WebSocketSettings(), ())  # type: ignore[typeddict-item]
+        passed = Handshake({}, Accept(b"key"), POLICY, WebSocketSettings(), ())  # type: ignore[arg-type]
         for scope in (http_scope(**{HANDSHAKE: passed}), http_scope()):
             assert await Call().run(adapt(hide, POLICY), scope) == "returned"
 

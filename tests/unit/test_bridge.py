@@ -109,7 +109,7 @@ def test_other_requests_have_no_bridge(scope: Scope) -> None:
 
 
 def test_what_was_a_handshake_before_is_the_same_one_carried_by_the_bridge() -> None:
-    before = Handshake({}, Accept(b"key"), None, WebSocketSettings(open_timeout=3), ("chat",))  # type: ignore[typeddict-item]
+    before = Handshake({}, Accept(b"key"), None, WebSocketSettings(open_timeout=3), ("chat",))  # type: ignore[arg-type]
     scope = request_of(**{CONVERTED: before}, subprotocols=["chat", "more"])
     handshake = scope[HANDSHAKE]
     assert handshake.carrier is get_bridge(scope)

@@ -116,7 +116,7 @@ def test_a_handshake_is_marked_from_the_start() -> None:
 
 
 def test_a_handshake_that_a_policy_further_out_has_let_pass_stays_that_one() -> None:
-    passed = Handshake({}, Accept(b""), None, WebSocketSettings(), ())  # type: ignore[typeddict-item]
+    passed = Handshake({}, Accept(b""), None, WebSocketSettings(), ())  # type: ignore[arg-type]
     (seen,), _ = serve(handshake_scope("/skipped/x", **{HANDSHAKE: passed}))
     assert seen["type"] == "http"
     assert seen[HANDSHAKE] is passed
@@ -156,7 +156,7 @@ def test_a_websocket_passes_the_stack_as_a_handshake() -> None:
 
 
 def test_a_websocket_that_was_a_handshake_is_one_again() -> None:
-    passed = Handshake({}, Accept(b""), None, WebSocketSettings(), ())  # type: ignore[typeddict-item]
+    passed = Handshake({}, Accept(b""), None, WebSocketSettings(), ())  # type: ignore[arg-type]
     (seen,), _ = serve(websocket_scope(**{CONVERTED: passed}), CONNECT)
     assert seen["type"] == "http"
     assert isinstance(seen[HANDSHAKE], Handshake)

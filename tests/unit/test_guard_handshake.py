@@ -161,7 +161,7 @@ def test_what_has_come_through_a_guard_as_a_request_is_refused_and_said_once(
 
         async def apart(scope: Scope, receive: Receive, send: Send) -> None:
             passed.arrived()
-            await asyncio.create_task(arrive(scope, receive, send))  # type: ignore[arg-type]
+            await asyncio.create_task(arrive(scope, receive, send))
 
         for _ in range(2):
             call = Call()
@@ -182,7 +182,7 @@ def test_a_handshake_keeps_what_it_has_come_through_when_another_carries_it(capl
 
         async def apart(scope: Scope, receive: Receive, send: Send) -> None:
             passed.arrived()
-            await asyncio.create_task(inside(scope, receive, send))  # type: ignore[arg-type]
+            await asyncio.create_task(inside(scope, receive, send))
 
         async def inside(scope: Scope, receive: Receive, send: Send) -> None:
             carried = passed.carried_by(carrier, accept)  # type: ignore[arg-type]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
 POLICY = UpgradeMiddleware(page)
-PASSED = Handshake({}, Accept(b"key"), POLICY, WebSocketSettings(), ())  # type: ignore[typeddict-item]
+PASSED = Handshake({}, Accept(b"key"), POLICY, WebSocketSettings(), ())  # type: ignore[arg-type]
 
 
 async def show(request: Request) -> PlainTextResponse:

@@ -563,10 +563,13 @@ def conversation(app: Any, client: Any, **options: Any) -> None:
 
     async def test() -> None:
         transport = UpgradeTransport(UpgradeMiddleware(app, **options))
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
-            async with http.stream("GET", "/room", headers=[(n, v) for n, v in HANDSHAKE if n != b"host"]) as response:
-                assert response.status_code == 101
-                await client(response.extensions["network_stream"])
+        headers = [field for field in HANDSHAKE if field[0] != b"host"]
+        async with (
+            httpx.AsyncClient(transport=transport, base_url="http://test") as http,
+            http.stream("GET", "/room", headers=headers) as response,
+        ):
+            assert response.status_code == 101
+            await client(response.extensions["network_stream"])
 
     asyncio.run(asyncio.wait_for(test(), 10))
 
