@@ -77,7 +77,7 @@ def main() -> int:
             started = time.monotonic()
             results = run(module, mutants, tests[module], workers)
             outcomes = Counter(each.outcome for each in results)
-            reasons = explained.get(module, {})
+            reasons = {each["mutant"] for each in explained.get(module, ())}
             survived = [each.name for each in results if each.outcome == "survived"]
             unexplained = [name for name in survived if name not in reasons]
             for name in unexplained:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -61,6 +62,45 @@ def websocket_scope(path: Any = "/", **changes: Any) -> Scope:
         "extensions": {"websocket.http.response": {}},
         **changes,
     }
+
+
+# What a server's module has: a call of an application, and an object that keeps one.
+SERVER = """
+async def serve(app, scope, receive, send):
+    await app(scope, receive, send)
+
+async def start(cycle, target):
+    await target()
+
+class Cycle:
+    def __init__(self, **attributes):
+        vars(self).update(attributes)
+
+    async def receive(self):
+        pass
+
+    async def send(self, message):
+        pass
+
+def make_send(app):
+    async def send(message):
+        app
+    return send
+
+def make_empty():
+    async def send(message):
+        later
+    if 0:
+        later = 1
+    return send
+"""
+
+
+def server_module(name: str) -> SimpleNamespace:
+    """What stands for a module of a server, which is known by its name."""
+    namespace: dict[str, Any] = {"__name__": name}
+    exec(SERVER, namespace)
+    return SimpleNamespace(**namespace)
 
 
 class Call:

@@ -113,7 +113,7 @@ def test_what_was_a_handshake_before_is_the_same_one_carried_by_the_bridge() -> 
     scope = request_of(**{CONVERTED: before}, subprotocols=["chat", "more"])
     handshake = scope[HANDSHAKE]
     assert handshake.carrier is get_bridge(scope)
-    assert handshake.accept.subprotocols == ("chat", "more")
+    assert handshake.accept == Accept(b"", ("chat", "more"))
     assert (handshake.settings, handshake.subprotocols) == (before.settings, ("chat",))
     assert CONVERTED not in scope
 
@@ -204,7 +204,8 @@ def test_what_arrives_while_middleware_waits_for_the_disconnect_is_kept_for_the_
         assert bridge is not None
         await receive()
         watching = asyncio.ensure_future(receive())
-        await asyncio.sleep(0)
+        for _ in range(3):
+            await asyncio.sleep(0)  # until it waits for the server
         switched = bridge.connect(None)
         await send(start(101))
         assert await switched
@@ -271,7 +272,7 @@ async def deny(scope: Scope, receive: Receive, send: Send) -> None:
     await send(start(401, (b"www-authenticate", b"Basic")))
     await send(body(b"who ", more=True))
     await send(body(b"are you?"))
-    await send(body(b"nobody reads this"))
+    await send(body(bytes(100_000)))
     await send(start(200))
 
 
@@ -325,6 +326,23 @@ def test_a_denial_whose_end_is_not_sent_ends_with_the_application() -> None:
         await Bridge(websocket_scope(), call.receive, call.send).run(app)
         assert call.types == ["websocket.http.response.start", "websocket.http.response.body"]
         assert call.sent[1] == {"type": "websocket.http.response.body", "body": b"", "more_body": False}
+
+    run(test)
+
+
+def test_a_response_may_leave_out_what_has_a_default() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 404})
+        assert call.sent == []
+        await send({"type": "http.response.body"})
+        assert call.sent[0]["headers"] == []
+        assert call.sent[1] == {"type": "websocket.http.response.body", "body": b"", "more_body": False}
+
+    call = Call(CONNECT)
+
+    async def test() -> None:
+        await Bridge(websocket_scope(), call.receive, call.send).run(app)
+        assert len(call.sent) == 2
 
     run(test)
 

@@ -22,6 +22,7 @@ from tests.unit.calls import (
     http_scope,
     page,
     run,
+    server_module,
     websocket_scope,
 )
 from tests.unit.calls import (
@@ -155,6 +156,20 @@ def test_a_websocket_passes_the_stack_as_a_handshake() -> None:
     assert call.status == 200
 
 
+def test_a_websocket_that_a_server_brings_to_the_application_itself_is_guarded() -> None:
+    seen: list[Scope] = []
+    application = make(seen)
+    call = Call(CONNECT)
+
+    async def test() -> None:
+        await server_module("uvicorn.made_up").serve(application, websocket_scope(), call.receive, call.send)
+
+    run(test)
+    bridge = get_bridge(seen[0])
+    assert bridge is not None
+    assert bridge.guarded is True
+
+
 def test_a_websocket_that_was_a_handshake_is_one_again() -> None:
     passed = Handshake({}, Accept(b""), None, WebSocketSettings(), ())  # type: ignore[arg-type]
     (seen,), _ = serve(websocket_scope(**{CONVERTED: passed}), CONNECT)
@@ -214,6 +229,8 @@ def test_behind_the_last_middleware_only_requests_that_may_be_upgraded_are_looke
     taken: list[str] = []
 
     async def take(scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> None:
+        assert callable(receive)
+        assert callable(send)
         taken.append(scope["path"])
         await app(scope, receive, send)
 

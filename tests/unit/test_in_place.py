@@ -100,7 +100,8 @@ def test_websocket_messages_make_a_websocket_of_it() -> None:
         result: list[Any] = []
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            result.append(await in_place(accept)(scope, receive, send))
+            served: Any = in_place(accept)
+            result.append(await served(scope, receive, send))
 
         await Bridge(websocket_scope(), server.receive, server.send).run(app)
         assert server.types == ["websocket.accept", "websocket.send", "websocket.close"]
@@ -154,6 +155,19 @@ def test_a_request_that_is_no_handshake_is_not_answered_so() -> None:
         call = Call(REQUEST)
         await call.run(in_place(app), http_scope(headers=[]))
         assert call.status == 200
+
+    run(test)
+
+
+def test_an_application_that_speaks_websocket_hears_that_the_client_has_gone() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        with pytest.raises(RuntimeError, match=r"but got 'websocket.send'"):
+            await send({"type": "websocket.send", "text": "too early"})
+        assert await receive() == {"type": "websocket.disconnect", "code": 1006, "reason": ""}
+
+    async def test() -> None:
+        call = Call(REQUEST, {"type": "http.disconnect"})
+        await call.run(in_place(app), http_scope(extensions={"http.upgrade": Extension()}))
 
     run(test)
 

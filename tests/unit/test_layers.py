@@ -147,6 +147,17 @@ class BothByResponse(Base):
             await PlainTextResponse("no", 401)(scope, receive, send)
 
 
+class BothByMessages(Base):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["seen"] = True
+            await send(message)
+
+        if scope["type"] == "websocket":
+            await sending({"type": "websocket.close", "code": 1008})
+
+
 class Alike(Base):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
@@ -216,6 +227,7 @@ class Compiled:
         (Watching, Reading.UNCLEAR),
         (Both, Reading.UNCLEAR),
         (BothByResponse, Reading.UNCLEAR),
+        (BothByMessages, Reading.UNCLEAR),
         (OnlyNaming, Reading.UNCLEAR),
         (Alike, Reading.HTTP),
         (Plain, Reading.HTTP),

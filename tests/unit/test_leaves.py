@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from functools import partial
+from functools import lru_cache, partial
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fastapi.routing import APIWebSocketRoute
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.responses import PlainTextResponse
@@ -127,6 +128,16 @@ class Served:
         """Answer."""
 
 
+class ServedByName:
+    """Has its ASGI in a method, and calls another application in a second one."""
+
+    async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.go_on(scope, receive, send)
+
+    async def go_on(self, *arguments: Any) -> None:
+        await rooms(*arguments)
+
+
 class OwnMethods:
     """Refers to itself."""
 
@@ -206,6 +217,7 @@ class Queer(dict[str, Any]):
         (rooms, Kind.LEAF, Kind.LEAF),
         (Rooms(), Kind.LEAF, Kind.LEAF),
         (Served().asgi, Kind.LEAF, Kind.LEAF),
+        (ServedByName().asgi, Kind.LAYER, Kind.LEAF),
         (OwnMethods(), Kind.LEAF, Kind.LEAF),
         (partial(rooms), Kind.LAYER, Kind.LAYER),
         (holding(rooms), Kind.LAYER, Kind.LAYER),
@@ -221,8 +233,8 @@ class Queer(dict[str, Any]):
         (holding(Rooms), Kind.LEAF, Kind.LEAF),
         (holding(PlainTextResponse("a response")), Kind.LEAF, Kind.LEAF),
         (holding(Queer()), Kind.LEAF, Kind.LEAF),
-        (holding([object() for _ in range(1990)]), Kind.LEAF, Kind.LEAF),
-        (holding([object() for _ in range(2010)]), Kind.LAYER, Kind.LAYER),
+        (holding([object() for _ in range(1999)]), Kind.LEAF, Kind.LEAF),
+        (holding([object() for _ in range(2000)]), Kind.LAYER, Kind.LAYER),
         (Slotted(rooms), Kind.LAYER, Kind.LAYER),
         (SlottedByName(rooms), Kind.LAYER, Kind.LAYER),
         (Slotted("text"), Kind.LEAF, Kind.LEAF),
@@ -244,6 +256,7 @@ class Queer(dict[str, Any]):
         (of_package("socketio", other_asgi_app=None), Kind.LEAF, Kind.LEAF),
         (of_package("socketio", other_asgi_app=rooms), Kind.ENGINE_IO, Kind.ENGINE_IO),
         (WebSocketRoute("/", endpoint).app, Kind.LEAF, Kind.LEAF),
+        (APIWebSocketRoute("/", endpoint).app, Kind.LEAF, Kind.LEAF),
     ],
 )
 def test_what_an_application_is_taken_for(app: Any, kind: Kind, placed: Kind) -> None:
@@ -300,6 +313,21 @@ def varies(*args: Any) -> None:
     """Is no coroutine."""
 
 
+async def takes_nothing() -> None:
+    """Takes none."""
+
+
+async def renamed(environment: Scope, pull: Receive, push: Send) -> None:
+    """An application in other words."""
+
+
+class TakesOne:
+    """Is called with something else."""
+
+    async def __call__(self, one: Any) -> None:
+        """Takes one."""
+
+
 class Opaque:
     """Is called, and does not show how."""
 
@@ -320,6 +348,10 @@ class Opaque:
         (plain_function_with_the_names, True),
         (plain_function, False),
         (takes_two, False),
+        (takes_nothing, False),
+        (renamed, True),
+        (TakesOne(), False),
+        (lru_cache(len), False),
         (partial(rooms), True),
         (partial(print, rooms), True),
         (partial(print, 1), False),
@@ -344,6 +376,10 @@ def test_the_next_ones_are_those_in_attributes() -> None:
     middleware = Middleware(rooms)
     vars(middleware).update(fallback=takes_anything, name="text", listed=[rooms], own=middleware.__call__)
     assert next_of(middleware) == {"app": rooms, "fallback": takes_anything}
+
+
+def test_what_has_slots_keeps_nothing_in_attributes() -> None:
+    assert next_of(Slotted(rooms)) == {}
 
 
 def test_a_function_keeps_nothing_in_attributes() -> None:

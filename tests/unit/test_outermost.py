@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,49 +11,12 @@ from starlette.applications import Starlette
 from asgi_upgrade import HandshakeMiddleware
 from asgi_upgrade.guard.outermost import Proof, prove_outermost
 from tests.unit.calls import page, run, websocket_scope
+from tests.unit.calls import server_module as module
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.types import ASGIApp, Receive, Scope, Send
-
-# What a server's module has: a call of an application, and an object that keeps one.
-SERVER = """
-async def serve(app, scope, receive, send):
-    await app(scope, receive, send)
-
-async def start(cycle, target):
-    await target()
-
-class Cycle:
-    def __init__(self, **attributes):
-        vars(self).update(attributes)
-
-    async def receive(self):
-        pass
-
-    async def send(self, message):
-        pass
-
-def make_send(app):
-    async def send(message):
-        app
-    return send
-
-def make_empty():
-    async def send(message):
-        later
-    if 0:
-        later = 1
-    return send
-"""
-
-
-def module(name: str) -> SimpleNamespace:
-    namespace: dict[str, Any] = {"__name__": name}
-    exec(SERVER, namespace)
-    return SimpleNamespace(**namespace)
-
 
 uvicorn = module("uvicorn.protocols.websockets.made_up")
 unknown = module("mine.server")
