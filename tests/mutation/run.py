@@ -1,7 +1,7 @@
 """Runs the tests against mutants of the package: `python -m tests.mutation.run guard/gate.py`.
 
-The mutants are mutmut's, see `mutants`, and the runner is ours. mutmut's puts a function of its own around each function
-of a module; the guard looks at the calls that are running, and would see those.
+The mutants are mutmut's, see `mutants`, and the runner is ours. mutmut's puts a function of its own around each
+function of a module; the guard looks at the calls that are running, and would see those.
 
 Each worker has a copy of the package and its tests. For each mutant it changes one file there, and a forked child runs
 the tests that concern it.
@@ -18,13 +18,14 @@ import signal
 import sys
 import tempfile
 import time
-import tomllib
 import traceback
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
+
+import tomllib
 
 from tests.mutation.mutants import Mutant, make_mutants
 
@@ -59,10 +60,11 @@ def main() -> int:
     parser.add_argument("modules", nargs="*", help="such as guard/gate.py; default: all of modules.toml")
     parser.add_argument("--sample", type=int, help="how many mutants of each module, at most; default: all")
     parser.add_argument("--seed", type=int, default=12, help="of the sample")
-    parser.add_argument("--only", default="", help="only mutants whose names contain this")
+    parser.add_argument("--again", type=Path, help="a file that --results has written: only what survived then")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--results", type=Path, help="a file to add a line of JSON to for each module")
     options = parser.parse_args()
+    again = _read_survivors(options.again)
     tests = tomllib.loads((HERE / "modules.toml").read_text(encoding="utf-8"))
     explained = tomllib.loads((HERE / "survivors.toml").read_text(encoding="utf-8"))
     _import_what_is_not_ours()
@@ -70,9 +72,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         workers = [Worker(Path(directory) / str(number)) for number in range(options.workers)]
         for module in options.modules or tests:
-            mutants = [each for each in make_mutants(_path(ROOT, module).read_text()) if options.only in each.name]
+            mutants = make_mutants(_path(ROOT, module).read_text(encoding="utf-8"))
             count = len(mutants)
-            if options.sample is not None and options.sample < count:
+            if again is not None:
+                mutants = [each for each in mutants if each.name in again.get(module, ())]
+            elif options.sample is not None and options.sample < count:
                 mutants = random.Random(options.seed).sample(mutants, options.sample)
             started = time.monotonic()
             results = run(module, mutants, tests[module], workers)
@@ -184,6 +188,14 @@ class Worker:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
+
+
+def _read_survivors(results: Path | None) -> dict[str, list[str]] | None:
+    """What survived in each module the last time, if anything is to be tried again."""
+    if results is None:
+        return None
+    lines = map(json.loads, results.read_text(encoding="utf-8").splitlines())
+    return {line["module"]: line["survivors"] for line in lines}
 
 
 def _path(root: Path, module: str) -> Path:

@@ -18,6 +18,7 @@ from starlette.websockets import WebSocketDisconnect
 from asgi_upgrade import UpgradeMiddleware
 from asgi_upgrade.guard.handshake import Handshake
 from asgi_upgrade.testing import UpgradeTransport
+from asgi_upgrade.websocket.bridge import CONVERTED, Bridge
 from asgi_upgrade.websocket.deflate import PerMessageDeflate
 from asgi_upgrade.websocket.handshake import Accept, negotiate
 from asgi_upgrade.websocket.protocol import ClientDisconnected
@@ -332,6 +333,7 @@ def test_the_application_gets_the_scope_of_a_websocket(scheme: str | None, expec
     given = {"scheme": scheme, "headers": headers, "state": {"key": 1}, "query_string": b"q"}
     server, returned = serve(app, given)
     scope = app.scope
+    assert isinstance(scope[CONVERTED], Handshake)
     assert returned == "returned"
     assert (scope["type"], scope["scheme"], scope["path"], scope["query_string"]) == ("websocket", expected, "/", b"q")
     assert scope["subprotocols"] == ["a", "b"]
@@ -619,3 +621,104 @@ def test_an_application_that_returns_closes_with_1000_and_one_that_fails_with_10
                 conversation(App(), client)
         else:
             conversation(App(), client)
+
+
+def test_a_message_longer_than_the_settings_allow_ends_the_connection_with_1009() -> None:
+    class App:
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            await send({"type": "websocket.accept"})
+            assert (await receive())["text"] == "0123456789"
+            assert (await receive())["code"] == 1009
+
+    async def client(stream: Any) -> None:
+        await stream.write(wire.frame(wire.TEXT, b"0123456789") + wire.frame(wire.TEXT, b"01234567890"))
+        data = await stream.read(100)
+        assert data.startswith(wire.frame(wire.CLOSE, struct.pack("!H", 1009), mask=None)[:1])
+        assert data[2:4] == struct.pack("!H", 1009)
+
+    conversation(App(), client, max_message_size=10)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_where_the_client_does_not_answer_the_close_frame_the_log_says_so(
+    caplog: pytest.LogCaptureFixture, *, fails: bool
+) -> None:
+    class App:
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            await send({"type": "websocket.accept"})
+            if fails:
+                raise ValueError("a mistake")
+
+    async def client(stream: Any) -> None:
+        while await stream.read(100):
+            pass
+
+    caplog.set_level("INFO")
+    try:
+        conversation(App(), client, close_timeout=0.05)
+    except ValueError:
+        assert fails
+    assert "closed with 1006 after" in caplog.text
+
+
+# Carried by the server's own WebSocket
+
+
+def bridged(app: Any, *received: Message) -> list[Message]:
+    """What the server is sent for a WebSocket of its own, whose handshake comes to a session."""
+    queue: asyncio.Queue[Message] = asyncio.Queue()
+    sent: list[Message] = []
+    for message in ({"type": "websocket.connect"}, *received):
+        queue.put_nowait(message)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def handshake(scope: Scope, receive: Receive, send: Send) -> None:
+        bridge = scope["extensions"]["asgi_upgrade.bridge"]
+        passed = Handshake(bridge, Accept(b"", bridge.subprotocols), None, WebSocketSettings(), ("b",))
+        await WebSocketSession(scope, receive, send, handshake=passed).run(app)
+
+    async def test() -> None:
+        scope = {**Server().scope(), "type": "websocket", "scheme": "ws", "subprotocols": ["a", "b"]}
+        scope["extensions"] = {"websocket.http.response": {}}
+        await asyncio.wait_for(Bridge(scope, queue.get, send).run(handshake), 5)
+
+    asyncio.run(test())
+    return sent
+
+
+def test_the_servers_own_websocket_carries_the_messages() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert await receive() == {"type": "websocket.connect"}
+        await send({"type": "websocket.accept", "headers": [(b"x-mine", b"yes")]})
+        assert (await receive())["text"] == "hello"
+        await send({"type": "websocket.send", "text": "world"})
+        assert (await receive())["type"] == "websocket.disconnect"
+
+    sent = bridged(app, {"type": "websocket.receive", "text": "hello"}, {"type": "websocket.disconnect", "code": 1000})
+    accept = sent.pop(0)
+    assert (accept["type"], accept["subprotocol"]) == ("websocket.accept", "b")
+    assert (b"x-mine", b"yes") in accept["headers"]
+    assert sent == [{"type": "websocket.send", "text": "world"}]
+
+
+def test_the_server_gets_the_applications_own_close() -> None:
+    close = {"type": "websocket.close", "code": 4003, "reason": "no"}
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(close)
+
+    assert bridged(app) == [close]
+
+
+def test_the_server_decides_what_to_make_of_a_disconnect_that_the_application_raises() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        raise WebSocketDisconnect(1000)
+
+    with pytest.raises(WebSocketDisconnect):
+        bridged(app)
