@@ -211,6 +211,7 @@ def test_what_arrives_while_middleware_waits_for_the_disconnect_is_kept_for_the_
         assert await switched
         call.feed(TEXT)
         call.feed({**TEXT, "text": "second"})
+        await asyncio.sleep(0)  # it has the first
         assert [(await bridge.receive())["text"], (await bridge.receive())["text"]] == ["hello", "second"]
         await asyncio.sleep(0)
         assert not watching.done(), "there is no disconnect as long as the application runs"

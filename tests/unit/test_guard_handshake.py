@@ -14,7 +14,7 @@ from asgi_upgrade.guard import overlooked
 from asgi_upgrade.guard.handshake import HANDSHAKE, Handshake, approved, is_policy
 from asgi_upgrade.websocket.handshake import Accept
 from asgi_upgrade.websocket.settings import WebSocketSettings
-from tests.unit.calls import CONNECT, Call, Extension, Seen, http_scope, page, run, websocket_scope
+from tests.unit.calls import CONNECT, REQUEST, Call, Extension, Seen, http_scope, page, run, websocket_scope
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -97,6 +97,21 @@ def test_a_deep_copy_is_the_same() -> None:
 
 
 # What it becomes
+
+
+def test_what_answers_hears_that_the_client_has_gone() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert await receive() == CONNECT
+        assert (await receive())["type"] == "websocket.disconnect"
+
+    async def test() -> None:
+        call = Call(REQUEST, {"type": "http.disconnect"})
+        extension = Extension()
+        await handshake(extension).convert(
+            app, http_scope(extensions={"http.upgrade": extension}), call.receive, call.send
+        )
+
+    run(test)
 
 
 def test_what_answers_gets_a_websocket_and_its_result_is_returned() -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING, Any
 
+import anyio
+import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.routing import Match, WebSocketRoute
 
 from asgi_upgrade import HandshakeMiddleware, UpgradeMiddleware, servers
 from asgi_upgrade.guard.handshake import HANDSHAKE, Handshake
+from asgi_upgrade.testing import UpgradeTransport
 from asgi_upgrade.websocket.bridge import BRIDGE, CONVERTED, Bridge
 from asgi_upgrade.websocket.handshake import Accept, Reject
 from asgi_upgrade.websocket.settings import WebSocketSettings
@@ -50,6 +54,7 @@ class Inside:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         self.scopes.append(scope)
+        assert callable(receive)
         if scope["type"] == "http":
             await page(scope, receive, send)
         return "returned"
@@ -242,6 +247,25 @@ def test_a_websocket_from_nobody_known_is_refused(caplog: pytest.LogCaptureFixtu
     assert app.scopes[0]["type"] == "http"
 
 
+def test_what_the_server_cannot_do_is_said_with_its_first_websocket(caplog: pytest.LogCaptureFixture) -> None:
+    middleware = UpgradeMiddleware(Inside(), tls=TLS)
+    for _ in range(2):
+        serve(middleware, websocket_scope(), CONNECT)
+    assert len([record for record in caplog.records if "TLS cannot be offered" in record.getMessage()]) == 1
+
+
+def test_routes_of_classes_that_came_since_know_handshakes() -> None:
+    class Own(WebSocketRoute):
+        def matches(self, scope: Scope) -> Any:
+            return (Match.NONE, {}) if scope["type"] != "websocket" else super().matches(scope)
+
+    async def room(websocket: Any) -> None:
+        """Nothing to say."""
+
+    UpgradeMiddleware(page)
+    assert Own("/", room).matches(http_scope(**{HANDSHAKE: None}))[0] is Match.FULL
+
+
 @pytest.mark.parametrize("mark", [None, "a handshake"])
 def test_a_websocket_that_something_further_out_has_made_passes(mark: Any) -> None:
     app = Inside()
@@ -386,6 +410,7 @@ def test_the_clients_first_choice_is_taken(protocols: list[str], takes: bool, st
         scope = http_scope(headers=offer(*protocols), extensions={"http.upgrade": extension})
         await call.run(UpgradeMiddleware(page, protocols={"echo": handler}), scope)
         assert call.status == status
+        assert call.types.count("http.response.start") == 1, "a request has one answer"
         assert handler.asked == (protocols == ["echo"])
 
     run(test)
@@ -394,6 +419,40 @@ def test_the_clients_first_choice_is_taken(protocols: list[str], takes: bool, st
 def test_a_server_that_cannot_switch_serves_the_request() -> None:
     call = serve(UpgradeMiddleware(page, protocols={"echo": Handler()}), http_scope(headers=offer("echo")))
     assert call.status == 200
+
+
+def test_a_handler_gets_the_request_and_the_limits() -> None:
+    ended: list[str] = []
+
+    async def echo(stream: UpgradeStream) -> None:
+        await stream.send(stream.scope["path"].encode())
+        try:
+            await stream.receive()
+        except anyio.get_cancelled_exc_class():
+            ended.append("cancelled")
+            raise
+
+    async def test() -> None:
+        transport = UpgradeTransport(UpgradeMiddleware(page, protocols={"echo": echo}, total_timeout=0.05))
+        headers = {"Connection": "Upgrade", "Upgrade": "echo"}
+        async with (
+            httpx.AsyncClient(transport=transport, base_url="http://test") as http,
+            http.stream("GET", "/echo", headers=headers) as response,
+        ):
+            assert response.headers["upgrade"] == "echo"
+            stream = response.extensions["network_stream"]
+            assert await stream.read(100) == b"/echo"
+            assert await stream.read(100) == b""
+        assert ended == ["cancelled"]
+
+    run(test)
+
+
+def test_what_a_handler_declines_behind_the_last_middleware_goes_on_to_the_routes() -> None:
+    protocols = {"echo": Handler(takes=False)}
+    application = Starlette(middleware=[Middleware(UpgradeMiddleware, protocols=protocols)])
+    scope = http_scope(headers=offer("echo"), extensions={"http.upgrade": {"version": "1.2", "connect": print}})
+    assert serve(application, scope).status == 404
 
 
 @pytest.mark.parametrize("wrapped", [True, False])
