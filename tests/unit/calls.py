@@ -82,6 +82,9 @@ class Cycle:
     async def send(self, message):
         pass
 
+class Slim:
+    __slots__ = ()
+
 def make_send(app):
     async def send(message):
         app

@@ -145,6 +145,8 @@ def test_the_exception_handlers_of_an_application_around_a_leaf_are_for_its_webs
 
     class Failing:
         async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            assert scope["type"] == "websocket"
+            assert callable(receive)
             raise Mistake
 
     async def test() -> None:
@@ -175,6 +177,22 @@ def test_an_adapter_and_a_policy_stay_as_they_are() -> None:
     for value in (adapter, policy, Router(), Starlette()):
         assert adapt(value, POLICY) is value
         assert adapt_layers(value, POLICY) is value
+    assert policy.app is page, "it adapts what is inside by itself"
+
+
+class Call3:
+    """Called with a scope and awaited."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Keep them."""
+
+    def __await__(self) -> Any:
+        """Answer."""
+
+
+def test_somebody_who_stands_right_around_an_application_knows_what_it_is() -> None:
+    kinds = [type(adapt(Call3, POLICY, placed=placed)).__name__ for placed in (True, False)]
+    assert kinds == ["Leaf", "Unknown"]
 
 
 def test_nothing_is_adapted_deeper_than_is_looked() -> None:

@@ -6,7 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fastapi import FastAPI
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 
 from asgi_upgrade import HandshakeMiddleware
 from asgi_upgrade.guard.outermost import Proof, prove_outermost
@@ -224,3 +226,38 @@ class {name}:
     app = make()
     setattr(outer, attribute, app)
     assert prove(lambda app: uvicorn.serve(outer, websocket_scope(), receive, send), app) is proof
+
+
+@pytest.mark.parametrize("kind", [Starlette, FastAPI, type("Own", (Starlette,), {"__module__": "mine"})])
+def test_applications_of_starlette_and_fastapi_guard_nothing_before_their_middleware(kind: type[Starlette]) -> None:
+    proofs: list[Proof] = []
+
+    class Asking:
+        def __init__(self, app: ASGIApp) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            proofs.append(prove_outermost(scope["app"], receive, send))
+
+    async def test() -> None:
+        await uvicorn.serve(kind(middleware=[Middleware(Asking)]), websocket_scope(), receive, send)
+
+    run(test)
+    assert proofs == [Proof.PROVEN]
+
+
+def test_nothing_is_said_of_an_application_that_is_not_running() -> None:
+    async def around(scope: Scope) -> Proof:
+        return prove_outermost(make(), receive, send)
+
+    async def test() -> None:
+        assert await around(websocket_scope()) is Proof.UNKNOWN
+
+    run(test)
+
+
+def test_objects_of_a_server_may_have_no_attributes() -> None:
+    def call(app: Any) -> Any:
+        return uvicorn.start(uvicorn.Slim(), lambda: app(websocket_scope(), receive, send))
+
+    assert prove(call, make()) is Proof.DISPROVEN
