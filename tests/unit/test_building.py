@@ -107,7 +107,7 @@ def test_without_a_policy_the_one_further_in_decides() -> None:
     application = Starlette(middleware=[Middleware(Guard)])
     (adapter,) = (node for node in build(application) if isinstance(node, AsWebSocket))
     assert adapter.policy is None
-    assert policies_of(application) == []
+    assert policies_of(application) == policies_of(Starlette()) == []
 
 
 def test_each_stack_has_its_own_policies() -> None:
