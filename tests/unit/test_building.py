@@ -133,6 +133,19 @@ def test_a_subclass_that_builds_its_stack_itself_is_adapted_once() -> None:
     assert len(policies_of(application)) == 1
 
 
+def test_a_subclass_that_builds_its_stack_alone_is_adapted_too() -> None:
+    class Alone(Starlette):
+        def build_middleware_stack(self) -> ASGIApp:
+            app: ASGIApp = self.router
+            for each in reversed(self.user_middleware):
+                kind: Any = each.cls
+                app = kind(app, *each.args, **each.kwargs)
+            return app
+
+    nodes = build(Alone(middleware=[Middleware(Guard), upgrade]))
+    assert [type(node) for node in nodes[:4]] == [AsWebSocket, Guard, AsHandshake, UpgradeMiddleware]
+
+
 @pytest.mark.parametrize("with_policy", [True, False])
 def test_what_is_unclear_is_said_where_there_is_a_policy(
     caplog: pytest.LogCaptureFixture, *, with_policy: bool

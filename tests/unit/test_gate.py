@@ -170,6 +170,21 @@ def test_a_websocket_that_a_server_brings_to_the_application_itself_is_guarded()
     assert bridge.guarded is True
 
 
+def test_the_servers_send_proves_it_too_where_the_call_has_left_the_server() -> None:
+    seen: list[Scope] = []
+    application = make(seen)
+    call = Call(CONNECT)
+
+    async def test() -> None:
+        cycle = server_module("uvicorn.made_up").Cycle(app=application)
+        await application(websocket_scope(), call.receive, cycle.send)
+
+    run(test)
+    bridge = get_bridge(seen[0])
+    assert bridge is not None
+    assert bridge.guarded is True
+
+
 def test_a_websocket_that_was_a_handshake_is_one_again() -> None:
     passed = Handshake({}, Accept(b""), None, WebSocketSettings(), ())  # type: ignore[arg-type]
     (seen,), _ = serve(websocket_scope(**{CONVERTED: passed}), CONNECT)

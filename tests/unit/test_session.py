@@ -663,6 +663,29 @@ def test_where_the_client_does_not_answer_the_close_frame_the_log_says_so(
     assert "closed with 1006 after" in caplog.text
 
 
+def test_a_message_in_more_frames_than_the_settings_allow_ends_the_connection() -> None:
+    class App:
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            await send({"type": "websocket.accept"})
+            assert (await receive())["text"] == "ab"
+            assert (await receive())["code"] in (1008, 1009)
+
+    def frames(*payloads: bytes) -> bytes:
+        last = len(payloads) - 1
+        kinds = (wire.TEXT, *[wire.CONTINUATION] * last)
+        return b"".join(
+            wire.frame(kind, payload, fin=number == last)
+            for number, (kind, payload) in enumerate(zip(kinds, payloads, strict=True))
+        )
+
+    async def client(stream: Any) -> None:
+        await stream.write(frames(b"a", b"b") + frames(b"a", b"b", b"c"))
+        assert (await stream.read(100))[:1] == b"\x88"
+
+    conversation(App(), client, max_message_frames=2)
+
+
 # Carried by the server's own WebSocket
 
 
