@@ -421,8 +421,10 @@ def test_a_server_that_cannot_switch_serves_the_request() -> None:
     assert call.status == 200
 
 
-def test_a_handler_gets_the_request_and_the_limits() -> None:
+@pytest.mark.parametrize("limit", ["total_timeout", "idle_timeout"])
+def test_a_handler_gets_the_request_and_the_limits(limit: str) -> None:
     ended: list[str] = []
+    limits: dict[str, Any] = {limit: 0.05}
 
     async def echo(stream: UpgradeStream) -> None:
         await stream.send(stream.scope["path"].encode())
@@ -433,7 +435,7 @@ def test_a_handler_gets_the_request_and_the_limits() -> None:
             raise
 
     async def test() -> None:
-        transport = UpgradeTransport(UpgradeMiddleware(page, protocols={"echo": echo}, total_timeout=0.05))
+        transport = UpgradeTransport(UpgradeMiddleware(page, protocols={"echo": echo}, **limits))
         headers = {"Connection": "Upgrade", "Upgrade": "echo"}
         async with (
             httpx.AsyncClient(transport=transport, base_url="http://test") as http,

@@ -560,12 +560,12 @@ def test_a_101_that_does_not_reach_the_server_is_said(caplog: pytest.LogCaptureF
 # A connection, in process
 
 
-def conversation(app: Any, client: Any, **options: Any) -> None:
+def conversation(app: Any, client: Any, more: tuple[tuple[bytes, bytes], ...] = (), **options: Any) -> None:
     """`client(websocket)` speaks with `app` through the whole of the package, without a server."""
 
     async def test() -> None:
         transport = UpgradeTransport(UpgradeMiddleware(app, **options))
-        headers = [field for field in HANDSHAKE if field[0] != b"host"]
+        headers = [*(field for field in HANDSHAKE if field[0] != b"host"), *more]
         async with (
             httpx.AsyncClient(transport=transport, base_url="http://test") as http,
             http.stream("GET", "/room", headers=headers) as response,
@@ -661,6 +661,22 @@ def test_where_the_client_does_not_answer_the_close_frame_the_log_says_so(
     except ValueError:
         assert fails
     assert "closed with 1006 after" in caplog.text
+
+
+def test_what_was_agreed_on_is_done_to_the_messages() -> None:
+    class App:
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.send", "text": "a" * 1000})
+
+    async def client(stream: Any) -> None:
+        data = await stream.read(2000)
+        assert data[0] == 0x80 | wire.RSV1 | wire.TEXT
+        assert len(data) < 100
+        await stream.write(wire.close(1000))
+
+    conversation(App(), client, ((b"sec-websocket-extensions", b"permessage-deflate"),))
 
 
 def test_a_message_in_more_frames_than_the_settings_allow_ends_the_connection() -> None:
