@@ -64,7 +64,7 @@ def make_mutants(source: str) -> list[Mutant]:
     return found
 
 
-class _Visitor(MutationVisitor):
+class _Visitor(MutationVisitor):  # type: ignore[misc]  # the types have no mutmut
     def __init__(self) -> None:
         super().__init__(_OPERATORS, IgnoredCode(set(), set(), set()))
         self.found: list[tuple[str, cst.CSTNode, cst.CSTNode]] = []
@@ -75,7 +75,7 @@ class _Visitor(MutationVisitor):
         if isinstance(node, cst.FunctionDef | cst.ClassDef):
             self._around.append(node.name.value)
             self._functions += isinstance(node, cst.FunctionDef)
-        return super().on_visit(node)
+        return bool(super().on_visit(node))
 
     def on_leave(self, original_node: cst.CSTNode) -> None:
         super().on_leave(original_node)
