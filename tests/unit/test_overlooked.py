@@ -98,6 +98,44 @@ def test_what_is_found_is_the_guard_that_was_given_a_request(wrap: Callable[[Any
     run(test)
 
 
+class ByMethod(Layer):
+    """Refuses in another method."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and "user" not in scope:
+            await self.refuse(send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def refuse(self, send: Send) -> None:
+        await send({"type": "websocket.close", "code": 1008})
+
+
+SOURCE = """
+def wrap(app):
+    async def guard(scope, receive, send):
+        if scope["type"] == "websocket" and "user" not in scope:
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            await app(scope, receive, send)
+    return guard
+"""
+
+
+@pytest.mark.parametrize(("module", "found"), [("mine", "guard"), ("starlette.made_up", None)])
+def test_a_class_is_read_as_a_whole_and_a_function_by_its_module(module: str, found: str | None) -> None:
+    namespace: dict[str, Any] = {"__name__": module}
+    exec(SOURCE, namespace)
+
+    async def test() -> None:
+        looking = Looking()
+        await Call().run(namespace["wrap"](looking), http_scope())
+        await Call().run(ByMethod(looking), http_scope())
+        assert looking.found == [found, "ByMethod"]
+
+    run(test)
+
+
 def test_a_guard_that_was_given_a_websocket_is_no_hindrance() -> None:
     async def test() -> None:
         looking = Looking()
