@@ -236,6 +236,24 @@ async def test_an_application_that_returns_without_a_response_withdraws(client: 
     assert await result(client, key) is False
 
 
+async def test_a_transport_that_is_closing_is_not_switched(
+    shared: Callable[..., Server], key: str, tmp_path: Path
+) -> None:
+    """It has been found to be reset, and who served HTTP has not been told yet."""
+    # h11 does not read now; uvloop tells both in the same turn.
+    server = shared("raw_extension:app", http="asgi_upgrade.servers.uvicorn:HttpToolsProtocol", loop="asyncio")
+    left = tmp_path / "left"
+    start = len(server.log.lines)
+    with server.peer() as peer:
+        peer.send(peer.request("GET", f"/busy?key={key}&until={left}", OFFER))
+        server.log.search("^busy$", start=start)
+        peer.reset()
+    left.touch()
+    async with httpx.AsyncClient(base_url=server.url("http", ""), timeout=10) as client:
+        assert await result(client, key) == {"switched": False, "calls": []}
+    assert not any("101" in line for line in server.log.lines[start:])
+
+
 # The specification's own example
 
 

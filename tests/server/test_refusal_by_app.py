@@ -101,6 +101,16 @@ def test_a_client_that_leaves_before_accept_is_a_disconnect(server: Server) -> N
         assert server.note(websocket.key, "disconnect")["code"] == 1006
 
 
+def test_a_client_that_vanishes_before_accept_is_a_disconnect_and_nobody_else_waits(server: Server) -> None:
+    with server.handshaker() as websocket:
+        websocket.send(websocket.handshake("/wait-before-accept"))
+        server.note(websocket.key, "first message")
+        websocket.reset()
+        assert server.note(websocket.key, "disconnect")["code"] == 1006
+    with server.peer() as other:
+        assert other.ask().status == 200
+
+
 @pytest.mark.parametrize("target", ["/close-before-accept", "/deny-shortly", "/return-before-accept"])
 def test_after_a_refusal_the_connection_stays_usable_as_http(server: Server, target: str) -> None:
     with server.handshaker() as websocket:

@@ -116,6 +116,14 @@ def test_the_request_that_asks_is_answered_over_tls(server: Server, client: ssl.
             assert [name for name in server.notes(peer.key) if name == "passed"] == ["passed"]
 
 
+@pytest.mark.parametrize("target", ["/http?a=b%20c&d", "/http?", "/http"])
+def test_the_target_is_kept_with_its_query(server: Server, client: ssl.SSLContext, target: str) -> None:
+    with server.peer() as peer:
+        offer(peer, target=target)
+        with secure(peer, client) as secured:
+            assert arrived(secured.receive_response())["query_string"] == target.partition("?")[2]
+
+
 def test_other_options_of_the_connection_are_kept(server: Server, client: ssl.SSLContext) -> None:
     with server.peer() as peer:
         offer(peer, headers={"Connection": "close, Upgrade"})

@@ -10,6 +10,8 @@ import pytest
 
 from asgi_upgrade.websocket import buffers
 from asgi_upgrade.websocket.buffers import BUFFER_SIZE, give_buffer, take_buffer
+from asgi_upgrade.websocket.connection import Connection
+from tests.unit import wire
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +33,21 @@ def test_a_few_buffers_are_shared() -> None:
     other = take_buffer(900, 0)
     give_buffer(other)
     assert take_buffer(900, 0) is not other
+
+
+def test_a_connection_gives_its_buffer_back_when_a_frame_is_whole() -> None:
+    """More connections than there are buffers, each with a long frame: all of them use the same few."""
+    frame = wire.frame(wire.BINARY, bytes(BUFFER_SIZE))
+    used: list[bytearray] = []
+    for _ in range(6):
+        connection = Connection(max_message_size=BUFFER_SIZE, max_message_frames=1)
+        assert connection.receive_data(frame[:1000]) == []
+        assert connection.bulk is not None
+        used.append(connection.bulk.obj)  # type: ignore[arg-type]  # what it is a view of
+        (message,) = connection.receive_data(frame[1000:])
+        assert message == bytes(BUFFER_SIZE)
+    assert [len(buffer) for buffer in used] == [BUFFER_SIZE] * 6
+    assert all(buffer is used[0] for buffer in used)
 
 
 def test_a_shared_buffer_that_is_lost_is_replaced() -> None:

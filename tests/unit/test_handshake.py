@@ -165,6 +165,43 @@ def test_other_http_versions_cannot_ask(headers: Headers, version: str) -> None:
     assert negotiate(make_scope(headers, http_version=version)) is None
 
 
+# An extended CONNECT (RFC 8441 section 4) as the server delivers it: a GET, without what HTTP/2 does not have.
+OVER_HTTP2 = [line for line in HEADERS if line[0] not in (b"connection", b"upgrade", b"sec-websocket-key")]
+
+
+def over_http2(headers: Headers, protocol: str | None = "websocket") -> Accept | Reject | None:
+    extension = {"version": "1.2"} if protocol is None else {"version": "1.2", "protocol": protocol}
+    return negotiate(make_scope(headers, http_version="2", extensions={"http.upgrade": extension}))
+
+
+def test_a_handshake_over_http2_needs_no_key_and_gives_none_back() -> None:
+    lists = [(b"sec-websocket-protocol", b"chat, superchat"), (b"sec-websocket-extensions", b"foo; bar")]
+    result = over_http2([*OVER_HTTP2, *lists])
+    assert result == Accept(b"", ("chat", "superchat"), (ExtensionOffer("foo", (("bar", None),)),))
+
+
+@pytest.mark.parametrize("protocol", ["connect-udp", "WebSocket", "", None])
+def test_an_extended_connect_to_another_protocol_is_no_handshake(protocol: str | None) -> None:
+    assert over_http2(OVER_HTTP2, protocol) is None
+
+
+@pytest.mark.parametrize("hosts", [(), (b"a", b"b"), (b"a b",), (b"user@a",)])
+def test_over_http2_host_is_checked_too(hosts: tuple[bytes, ...]) -> None:
+    headers = [line for line in OVER_HTTP2 if line[0] != b"host"] + [(b"host", host) for host in hosts]
+    result = over_http2(headers)
+    assert isinstance(result, Reject)
+    assert result.status == 400
+    assert "Host" in result.reason
+
+
+@pytest.mark.parametrize("versions", [(), (b"8",), (b"13", b"13")])
+def test_over_http2_a_wrong_version_is_a_bad_request_that_names_ours(versions: tuple[bytes, ...]) -> None:
+    headers = [line for line in OVER_HTTP2 if line[0] != b"sec-websocket-version"]
+    result = over_http2([*headers, *((b"sec-websocket-version", version) for version in versions)])
+    assert isinstance(result, Reject)
+    assert (result.status, result.headers) == (400, ((b"sec-websocket-version", b"13"),))
+
+
 @pytest.mark.parametrize("kind", ["websocket", "lifespan"])
 def test_other_scopes_do_not_ask(kind: str) -> None:
     assert negotiate(make_scope(HEADERS, type=kind)) is None

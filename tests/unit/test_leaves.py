@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections import deque
+from functools import lru_cache, partial
+from types import ModuleType, SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
-from asgi_upgrade.guard.leaves import Kind, kind_of
+import pytest
+from fastapi.routing import APIWebSocketRoute
+from starlette.applications import Starlette
+from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
+from starlette.responses import PlainTextResponse
+from starlette.routing import Router, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+
+from asgi_upgrade.guard.leaves import Kind, held, holds_router, kind_of, next_of
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.websockets import WebSocket
 
 
 def test_a_class_that_is_called_with_a_scope_and_awaited_answers_itself() -> None:
@@ -70,3 +82,334 @@ def guarded(app: ASGIApp) -> ASGIApp:
         await app(scope, receive, send)
 
     return guard
+
+
+# The kinds, one shape after another
+
+
+async def rooms(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer."""
+
+
+class Rooms:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+
+
+class Middleware:
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
+
+
+class Slotted:
+    __slots__ = ("inside",)
+
+    def __init__(self, app: Any) -> None:
+        self.inside = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.inside(scope, receive, send)
+
+
+class SlottedByName(Slotted):
+    __slots__ = "other"  # noqa: PLC0205 - a string is allowed
+
+    def __init__(self, app: Any) -> None:
+        self.other = app
+
+
+class Served:
+    """Has its ASGI in a method."""
+
+    async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+
+
+class ServedByName:
+    """Has its ASGI in a method, and calls another application in a second one."""
+
+    async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.go_on(scope, receive, send)
+
+    async def go_on(self, *arguments: Any) -> None:
+        await rooms(*arguments)
+
+
+class OwnMethods:
+    """Refers to itself."""
+
+    def __init__(self) -> None:
+        self.handler = self.__call__
+        self.others = [self]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+
+
+class WSGIMiddleware:
+    """Called like that by whoever makes one."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer requests."""
+
+
+class Page(HTTPEndpoint):
+    """Answers requests."""
+
+
+class Room(WebSocketEndpoint):
+    """Answers WebSockets."""
+
+
+async def calls_by_name(scope: Scope, receive: Receive, send: Send) -> None:
+    await rooms(scope, receive, send)
+
+
+async def calls_by_name_and_decides(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] in ("websocket", "http"):
+        await rooms(scope, receive, send)
+
+
+starlette = Starlette()
+
+
+async def calls_a_router_by_name(scope: Scope, receive: Receive, send: Send) -> None:
+    await starlette(scope, receive, send)
+
+
+async def with_default(scope: Scope, receive: Receive, send: Send, app: Any = rooms) -> None:
+    """Takes four."""
+
+
+async def with_keyword_default(scope: Scope, receive: Receive, send: Send, *, app: Any = rooms) -> None:
+    await app(scope, receive, send)
+
+
+def of_package(name: str, **attributes: Any) -> Any:
+    """An object of a class of another package."""
+    kind = type("Application", (Rooms,), {"__module__": f"{name}.asgi"})
+    app = kind()
+    vars(app).update(attributes)
+    return app
+
+
+async def endpoint(websocket: WebSocket) -> None:
+    """Answer."""
+
+
+def holding(value: Any) -> Middleware:
+    return Middleware(value)
+
+
+class Queer(dict[str, Any]):
+    def values(self) -> Any:
+        raise RuntimeError("not now")
+
+
+@pytest.mark.parametrize(
+    ("app", "kind", "placed"),
+    [
+        (starlette, Kind.STARLETTE, Kind.STARLETTE),
+        (Router(), Kind.STARLETTE, Kind.STARLETTE),
+        (rooms, Kind.LEAF, Kind.LEAF),
+        (Rooms(), Kind.LEAF, Kind.LEAF),
+        (Served().asgi, Kind.LEAF, Kind.LEAF),
+        (ServedByName().asgi, Kind.LAYER, Kind.LEAF),
+        (OwnMethods(), Kind.LEAF, Kind.LEAF),
+        (partial(rooms), Kind.LAYER, Kind.LAYER),
+        (holding(rooms), Kind.LAYER, Kind.LAYER),
+        (holding(rooms).__call__, Kind.LAYER, Kind.LAYER),
+        (holding([1, {"key": (rooms,)}]), Kind.LAYER, Kind.LAYER),
+        (holding(deque([rooms])), Kind.LAYER, Kind.LAYER),
+        (holding({1: frozenset((rooms,))}), Kind.LAYER, Kind.LAYER),
+        (holding(partial(print, rooms)), Kind.LAYER, Kind.LAYER),
+        (holding(partial(print, key=rooms)), Kind.LAYER, Kind.LAYER),
+        (holding(SimpleNamespace(inside=rooms)), Kind.LAYER, Kind.LAYER),
+        (holding(print), Kind.LEAF, Kind.LEAF),
+        (holding("text"), Kind.LEAF, Kind.LEAF),
+        (holding(Rooms), Kind.LEAF, Kind.LEAF),
+        (holding(PlainTextResponse("a response")), Kind.LEAF, Kind.LEAF),
+        (holding(Queer()), Kind.LEAF, Kind.LEAF),
+        (holding([object() for _ in range(1999)]), Kind.LEAF, Kind.LEAF),
+        (holding([object() for _ in range(2000)]), Kind.LAYER, Kind.LAYER),
+        (Slotted(rooms), Kind.LAYER, Kind.LAYER),
+        (SlottedByName(rooms), Kind.LAYER, Kind.LAYER),
+        (Slotted("text"), Kind.LEAF, Kind.LEAF),
+        (with_keyword_default, Kind.LAYER, Kind.LAYER),
+        (with_default, Kind.LAYER, Kind.LAYER),
+        (calls_by_name, Kind.LAYER, Kind.LEAF),
+        (calls_by_name_and_decides, Kind.LEAF, Kind.LEAF),
+        (calls_a_router_by_name, Kind.LAYER, Kind.LAYER),
+        (StaticFiles(directory="."), Kind.PAGES, Kind.PAGES),
+        (PlainTextResponse("a response"), Kind.PAGES, Kind.PAGES),
+        (WSGIMiddleware(), Kind.PAGES, Kind.PAGES),
+        (Page, Kind.PAGES, Kind.PAGES),
+        (Room, Kind.LEAF, Kind.LEAF),
+        (Rooms, Kind.LAYER, Kind.LEAF),
+        (of_package("channels", inside=rooms), Kind.LEAF, Kind.LEAF),
+        (of_package("django", inside=rooms).__call__, Kind.LEAF, Kind.LEAF),
+        (of_package("mine", inside=rooms), Kind.LAYER, Kind.LAYER),
+        (of_package("engineio"), Kind.LEAF, Kind.LEAF),
+        (of_package("socketio", other_asgi_app=None), Kind.LEAF, Kind.LEAF),
+        (of_package("socketio", other_asgi_app=rooms), Kind.ENGINE_IO, Kind.ENGINE_IO),
+        (WebSocketRoute("/", endpoint).app, Kind.LEAF, Kind.LEAF),
+        (APIWebSocketRoute("/", endpoint).app, Kind.LEAF, Kind.LEAF),
+    ],
+)
+def test_what_an_application_is_taken_for(app: Any, kind: Kind, placed: Kind) -> None:
+    assert kind_of(app) is kind
+    assert kind_of(app, placed=True) is placed
+
+
+def test_functions_of_other_functions_are_not_made_together() -> None:
+    def make() -> tuple[ASGIApp, ASGIApp]:
+        async def first(scope: Scope, receive: Receive, send: Send) -> None:
+            """Answer."""
+
+        async def second(scope: Scope, receive: Receive, send: Send) -> None:
+            await first(scope, receive, send)
+
+        return first, second
+
+    first, second = make()
+    assert kind_of(second, placed=True) is Kind.LEAF
+    assert kind_of(guarded(first), placed=True) is Kind.LAYER
+    first.__module__ = "elsewhere"
+    assert kind_of(second, placed=True) is Kind.LAYER
+
+
+def test_a_closure_that_is_still_empty_has_nothing_inside() -> None:
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        await later(scope, receive, send)
+
+    assert kind_of(application) is Kind.LEAF
+    later = rooms
+    assert kind_of(application) is Kind.LAYER
+
+
+# What may be called like an application
+
+
+async def takes_anything(*args: Any) -> None:
+    """Call it as you like."""
+
+
+def plain_function_with_the_names(scope: Scope, receive: Receive, send: Send) -> Any:
+    """Returns something to wait for."""
+
+
+def plain_function(one: Any, two: Any, three: Any) -> None:
+    """Takes three."""
+
+
+async def takes_two(scope: Scope, receive: Receive) -> None:
+    """Takes two."""
+
+
+def varies(*args: Any) -> None:
+    """Is no coroutine."""
+
+
+async def takes_nothing() -> None:
+    """Takes none."""
+
+
+async def renamed(environment: Scope, pull: Receive, push: Send) -> None:
+    """An application in other words."""
+
+
+class TakesOne:
+    """Is called with something else."""
+
+    async def __call__(self, one: Any) -> None:
+        """Takes one."""
+
+
+class Opaque:
+    """Is called, and does not show how."""
+
+    __call__ = print
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (starlette, True),
+        (Router(), True),
+        (rooms, True),
+        (Rooms(), True),
+        (Rooms().__call__, True),
+        (Rooms, False),
+        (takes_anything, True),
+        (varies, False),
+        (plain_function_with_the_names, True),
+        (plain_function, False),
+        (takes_two, False),
+        (takes_nothing, False),
+        (renamed, True),
+        (TakesOne(), False),
+        (lru_cache(len), False),
+        (partial(rooms), True),
+        (partial(print, rooms), True),
+        (partial(print, 1), False),
+        (Opaque(), True),
+        (print, False),
+        (b"bytes", False),
+        (object(), False),
+    ],
+)
+def test_what_is_inside_is_what_may_be_called_with_a_scope(value: Any, *, expected: bool) -> None:
+    middleware = Middleware(value)
+    assert held(middleware) == ([value] if expected else [])
+    assert next_of(middleware) == ({"app": value} if expected else {})
+
+
+def test_all_that_is_inside_is_found_but_not_what_is_inside_of_that() -> None:
+    inner = Middleware(rooms)
+    assert held(SimpleNamespace(first=[inner, takes_anything], second={"key": inner})) == [inner, takes_anything]
+
+
+def test_the_next_ones_are_those_in_attributes() -> None:
+    middleware = Middleware(rooms)
+    vars(middleware).update(fallback=takes_anything, name="text", listed=[rooms], own=middleware.__call__)
+    assert next_of(middleware) == {"app": rooms, "fallback": takes_anything}
+
+
+def test_what_has_slots_keeps_nothing_in_attributes() -> None:
+    assert next_of(Slotted(rooms)) == {}
+
+
+def test_a_function_keeps_nothing_in_attributes() -> None:
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        """Has the attributes of another."""
+
+    wrapped.app = rooms  # type: ignore[attr-defined]
+    assert next_of(wrapped) == {}
+
+
+def test_a_router_is_found_wherever_it_is() -> None:
+    assert holds_router(starlette)
+    assert holds_router(Middleware(Middleware(Router())))
+    assert holds_router(calls_a_router_by_name)
+    assert holds_router(Middleware(calls_a_router_by_name))
+    assert not holds_router(Middleware(Middleware(rooms)))
+    assert not holds_router(calls_by_name)
+
+
+def test_a_router_in_a_module_that_is_named_is_found() -> None:
+    module = ModuleType("sites")
+    module.site = starlette  # type: ignore[attr-defined]
+    namespace: dict[str, Any] = {"__name__": "mine", "sites": module}
+    exec("async def serve(scope, receive, send):\n    await sites.site(scope, receive, send)", namespace)
+    assert holds_router(namespace["serve"])
+    assert kind_of(namespace["serve"]) is Kind.LAYER
+
+
+def test_circles_end() -> None:
+    first, second = Middleware(None), Middleware(None)
+    first.app, second.app = second, first
+    assert not holds_router(first)
+    assert kind_of(first) is Kind.LAYER

@@ -201,6 +201,7 @@ def test_without_one_host_nothing_is_the_same_origin(hosts: list[bytes]) -> None
                 b"https://user@a.example.org",
             ],
         ),
+        ("https://*.a", [b"https://b.a"], [b"https://a"]),
         ("http://*.localhost:8000", [b"http://a.localhost:8000"], [b"http://localhost:8000", b"http://a.localhost"]),
         ("http://*.example.org:80", [b"http://a.example.org"], [b"http://a.example.org:443"]),
         ("capacitor://localhost", [b"capacitor://localhost"], [b"http://localhost", b"capacitor://localhost:80"]),

@@ -39,6 +39,7 @@ async def report(scope: Scope, receive: Receive, send: Send) -> None:
     facts = {
         "method": scope["method"],
         "path": scope["path"],
+        "query_string": scope["query_string"].decode("latin-1"),
         "http_version": scope["http_version"],
         "scheme": scope["scheme"],
         "headers": [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]],

@@ -3,6 +3,8 @@
 import asyncio
 import copy
 import json
+import time
+from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qs
 
@@ -184,6 +186,26 @@ async def return_without_response(scope: Scope, receive: Receive, send: Send) ->
     switched.add_done_callback(lambda future: RESULTS.__setitem__(key_of(scope), future.result()))
 
 
+async def busy(scope: Scope, receive: Receive, send: Send) -> None:
+    """Leave the event loop no turn until a file is there, and only as many as it needs to learn of a reset."""
+    print("busy", flush=True)
+    connect = scope["extensions"]["http.upgrade"]["connect"]
+    wait_for_file(Path(scope["query_string"].decode().partition("&until=")[2]))
+    # What the selector finds runs behind us in the first turn; who served HTTP is told behind us in the second.
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    protocol = Echo("")
+    switched = connect(protocol, [(b"upgrade", b"echo")])
+    await send({"type": "http.response.start", "status": 101, "headers": []})
+    RESULTS[key_of(scope)] = {"switched": await asyncio.wait_for(switched, 5), "calls": protocol.calls}
+
+
+def wait_for_file(path: Path) -> None:
+    deadline = time.monotonic() + 5
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
 async def unannounced(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.start", "status": 101, "headers": [(b"upgrade", b"echo")]})
     await send({"type": "http.response.body", "body": b"\0", "more_body": True})
@@ -271,6 +293,6 @@ BEHAVIOURS = {
             unannounced,
             withdrawn,
         ),
-        *(announced_twice, malformed, wait_in_receive, fail, until_shutdown),
+        *(announced_twice, busy, malformed, wait_in_receive, fail, until_shutdown),
     )
 }

@@ -1,0 +1,246 @@
+"""Routes of Starlette for a handshake, which is a request with a mark."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router, WebSocketRoute
+
+from asgi_upgrade import UpgradeMiddleware
+from asgi_upgrade.guard import routing
+from asgi_upgrade.guard.handshake import HANDSHAKE, Handshake
+from asgi_upgrade.guard.routing import teach_routes
+from asgi_upgrade.websocket.handshake import Accept
+from asgi_upgrade.websocket.settings import WebSocketSettings
+from tests.unit.calls import CONNECT, REQUEST, Call, Extension, http_scope, page, run, websocket_scope
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.websockets import WebSocket
+
+POLICY = UpgradeMiddleware(page)
+PASSED = Handshake({}, Accept(b"key"), POLICY, WebSocketSettings(), ())  # type: ignore[arg-type]
+
+
+async def show(request: Request) -> PlainTextResponse:
+    return PlainTextResponse("a page")
+
+
+async def room(websocket: WebSocket) -> None:
+    websocket.scope["notes"].append("room")
+    await websocket.accept()
+
+
+class Layer:
+    def __init__(self, app: ASGIApp, name: str = "layer") -> None:
+        self.app = app
+        self.name = name
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("notes", []).append(f"{self.name} {scope['type']}")
+        await self.app(scope, receive, send)
+
+
+class Guard(Layer):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("notes", []).append(f"{self.name} {scope['type']}")
+        if scope["type"] == "websocket" and scope["path"] == "/secret":
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            await self.app(scope, receive, send)
+
+
+def shake(
+    app: Any, path: str = "/room", *, approved: bool = True, host: bytes = b"example.com"
+) -> tuple[int | None, list[str]]:
+    """Give `app` a handshake; the status of the answer, and the notes of what it has come through."""
+    call = Call(REQUEST)
+    notes: list[str] = []
+
+    async def test() -> None:
+        extension = Extension()
+        extension.switched.set_result(False)
+        handshake = Handshake(extension, Accept(b"key"), POLICY, WebSocketSettings(), ())  # type: ignore[arg-type]
+        scope = http_scope(path, extensions={"http.upgrade": extension}, notes=notes)
+        scope[HANDSHAKE] = handshake if approved else None
+        scope["headers"][0] = (b"host", host)
+        await call.run(app, scope)
+
+    run(test)
+    return call.status, notes
+
+
+def ask(app: Any, scope: Scope, *received: Any) -> Call:
+    call = Call(*received)
+
+    async def test() -> None:
+        await call.run(app, scope)
+
+    run(test)
+    return call
+
+
+# Matching
+
+
+@pytest.mark.parametrize(
+    ("route", "scope", "match"),
+    [
+        (Route("/room", show), http_scope("/room"), Match.FULL),
+        (Route("/room", show), http_scope("/room", **{HANDSHAKE: PASSED}), Match.NONE),
+        (Route("/room", show), http_scope("/room", **{HANDSHAKE: None}), Match.NONE),
+        (WebSocketRoute("/room", room), http_scope("/room"), Match.NONE),
+        (WebSocketRoute("/room", room), http_scope("/room", **{HANDSHAKE: PASSED}), Match.FULL),
+        (WebSocketRoute("/room", room), http_scope("/room", **{HANDSHAKE: None}), Match.FULL),
+        (WebSocketRoute("/room", room), http_scope("/other", **{HANDSHAKE: PASSED}), Match.NONE),
+        (WebSocketRoute("/room", room), websocket_scope("/room"), Match.FULL),
+    ],
+)
+def test_a_handshake_is_for_routes_of_websockets(route: BaseRoute, scope: Scope, match: Match) -> None:
+    before = dict(scope)
+    assert route.matches(scope)[0] is match
+    assert scope == before
+
+
+def test_subclasses_that_come_later_learn_it_and_call_what_they_extend() -> None:
+    class Strict(WebSocketRoute):
+        def matches(self, scope: Scope) -> tuple[Match, Scope]:
+            return (Match.NONE, {}) if scope["type"] != "websocket" else super().matches(scope)
+
+    class StrictPage(Route):
+        def matches(self, scope: Scope) -> tuple[Match, Scope]:
+            return Match.FULL, {}
+
+    scope = http_scope("/room", **{HANDSHAKE: PASSED})
+    assert Strict("/room", room).matches(scope)[0] is Match.NONE
+    assert StrictPage("/other", show).matches(scope)[0] is Match.FULL
+    for _ in range(2):
+        teach_routes()
+    assert Strict("/room", room).matches(scope)[0] is Match.FULL
+    assert StrictPage("/other", show).matches(scope)[0] is Match.NONE
+
+
+# The way
+
+
+def test_a_page_and_a_websocket_share_a_path() -> None:
+    router = Router([Route("/room", show), WebSocketRoute("/room", room)])
+    assert shake(router) == (101, ["room"])
+    assert ask(router, http_scope("/room", headers=[])).body == b"a page"
+    call = ask(router, websocket_scope("/room", notes=[]), CONNECT)
+    assert call.types == ["websocket.accept"]
+
+
+def test_the_way_leads_through_mounts_hosts_routers_and_their_middleware() -> None:
+    inner = Router(
+        [WebSocketRoute("/room", room, middleware=[Middleware(Layer, "route")])],
+        middleware=[Middleware(Layer, "router")],
+    )
+    app = Router([Host("example.com", Router([Mount("/sub", inner, middleware=[Middleware(Layer, "mount")])]))])
+    notes = ["mount http", "router http", "route http", "room"]
+    for _ in range(2):  # adapted once
+        assert shake(app, "/sub/room") == (101, notes)
+    assert shake(app, "/sub/room", host=b"other.example")[0] == 404
+
+
+@pytest.mark.parametrize("place", ["route", "mount", "router"])
+def test_a_guard_for_websockets_gets_one_wherever_it_stands(place: str) -> None:
+    def at(name: str) -> list[Middleware]:
+        return [Middleware(Guard, "guard")] if name == place else []
+
+    router = Router([WebSocketRoute("/room", room, middleware=at("route"))], middleware=at("router"))
+    assert shake(Router([Mount("/", router, middleware=at("mount"))])) == (101, ["guard websocket", "room"])
+
+
+def test_an_application_that_is_mounted_has_its_middleware_and_routes() -> None:
+    inside = Starlette(routes=[WebSocketRoute("/room", room)], middleware=[Middleware(Layer, "inside")])
+    assert shake(Router([Mount("/sub", inside)]), "/sub/room") == (101, ["inside http", "room"])
+
+
+def test_what_is_mounted_may_be_any_application() -> None:
+    class Rooms:
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            assert scope["type"] == "websocket"
+            await send({"type": "websocket.accept"})
+
+    assert shake(Router([Mount("/sub", Rooms())]), "/sub/x")[0] == 101
+    assert shake(Router([], default=Rooms()), "/x")[0] == 101
+
+
+def test_what_is_mounted_later_in_the_place_of_another_is_adapted_too() -> None:
+    mount = Mount("/sub", Router([WebSocketRoute("/room", room, middleware=[Middleware(Guard, "first")])]))
+    app = Router([mount])
+    assert shake(app, "/sub/room")[1] == ["first websocket", "room"]
+    mount.app = Guard(Router([WebSocketRoute("/room", room)]), "second")
+    assert shake(app, "/sub/room")[1] == ["second websocket", "room"]
+
+
+def test_a_subclass_of_a_router_that_is_called_in_its_own_way_is_left_alone() -> None:
+    class Own(Router):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            scope["notes"].append("own")
+            await super().__call__(scope, receive, send)
+
+    assert shake(Own([WebSocketRoute("/room", room)])) == (101, ["own", "room"])
+
+
+# Where no policy has let it pass
+
+
+def test_a_handshake_that_nobody_has_let_pass_does_not_reach_a_websocket() -> None:
+    app = Router([WebSocketRoute("/room", room), Mount("/sub", Router([WebSocketRoute("/room", room)]))])
+    assert shake(app, approved=False) == (503, [])
+    assert shake(app, "/sub/room", approved=False) == (503, [])
+
+
+def test_a_policy_in_an_application_that_is_mounted_may_let_it_pass() -> None:
+    inside = Starlette(routes=[WebSocketRoute("/room", room)], middleware=[Middleware(UpgradeMiddleware)])
+    assert shake(Router([Mount("/sub", inside)]), "/sub/room", approved=False) == (101, ["room"])
+
+
+# No route
+
+
+def test_a_path_without_a_websocket_is_answered_as_a_page_would_be_and_said_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Custom(BaseRoute):
+        def matches(self, scope: Scope) -> tuple[Match, Scope]:
+            return Match.NONE, {}
+
+    routing._reported.clear()
+    caplog.set_level("INFO")
+    for app in (Router([Route("/room", show)]), Router([Custom(), Route("/custom", show)])):
+        path = "/custom" if len(app.routes) == 2 else "/room"
+        for _ in range(2):
+            assert shake(app, path)[0] == 404
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.partition(":")[0] for line in lines] == ["GET /room HTTP/1.1", "GET /custom HTTP/1.1"]
+    assert "Custom got a request, and no WebSocket, to match" in lines[1]
+    assert "to match" not in lines[0]
+
+
+def test_paths_that_clients_choose_fill_neither_log_nor_memory(caplog: pytest.LogCaptureFixture) -> None:
+    routing._reported.clear()
+    caplog.set_level("INFO")
+    app = Router([])
+    for number in range(70):
+        shake(app, f"/{number}/" + "x" * 1000)
+    assert len(caplog.records) == 64
+    assert len(caplog.records[0].getMessage()) < 500
+    assert max(map(len, routing._reported)) == 200
+
+
+def test_a_request_without_a_route_is_nothing_to_say(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    app = Router([])
+    shake(app)
+    routing._reported.clear()
+    caplog.clear()
+    assert ask(app, http_scope("/unknown", headers=[])).status == 404
+    assert not caplog.records
