@@ -1,0 +1,26 @@
+"""A browser, for frameworks: a page, and a WebSocket that echoes."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from websockets.sync.client import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tests.server.support.process import Server
+
+
+@contextmanager
+def client(server: Server, headers: Mapping[str, str], path: str) -> Iterator[Any]:
+    page = httpx.get(server.url("http", f"{path}/page"), headers=headers)
+    url = server.url("ws", f"{path}/rooms/blue")
+    with connect(url, additional_headers=headers, proxy=None) as websocket:
+        answers = []
+        for text in ("hello", "a longer message " * 5000):
+            websocket.send(text)
+            answers.append(websocket.recv(timeout=10))
+        yield page.status_code, page.text, websocket.response.headers.get_all("x-room"), answers

@@ -1,0 +1,31 @@
+"""A page of marimo: it opens a WebSocket, by which the notebook runs, and is told what the cells say."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from websockets.sync.client import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tests.server.support.process import Server
+
+SESSION = "s_apps01"
+
+
+@contextmanager
+def client(server: Server, headers: Mapping[str, str], path: str) -> Iterator[Any]:
+    page = httpx.get(server.url("http", f"{path}/"), headers=headers).raise_for_status()
+    url = server.url("ws", f"{path}/ws?session_id={SESSION}")
+    with connect(url, additional_headers=headers, proxy=None) as websocket:
+        seen, outputs = [], []
+        while "completed-run" not in seen:
+            message = json.loads(websocket.recv(timeout=20))
+            seen.append(message["op"])
+            if message["op"] == "cell-op" and (output := message["data"].get("output")):
+                outputs.append(output["data"])
+        yield "marimo" in page.text, seen[0], [each for each in outputs if each]
