@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def client(server: Server, headers: Mapping[str, str], path: str) -> Iterator[Any]:
-    page = httpx.get(server.url("http", path), headers=headers, follow_redirects=True)
+    page = httpx.get(server.url("http", f"{path}/"), headers=headers)
     with socketio.SimpleClient() as client:
         client.connect(
             server.url("http", ""),

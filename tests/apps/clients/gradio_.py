@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def client(server: Server, headers: Mapping[str, str], path: str) -> Iterator[Any]:
-    with Client(
-        server.url("http", path), headers=dict(headers), verbose=False, analytics_enabled=False, download_files=False
-    ) as client:
-        greeting = client.predict("Ada", api_name="/greet")
-        job = client.submit(3, api_name="/count")
-        yield client.protocol, greeting, list(job)
+    url = server.url("http", path)
+    client = Client(url, headers=dict(headers), verbose=False, analytics_enabled=False, download_files=False)
+    greeting = client.predict("Ada", api_name="/greet")
+    job = client.submit(3, api_name="/count")
+    yield client.protocol, greeting, list(job)
+    client.close()

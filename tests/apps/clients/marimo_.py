@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -14,13 +15,11 @@ if TYPE_CHECKING:
 
     from tests.server.support.process import Server
 
-SESSION = "s_apps01"
-
 
 @contextmanager
 def client(server: Server, headers: Mapping[str, str], path: str) -> Iterator[Any]:
     page = httpx.get(server.url("http", f"{path}/"), headers=headers).raise_for_status()
-    url = server.url("ws", f"{path}/ws?session_id={SESSION}")
+    url = server.url("ws", f"{path}/ws?session_id=s_{token_hex(3)}")
     with connect(url, additional_headers=headers, proxy=None) as websocket:
         seen, outputs = [], []
         while "completed-run" not in seen:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from contextlib import AbstractContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import anyio
 import httpx
 from httpx_ws import aconnect_ws
-from pycrdt import Doc, Map, Provider, Text
+from pycrdt import Doc, Provider, Text
 from pycrdt.websocket.websocket import HttpxWebsocket
 
 from .background import in_background
@@ -29,7 +30,7 @@ async def sharing(url: str, headers: Mapping[str, str], document: Doc[Any]) -> A
     async with (
         httpx.AsyncClient(headers=dict(headers)) as http,
         aconnect_ws(url, http, max_message_size_bytes=LIMIT) as websocket,
-        Provider(document, HttpxWebsocket(websocket, "room")) as provider,
+        Provider(document, HttpxWebsocket(websocket, url)) as provider,
     ):
         await provider.synced.wait()
         yield
@@ -47,14 +48,15 @@ async def connected(url: str, headers: Mapping[str, str]) -> AsyncIterator[Any]:
     first: Doc[Any] = Doc()
     second: Doc[Any] = Doc()
     first.get("text", type=Text).insert(0, LONG)
-    async with sharing(url, headers, first), sharing(url, headers, second):
-        # The first has it before it connects, the second is told; then the second adds, and the first is told.
-        received = await text_of(second, len(LONG))
-        second.get("text", type=Text).insert(len(LONG), "the end")
-        second.get("map", type=Map)["key"] = "value"
-        complete = await text_of(first, len(LONG) + len("the end"))
-        yield received == LONG, complete == LONG + "the end"
+    with anyio.CancelScope() as scope:
+        async with sharing(url, headers, first), sharing(url, headers, second):
+            # The first has it before it connects, the second is told; then the second adds, and the first is told.
+            received = await text_of(second, len(LONG))
+            second.get("text", type=Text).insert(len(LONG), "the end")
+            complete = await text_of(first, len(LONG) + len("the end"))
+            yield received == LONG, complete == LONG + "the end"
+            scope.deadline = anyio.current_time() + 5  # a provider waits until all is sent, to a dead server too
 
 
 def client(server: Server, headers: Mapping[str, str], path: str) -> AbstractContextManager[Any]:
-    return in_background(connected(server.url("http", f"{path}/room"), headers))
+    return in_background(connected(server.url("http", f"{path}/{uuid4()}"), headers))
