@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import httpx
 import socketio
+
+from .pages import page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def client(server: Server, headers: Mapping[str, str], path: str) -> Iterator[Any]:
-    page = httpx.get(server.url("http", f"{path}/"), headers=headers)
+    text = page(server, f"{path}/", headers)
     with socketio.SimpleClient() as client:
         client.connect(
             server.url("http", ""),
@@ -35,6 +36,6 @@ def client(server: Server, headers: Mapping[str, str], path: str) -> Iterator[An
 
         client.emit("connection_successful")
         greeting = message()
-        text = {"id": str(uuid4()), "name": "user", "type": "user_message", "output": "good day", "createdAt": None}
-        client.emit("client_message", {"message": text, "fileReferences": []})
-        yield page.status_code, client.transport, greeting, message()
+        said = {"id": str(uuid4()), "name": "user", "type": "user_message", "output": "good day", "createdAt": None}
+        client.emit("client_message", {"message": said, "fileReferences": []})
+        yield "<html" in text, client.transport, greeting, message()

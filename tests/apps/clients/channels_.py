@@ -6,8 +6,9 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import httpx
 from websockets.sync.client import connect
+
+from .pages import page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def client(server: Server, headers: Mapping[str, str], path: str) -> Iterator[Any]:
-    page = httpx.get(server.url("http", "/page"), headers=headers)
+    text = page(server, "/page", headers)
     url = server.url("ws", "/rooms/blue")
     with (
         connect(url, additional_headers=headers, proxy=None) as ada,
@@ -26,4 +27,4 @@ def client(server: Server, headers: Mapping[str, str], path: str) -> Iterator[An
         told = [json.loads(each.recv(timeout=10)) for each in (ada, bob)]
         ada.send(json.dumps({"text": "hello"}))
         told += [json.loads(each.recv(timeout=10)) for each in (ada, bob)]
-        yield page.status_code, page.text, told
+        yield text, told

@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import httpx
 from websockets.sync.client import connect
+
+from .pages import page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def client(server: Server, headers: Mapping[str, str], path: str) -> Iterator[Any]:
-    page = httpx.get(server.url("http", f"{path}/page"), headers=headers)
+    text_of_page = page(server, f"{path}/page", headers)
     url = server.url("ws", f"{path}/rooms/blue")
     with connect(url, additional_headers=headers, proxy=None) as websocket:
         answers = []
         for text in ("hello", "a longer message " * 5000):
             websocket.send(text)
             answers.append(websocket.recv(timeout=10))
-        yield page.status_code, page.text, websocket.response.headers.get_all("x-room"), answers
+        yield text_of_page, websocket.response.headers.get_all("x-room"), answers

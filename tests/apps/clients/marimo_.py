@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
-import httpx
 from websockets.sync.client import connect
+
+from .pages import page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def client(server: Server, headers: Mapping[str, str], path: str) -> Iterator[Any]:
-    page = httpx.get(server.url("http", f"{path}/"), headers=headers).raise_for_status()
+    text = page(server, f"{path}/", headers)
     url = server.url("ws", f"{path}/ws?session_id=s_{token_hex(3)}")
     with connect(url, additional_headers=headers, proxy=None) as websocket:
         seen, outputs = [], []
@@ -27,4 +28,4 @@ def client(server: Server, headers: Mapping[str, str], path: str) -> Iterator[An
             seen.append(message["op"])
             if message["op"] == "cell-op" and (output := message["data"].get("output")):
                 outputs.append(output["data"])
-        yield "marimo" in page.text, seen[0], [each for each in outputs if each]
+        yield "marimo" in text, seen[0], [each for each in outputs if each]

@@ -6,8 +6,9 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import socketio
+
+from .pages import page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,8 +20,7 @@ PATH = "/_nicegui_ws/socket.io"
 
 @contextmanager
 def client(server: Server, headers: Mapping[str, str], path: str) -> Iterator[Any]:
-    page = httpx.get(server.url("http", "/gui"), headers=headers)
-    found = re.search(r"client_id\W+([\w-]{36})", page.raise_for_status().text)
+    found = re.search(r"client_id\W+([\w-]{36})", page(server, "/gui", headers))
     assert found is not None
     query = f"client_id={found[1]}&tab_id=one&document_id=one&next_message_id=0&implicit_handshake=true"
     with socketio.SimpleClient() as client:

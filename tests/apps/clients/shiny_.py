@@ -6,8 +6,9 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import httpx
 from websockets.sync.client import connect
+
+from .pages import page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def client(server: Server, headers: Mapping[str, str], path: str) -> Iterator[Any]:
-    page = httpx.get(server.url("http", f"{path}/"), headers=headers)
+    text = page(server, f"{path}/", headers)
     with connect(server.url("ws", f"{path}/websocket/"), additional_headers=headers, proxy=None) as websocket:
 
         def ask(method: str, **data: Any) -> Any:
@@ -28,4 +29,4 @@ def client(server: Server, headers: Mapping[str, str], path: str) -> Iterator[An
                     return values
 
         first = ask("init", **{"number": 20, ".clientdata_output_twice_hidden": False})
-        yield page.status_code, 'id="number"' in page.text, first, ask("update", number=30)
+        yield 'id="number"' in text, first, ask("update", number=30)

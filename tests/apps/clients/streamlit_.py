@@ -5,10 +5,11 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import httpx
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import connect
+
+from .pages import page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def client(server: Server, headers: Mapping[str, str], path: str) -> Iterator[Any]:
-    page = httpx.get(server.url("http", "/"), headers=headers)
+    text = page(server, "/", headers)
     url = server.url("ws", "/_stcore/stream")
     with connect(url, subprotocols=["streamlit"], additional_headers=headers, proxy=None) as websocket:
 
@@ -43,4 +44,4 @@ def client(server: Server, headers: Mapping[str, str], path: str) -> Iterator[An
 
         first, slider = run()
         second, _ = run(**{slider: 30})
-        yield page.status_code, websocket.subprotocol, first, second
+        yield "<html" in text, websocket.subprotocol, first, second

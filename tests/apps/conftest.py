@@ -1,0 +1,83 @@
+"""Fixtures: each application under uvicorn, with us and without us, until the last of its tests has ended."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from tests.server.support.process import Server, uvicorn
+
+from .table import PLACES, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+
+
+class Pair(NamedTuple):
+    """An application, served without us and with us."""
+
+    without_us: Server
+    with_us: Server
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-table", action="store_true", help="write the table of docs/compatibility.md")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Have the tests run for each place and client, those of one place in the same process."""
+    if "place" not in metafunc.fixturenames:
+        return
+    by_client = "client" in metafunc.fixturenames
+    parameters = [
+        pytest.param(
+            *((place, client) if by_client else (place,)),
+            id=f"{place.app}-{client}" if by_client else place.app,
+            marks=pytest.mark.xdist_group(place.app),
+        )
+        for place in PLACES
+        for client in (place.clients if by_client else ("",))
+    ]
+    metafunc.parametrize("place,client" if by_client else "place", parameters, indirect=["place"], scope="module")
+
+
+@pytest.fixture(scope="module")
+def place(request: pytest.FixtureRequest) -> Place:
+    """An application at one place."""
+    place: Place = request.param
+    return place
+
+
+@pytest.fixture(scope="module")
+def pair(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """The two servers. Imports take seconds, so both start at the same time."""
+    environment = {
+        "CHAINLIT_APP_ROOT": str(tmp_path_factory.mktemp("chainlit")),
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "HF_HUB_OFFLINE": "1",
+        "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false",
+    }
+    with ExitStack() as stack:
+
+        def start(**more: str) -> Server:
+            app = f"tests.apps.apps.{place.app}"
+            server: Server = stack.enter_context(
+                uvicorn(app, "--app-dir", str(ROOT), environment={**environment, **more}, start_timeout=100)
+            )
+            return server
+
+        yield Pair(start(WITHOUT_US="1"), start())
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep clients from looking for servers elsewhere."""
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
