@@ -214,7 +214,8 @@ APPLICATIONS = (
                 "/panel/ws",
                 path="/panel",
                 needs_more=True,
-                note="`websocket_middleware=[PanelDispatchMiddleware]`, see [middleware](middleware.md#three-cases-that-need-a-decision)",
+                note="`websocket_middleware=[PanelDispatchMiddleware]`, see "
+                "[middleware](middleware.md#three-cases-that-need-a-decision)",
             ),
         ),
     ),

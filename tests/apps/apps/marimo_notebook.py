@@ -13,7 +13,7 @@ def _():  # type: ignore[no-untyped-def]
 @app.cell
 def _():  # type: ignore[no-untyped-def]
     answer = 6 * 7
-    answer
+    answer  # noqa: B018 (the cell's output)
     return (answer,)
 
 

@@ -38,7 +38,7 @@ async def sharing(url: str, headers: Mapping[str, str], document: Doc[Any]) -> A
 
 async def text_of(document: Doc[Any], length: int) -> str:
     with anyio.fail_after(20):
-        while len(text := str(document.get("text", type=Text))) < length:
+        while len(text := str(document.get("text", type=Text))) < length:  # noqa: ASYNC110 (no event says so)
             await anyio.sleep(0.05)
     return text
 
