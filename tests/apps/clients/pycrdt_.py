@@ -27,9 +27,10 @@ LONG = random.Random(1).randbytes(1_000_000).hex()
 
 @asynccontextmanager
 async def sharing(url: str, headers: Mapping[str, str], document: Doc[Any]) -> AsyncIterator[None]:
+    opening: Any = aconnect_ws
     async with (
         httpx.AsyncClient(headers=dict(headers)) as http,
-        aconnect_ws(url, http, max_message_size_bytes=LIMIT) as websocket,
+        opening(url, http, max_message_size_bytes=LIMIT) as websocket,
         Provider(document, HttpxWebsocket(websocket, url)) as provider,
     ):
         await provider.synced.wait()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from .pages import page
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 def client(server: Server, headers: Mapping[str, str], path: str) -> Iterator[Any]:
     text = page(server, "/", headers)
     url = server.url("ws", "/_stcore/stream")
-    with connect(url, subprotocols=["streamlit"], additional_headers=headers, proxy=None) as websocket:
+    with connect(url, subprotocols=[Subprotocol("streamlit")], additional_headers=headers, proxy=None) as websocket:
 
         def run(**changed: int) -> tuple[str, str]:
             """Have the script run; gives what it writes, and the slider's identity."""
