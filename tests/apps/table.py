@@ -92,7 +92,10 @@ _MARIMO: dict[str, Any] = {
     "note": "After Ctrl+C the process waits for the threads of its notebooks, under uvicorn alone too: once more",
 }
 _MCP: dict[str, Any] = {"fields": {"Sec-WebSocket-Protocol": "mcp"}, "note": "Its version 2 has no WebSockets any more"}
-_GRADIO: dict[str, Any] = {"path": "/gradio", "note": "It has no WebSockets: its queue is requests and server-sent events"}
+_GRADIO: dict[str, Any] = {
+    "path": "/gradio",
+    "note": "It has no WebSockets: its queue is requests and server-sent events",
+}
 
 APPLICATIONS = (
     Application(
