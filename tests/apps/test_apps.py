@@ -74,7 +74,7 @@ def end(server: Server, place: Place) -> int | None:
     server.log.search("Finished server process", timeout=20)
     try:
         status = server.process.wait(2 if place.lingers else 20)
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < 10, server.log.lines[-10:]
     except subprocess.TimeoutExpired:
         status = None
     else:

@@ -26,11 +26,11 @@ def client(server: Server, headers: Mapping[str, str], path: str) -> Iterator[An
             auth={"sessionId": str(uuid4()), "clientType": "webapp", "userEnv": "{}"},
             transports=["websocket"],
             socketio_path=f"{path}/ws/socket.io",
-            wait_timeout=3,
+            wait_timeout=20,
         )
 
         def message() -> Any:
-            while (event := client.receive(timeout=10))[0] != "new_message" or event[1]["type"] != "assistant_message":
+            while (event := client.receive(timeout=20))[0] != "new_message" or event[1]["type"] != "assistant_message":
                 pass
             return event[1]["output"]
 

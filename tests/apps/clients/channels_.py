@@ -24,7 +24,7 @@ def client(server: Server, headers: Mapping[str, str], path: str) -> Iterator[An
         connect(url, additional_headers=headers, proxy=None) as ada,
         connect(url, additional_headers=headers, proxy=None) as bob,
     ):
-        told = [json.loads(each.recv(timeout=10)) for each in (ada, bob)]
+        told = [json.loads(each.recv(timeout=20)) for each in (ada, bob)]
         ada.send(json.dumps({"text": "hello"}))
-        told += [json.loads(each.recv(timeout=10)) for each in (ada, bob)]
+        told += [json.loads(each.recv(timeout=20)) for each in (ada, bob)]
         yield text, told

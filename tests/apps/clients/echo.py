@@ -23,6 +23,6 @@ def client(server: Server, headers: Mapping[str, str], path: str) -> Iterator[An
         answers = []
         for text in ("hello", "a longer message " * 5000):
             websocket.send(text)
-            answers.append(websocket.recv(timeout=10))
+            answers.append(websocket.recv(timeout=20))
         assert websocket.response is not None
         yield text_of_page, websocket.response.headers.get_all("x-room"), answers

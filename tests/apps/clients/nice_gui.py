@@ -25,7 +25,7 @@ def client(server: Server, headers: Mapping[str, str], path: str) -> Iterator[An
     query = f"client_id={found[1]}&tab_id=one&document_id=one&next_message_id=0&implicit_handshake=true"
     with socketio.SimpleClient() as client:
         url = server.url("http", f"/?{query}")
-        client.connect(url, headers=dict(headers), transports=["websocket"], socketio_path=PATH, wait_timeout=3)
-        while "told by the server" not in str(client.receive(timeout=10)):
+        client.connect(url, headers=dict(headers), transports=["websocket"], socketio_path=PATH, wait_timeout=20)
+        while "told by the server" not in str(client.receive(timeout=20)):
             pass
         yield client.transport, "told by the server"

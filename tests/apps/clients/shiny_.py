@@ -24,7 +24,7 @@ def client(server: Server, headers: Mapping[str, str], path: str) -> Iterator[An
         def ask(method: str, **data: Any) -> Any:
             websocket.send(json.dumps({"method": method, "data": data}))
             while True:
-                message = json.loads(websocket.recv(timeout=10))
+                message = json.loads(websocket.recv(timeout=20))
                 if values := message.get("values"):
                     return values
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 @contextmanager
 def talking(server: Server, headers: Mapping[str, str], transports: list[str]) -> Iterator[Any]:
     with socketio.SimpleClient() as client:
-        client.connect(server.url("http", ""), headers=dict(headers), transports=transports, wait_timeout=3)
-        called = [client.call("echo", text, timeout=10) for text in ("hello", "long " * 10000)]
-        told = [client.receive(timeout=10) for _ in called]
+        client.connect(server.url("http", ""), headers=dict(headers), transports=transports, wait_timeout=20)
+        called = [client.call("echo", text, timeout=20) for text in ("hello", "long " * 10000)]
+        told = [client.receive(timeout=20) for _ in called]
         yield client.transport, called, told
 
 
@@ -35,8 +35,8 @@ def from_polling(server: Server, headers: Mapping[str, str], path: str) -> Abstr
 @asynccontextmanager
 async def connected(url: str, headers: Mapping[str, str]) -> AsyncIterator[Any]:
     async with socketio.AsyncSimpleClient(reconnection=False) as client:
-        await client.connect(url, headers=dict(headers), transports=["websocket"], wait_timeout=3)
-        yield client.transport, await client.call("echo", "hello", timeout=10), await client.receive(timeout=10)
+        await client.connect(url, headers=dict(headers), transports=["websocket"], wait_timeout=20)
+        yield client.transport, await client.call("echo", "hello", timeout=20), await client.receive(timeout=20)
 
 
 def asynchronous(server: Server, headers: Mapping[str, str], path: str) -> AbstractContextManager[Any]:
