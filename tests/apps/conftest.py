@@ -30,24 +30,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-table", action="store_true", help="write the table of docs/compatibility.md")
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Have the tests run for each place and client, those of one place in the same process."""
-    if "place" not in metafunc.fixturenames:
-        return
-    by_client = "client" in metafunc.fixturenames
-    parameters = [
-        pytest.param(
-            *((place, client) if by_client else (place,)),
-            id=f"{place.app}-{client}" if by_client else place.app,
-            marks=pytest.mark.xdist_group(place.app),
-        )
-        for place in PLACES
-        for client in (place.clients if by_client else ("",))
-    ]
-    metafunc.parametrize("place,client" if by_client else "place", parameters, indirect=["place"], scope="module")
+# All tests of a place run in one process, in the order of the file: the last one ends the servers.
+_PLACES = [pytest.param(place, id=place.app, marks=pytest.mark.xdist_group(place.app)) for place in PLACES]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=_PLACES)
 def place(request: pytest.FixtureRequest) -> Place:
     """An application at one place."""
     place: Place = request.param
