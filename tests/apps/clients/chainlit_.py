@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def client(server: Server, headers: Mapping[str, str], path: str) -> Iterator[Any]:
-    text = page(server, f"{path}/", headers)
+    text = page(server, f"{path}/")
     with socketio.SimpleClient() as client:
         client.connect(
             server.url("http", ""),

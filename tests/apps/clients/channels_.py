@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def client(server: Server, headers: Mapping[str, str], path: str) -> Iterator[Any]:
-    text = page(server, "/page", headers)
+    text = page(server, "/page")
     url = server.url("ws", "/rooms/blue")
     with (
         connect(url, additional_headers=headers, proxy=None) as ada,

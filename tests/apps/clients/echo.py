@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def client(server: Server, headers: Mapping[str, str], path: str) -> Iterator[Any]:
-    text_of_page = page(server, f"{path}/page", headers)
+    text_of_page = page(server, f"{path}/page")
     url = server.url("ws", f"{path}/rooms/blue")
     with connect(url, additional_headers=headers, proxy=None) as websocket:
         answers = []

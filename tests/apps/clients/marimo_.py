@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def client(server: Server, headers: Mapping[str, str], path: str) -> Iterator[Any]:
-    text = page(server, f"{path}/", headers)
+    text = page(server, f"{path}/")
     url = server.url("ws", f"{path}/ws?session_id=s_{token_hex(3)}")
     with connect(url, additional_headers=headers, proxy=None) as websocket:
         seen, outputs = [], []

@@ -20,7 +20,7 @@ PATH = "/_nicegui_ws/socket.io"
 
 @contextmanager
 def client(server: Server, headers: Mapping[str, str], path: str) -> Iterator[Any]:
-    found = re.search(r"client_id\W+([\w-]{36})", page(server, "/gui", headers))
+    found = re.search(r"client_id\W+([\w-]{36})", page(server, "/gui"))
     assert found is not None
     query = f"client_id={found[1]}&tab_id=one&document_id=one&next_message_id=0&implicit_handshake=true"
     with socketio.SimpleClient() as client:

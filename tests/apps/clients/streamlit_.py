@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def client(server: Server, headers: Mapping[str, str], path: str) -> Iterator[Any]:
-    text = page(server, "/", headers)
+    text = page(server, "/")
     url = server.url("ws", "/_stcore/stream")
     with connect(url, subprotocols=[Subprotocol("streamlit")], additional_headers=headers, proxy=None) as websocket:
 
