@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -30,11 +31,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-table", action="store_true", help="write the table of docs/compatibility.md")
 
 
-# All tests of a place run in one process, in the order of the file: the last one ends the servers.
-_PLACES = [pytest.param(place, id=place.app, marks=pytest.mark.xdist_group(place.app)) for place in PLACES]
-
-
-@pytest.fixture(scope="module", params=_PLACES)
+# The tests of a place run in the order of the file: the last one ends the servers.
+@pytest.fixture(scope="module", params=PLACES, ids=lambda place: place.app)
 def place(request: pytest.FixtureRequest) -> Place:
     """An application at one place."""
     place: Place = request.param
@@ -50,16 +48,16 @@ def pair(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pai
         "HF_HUB_OFFLINE": "1",
         "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false",
     }
-    with ExitStack() as stack:
+    with ExitStack() as stack, ThreadPoolExecutor() as threads:
 
-        def start(**more: str) -> Server:
+        def start(more: dict[str, str]) -> Server:
             app = f"tests.apps.apps.{place.app}"
             server: Server = stack.enter_context(
                 uvicorn(app, "--app-dir", str(ROOT), environment={**environment, **more}, start_timeout=100)
             )
             return server
 
-        yield Pair(start(WITHOUT_US="1"), start())
+        yield Pair(*threads.map(start, ({"WITHOUT_US": "1"}, {})))
 
 
 @pytest.fixture(autouse=True)
