@@ -13,7 +13,7 @@ from starlette.websockets import WebSocket
 from asgi_upgrade.guard.handshake import Handshake, approved, is_policy
 from asgi_upgrade.guard.in_place import InPlace, without_policy
 from asgi_upgrade.guard.layers import Reading, read
-from asgi_upgrade.guard.leaves import Kind, held, holds_router, kind_of, next_of
+from asgi_upgrade.guard.leaves import Kind, held, holds_router, is_framework, kind_of, next_of
 from asgi_upgrade.guard.refusals import answer_unavailable, name_of
 from asgi_upgrade.websocket.bridge import CONVERTED, Bridge, get_bridge
 
@@ -215,7 +215,7 @@ def wants_websocket(app: Any, policy: Policy | None) -> bool:
     """Tell whether a middleware must get a ``websocket`` scope."""
     if is_told(app, policy):
         return True
-    if not held(app):
+    if is_framework(app) or not held(app):
         return False  # no middleware
     reading = read(app)
     if reading is Reading.UNCLEAR:

@@ -24,12 +24,14 @@ from starlette.staticfiles import StaticFiles
 
 from asgi_upgrade.guard.layers import nested
 
-__all__ = ["Kind", "held", "holds_router", "kind_of", "next_of", "package"]
+__all__ = ["Kind", "held", "holds_router", "is_framework", "kind_of", "next_of", "package"]
 
-# Frameworks that are no Starlette: what stands inside one of their applications is their own affair.
+# Frameworks that are no Starlette: what stands inside one of their applications is their own affair. Those of GraphQL
+# keep a schema, whose resolvers look like applications, and which may be larger than what is looked through.
 _FRAMEWORKS = frozenset(
     (
         "aiohttp",
+        "ariadne",
         "blacksheep",
         "channels",
         "connexion",
@@ -40,11 +42,15 @@ _FRAMEWORKS = frozenset(
         "lilya",
         "quart",
         "sanic",
+        "starlette_graphene3",
+        "strawberry",
     )
 )
 _ENGINE_IO = frozenset(("engineio", "socketio"))
 # Where a walk over objects ends: what is larger than this has not been looked through.
 _LIMIT = 2000
+# Whose objects may be called, but not with a scope: methods, `lru_cache`, locks, `methodcaller`, `list[int]`.
+_CALLABLE = frozenset(("_asyncio", "_thread", "builtins", "functools", "operator", "types"))
 # The event loop, which locks and queues keep, refers to everything.
 _PLAIN = (
     str,
@@ -89,11 +95,9 @@ def kind_of(app: Any, *, placed: bool = False) -> Kind:
         return Kind.STARLETTE
     if inspect.isclass(app):
         return _kind_of_class(app, placed=placed)
-    owner = app.__self__ if isinstance(app, MethodType) else app
-    packages = {package(kind) for kind in type(owner).__mro__}
-    if packages & _ENGINE_IO:
+    if _packages(app) & _ENGINE_IO:
         return Kind.LEAF if getattr(app, "other_asgi_app", None) is None else Kind.ENGINE_IO
-    if packages & _FRAMEWORKS:
+    if is_framework(app):
         return Kind.LEAF
     if isinstance(app, StaticFiles | Response) or any(kind.__name__ == "WSGIMiddleware" for kind in type(app).__mro__):
         return Kind.PAGES
@@ -110,6 +114,16 @@ def kind_of(app: Any, *, placed: bool = False) -> Kind:
     return Kind.LEAF if placed and not any(map(holds_router, named)) else Kind.LAYER
 
 
+def is_framework(app: Any) -> bool:
+    """Tell whether ``app`` is an application of a framework that is no Starlette."""
+    return bool(_packages(app) & _FRAMEWORKS)
+
+
+def _packages(app: Any) -> set[str]:
+    owner = app.__self__ if isinstance(app, MethodType) else app
+    return {package(kind) for kind in type(owner).__mro__}
+
+
 def package(kind: type) -> str:
     """The name of the package that a class belongs to."""
     return str(kind.__module__).partition(".")[0]
@@ -124,7 +138,7 @@ def held(app: Any) -> list[Any]:
     seen, waiting, count = {id(app)}, deque(_references(app)), 0
     while waiting:
         value = waiting.popleft()
-        if id(value) in seen or isinstance(value, _PLAIN):
+        if id(value) in seen or isinstance(value, _PLAIN) or _is_namespace(value):
             continue
         seen.add(id(value))
         count += 1
@@ -137,6 +151,11 @@ def held(app: Any) -> list[Any]:
         else:
             waiting.extend(_references(value))
     return found
+
+
+def _is_namespace(value: Any) -> bool:
+    """Tell whether ``value`` is what a module contains: kept to look names up, as where annotations are resolved."""
+    return isinstance(value, dict) and "__spec__" in value and "__name__" in value
 
 
 def next_of(app: Any) -> dict[str, Any]:
@@ -198,7 +217,7 @@ def _is_application(value: Any) -> bool:
         function = function.__func__
     code = getattr(function, "__code__", None)
     if not isinstance(code, CodeType):
-        return package(type(value)) not in ("builtins", "functools", "_thread", "_asyncio") and callable(value)
+        return package(type(value)) not in _CALLABLE and callable(value)
     positional = code.co_argcount - bound
     names = code.co_varnames[bound : code.co_argcount]
     if positional == 0 and code.co_flags & inspect.CO_VARARGS:

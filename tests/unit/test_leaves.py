@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import operator
+import sys
 from collections import deque
 from functools import lru_cache, partial
 from types import ModuleType, SimpleNamespace
@@ -12,10 +14,12 @@ import pytest
 from fastapi.routing import APIWebSocketRoute
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Router, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
+from asgi_upgrade.guard import adapters
+from asgi_upgrade.guard.adapters import Leaf, adapt
 from asgi_upgrade.guard.leaves import Kind, held, holds_router, kind_of, next_of
 
 if TYPE_CHECKING:
@@ -53,6 +57,44 @@ def test_what_an_application_waits_for_is_no_application_inside() -> None:
         return application
 
     assert kind_of(asyncio.run(waited_for())) is Kind.LEAF
+
+
+class Keeps:
+    """An application that answers both kinds in its own way, and keeps something."""
+
+    def __init__(self, kept: object) -> None:
+        self.kept = kept
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.accept", "subprotocol": "graphql-transport-ws"})
+        else:
+            await Response("a page")(scope, receive, send)
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [sys.modules[__name__].__dict__, [{"namespace": globals()}], operator.methodcaller("isoformat"), list[int]],
+    ids=["namespace", "namespace inside", "methodcaller", "list[int]"],
+)
+def test_what_an_application_keeps_to_look_things_up_is_no_application_inside(kept: object) -> None:
+    assert kind_of(Keeps(kept)) is Kind.LEAF
+
+
+@pytest.mark.parametrize(
+    "module", ["ariadne.asgi.graphql", "blacksheep.server", "litestar.app", "quart.app", "strawberry.asgi"]
+)
+def test_an_application_of_a_framework_is_no_middleware_whatever_it_keeps(
+    module: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    application = type("Application", (Keeps,), {"__module__": module})(guarded(made_of_functions()))
+    assert kind_of(application) is Kind.LEAF
+    assert isinstance(adapt(application, None), Leaf)
+    assert caplog.records == []
+    # The same of nobody's package may be a middleware.
+    adapters._unclear.clear()
+    assert adapt(Keeps(application.kept), None) is not None
+    assert "treats WebSockets in its own way" in caplog.text
 
 
 def test_functions_that_are_made_together_are_one_application() -> None:

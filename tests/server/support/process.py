@@ -176,11 +176,12 @@ def running(
     environment: Mapping[str, str] | None = None,
     tls: ssl.SSLContext | None = None,
     uds: str | None = None,
+    start_timeout: float = START_TIMEOUT,
 ) -> Iterator[Server]:
     """Run `command` until the block ends.
 
-    `ready` is a regular expression that the log shows `times` times once the server is up. The port is
-    found in the log, since every server here binds port 0.
+    `ready` is a regular expression that the log shows `times` times once the server is up, after `start_timeout`
+    seconds at the latest. The port is found in the log, since every server here binds port 0.
     """
     process = children.start(
         [sys.executable, *command],
@@ -200,10 +201,10 @@ def running(
     server.uds = uds
     try:
         if uds is None:
-            server.port = int(log.search(r"https?://127\.0\.0\.1:(\d+)", timeout=START_TIMEOUT)[1])
+            server.port = int(log.search(r"https?://127\.0\.0\.1:(\d+)", timeout=start_timeout)[1])
         seen = 0
         for _ in range(times):
-            seen = log.find(_numbered(log, ready, seen), start=seen, timeout=START_TIMEOUT)
+            seen = log.find(_numbered(log, ready, seen), start=seen, timeout=start_timeout)
         if ready != RUNNING:
             _await_listener(server)
         yield server
