@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -132,16 +132,19 @@ def _wait_until_open(process: subprocess.Popen[bytes], port: int, log: IO[bytes]
 
 
 @contextmanager
-def running(server: Server, settings: Settings, python: str, core: int) -> Iterator[int]:
+def running(
+    server: Server, settings: Settings, python: str, core: int, output: IO[bytes] | None = None
+) -> Iterator[int]:
     """Run the server in a session of its own for the length of the block; gives its process id.
 
-    Raises ServerError if it does not listen within 20 seconds.
+    What it writes goes to ``output`` if that is given. Raises ServerError if it does not listen within 20 seconds.
     """
     # Being told to end must not leave the server behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     command = [python, "-m", *server.command(settings)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with tempfile.TemporaryFile() as log:
+    with ExitStack() as stack:
+        log = stack.enter_context(tempfile.TemporaryFile()) if output is None else output
         with on_core(core):
             process = subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
