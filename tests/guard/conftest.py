@@ -29,7 +29,7 @@ IN_PROCESS = [
     for lifespan in ("on", "off")
 ]
 DEPLOYMENTS = [*ATTACHED, *EXPLICIT, *BARE, *IN_PROCESS]
-if not os.environ.get("EVERY_COMBINATION"):
+if os.environ.get("COMBINATIONS") != "every":
     # What the guard stands behind, parsers and implementations of WebSocket, varies less.
     EXPLICIT = [f"uvicorn explicit, {parser}, lifespan off" for parser in PARSERS[:1]]
     BARE = [BARE[0], BARE[1], BARE[-1]]

@@ -34,8 +34,8 @@ def test_the_end_of_a_websocket_is_a_line_like_uvicorns_own(server: Server, code
     # A frame has 6 bytes in front of its payload, or 2 from the server; a close frame 2 in it.
     received, sent = (22, 14) if code is None else (22 + 8, 14 + 4)
     pattern = (
-        rf"INFO:     {address}:{port} - WebSocket /echo closed with {logged} after \d+\.\d\d\d seconds, "
-        rf"received 2 messages \({received} bytes\), sent 2 \({sent} bytes\)"
+        rf"INFO:     {address}:{port} - WebSocket /echo closed with {logged} after \d+\.\d\d\d seconds; "
+        rf"messages received: 2 \({received} bytes\), sent: 2 \({sent} bytes\)"
     )
     line = server.log.search(r"WebSocket /echo closed", start=start).string
     assert re.fullmatch(pattern, line)

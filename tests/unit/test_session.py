@@ -598,7 +598,12 @@ def test_the_end_of_a_connection_is_logged_with_its_code(caplog: pytest.LogCaptu
     conversation(App(), client)
     lines = [record.getMessage() for record in caplog.records]
     assert any(
-        re.fullmatch(r"\S+ - WebSocket /room closed with 4000 after \d+\.\d{3} seconds", line) for line in lines
+        re.fullmatch(
+            r"\S+ - WebSocket /room closed with 4000 after \d+\.\d{3} seconds; "
+            r"messages received: 1 \(19 bytes\), sent: 1 \(11 bytes\)",
+            line,
+        )
+        for line in lines
     ), lines
 
 
