@@ -27,9 +27,9 @@ class Clock(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self.now
 
-    def call_at(self, when: float, callback: Callable[..., Any], *args: Any, context: Any = None) -> Any:
+    def call_at(self, when: float, *args: Any, **kwargs: Any) -> asyncio.TimerHandle:  # type: ignore[override]
         self.calls.append(when)
-        return super().call_at(when, callback, *args, context=context)
+        return super().call_at(when, *args, **kwargs)
 
     async def until(self, when: float) -> None:
         while self.now < when:
