@@ -205,7 +205,8 @@ class WebSocketSession:
             return
         client = self._scope.get("client")
         logger.info(
-            "%s - WebSocket %s closed with %d after %.3f seconds; messages received: %d (%d bytes), sent: %d (%d bytes)",
+            "%s - WebSocket %s closed with %d after %.3f seconds; "
+            "messages received: %d (%d bytes), sent: %d (%d bytes)",
             f"{client[0]}:{client[1]}" if client else "unix",
             quote_path(self._scope["path"]),
             code,
