@@ -223,7 +223,7 @@ class UpgradeMiddleware:
             # Nearly all requests ask for nothing, and pass without a detour.
             app = self.app
             if self._may_refuse or "extensions" in scope or _may_upgrade(scope["headers"]):
-                app = await self._choose(scope, send)
+                app = self._choose(scope)
             return await app(scope, receive, send)  # what is not None, servers report
         if kind == "websocket":
             await self._serve_websocket(scope, receive, send)
@@ -236,7 +236,7 @@ class UpgradeMiddleware:
             return await self.app(scope, receive, send)
         return None
 
-    async def _choose(self, scope: Scope, send: Send) -> Callable[[Scope, Receive, Send], Awaitable[Any]]:
+    def _choose(self, scope: Scope) -> Callable[[Scope, Receive, Send], Awaitable[Any]]:
         """Return what serves a request; a handshake that we let pass is marked as one."""
         if not self._server_known:
             self._server_known = True
@@ -245,15 +245,14 @@ class UpgradeMiddleware:
             return _answering(_tls_required(scope))
         if self._tls and is_about_server(scope):
             return _describe_server(scope)
-        if self._protocols and get_bridge(scope) is None and self._protocols.come_first(scope):
+        offers_ours = self._protocols and get_bridge(scope) is None and self._protocols.come_first(scope)
+        if offers_ours:
             self._place_protocols(scope)
             if self._delegates:
                 return self.app
-            if await self._speak(scope, send):
-                return _nothing_more
         if self._inner is None:
             self._inner = adapt(self.app, self, placed=True)
-        return self._pass_on(scope, self._inner)
+        return partial(self._take, app=self._inner) if offers_ours else self._pass_on(scope, self._inner)
 
     def _pass_on(self, scope: Scope, app: ASGIApp) -> Callable[[Scope, Receive, Send], Awaitable[Any]]:
         """Return what serves a request: ``app``, after a look at what it may ask for."""
@@ -271,7 +270,7 @@ class UpgradeMiddleware:
             return self.watch(answer_unavailable, scope, Outcome.UNGUARDED)
         scope[HANDSHAKE] = handshake
         handshake.arrived()
-        return self.watch(app, scope)
+        return app if self._observer is None and WATCH not in scope else self.watch(app, scope)
 
     def watch(self, app: ASGIApp, scope: Scope, outcome: Outcome | None = None) -> ASGIApp:
         """Return ``app``, or what serves the handshake with it and tells our observer.
@@ -382,12 +381,13 @@ class UpgradeMiddleware:
             report_unguarded(scope.get("app", self))
         return True
 
-    async def _take(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> None:
-        """Serve a request behind the last middleware of the application: speak one of our protocols, or go on."""
+    async def _take(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> Any:
+        """Serve a request that has come to where our protocols are spoken: speak one of them, or go on."""
         if get_bridge(scope) is not None or not self._protocols.come_first(scope):
-            await app(scope, receive, send)
-        elif not await self._speak(scope, send):
-            await self._pass_on(scope, app)(scope, receive, send)
+            return await app(scope, receive, send)
+        if await self._speak(scope, send):
+            return None
+        return await self._pass_on(scope, app)(scope, receive, send)
 
     def _place_protocols(self, scope: Scope) -> None:
         """Have our protocols spoken behind the last middleware of our application, if that is known."""
@@ -462,10 +462,6 @@ async def _reject(reject: Reject, scope: Scope, receive: Receive, send: Send) ->
 
 def _answering(reject: Reject) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
     return partial(_reject, reject)
-
-
-async def _nothing_more(scope: Scope, receive: Receive, send: Send) -> None:
-    """The request has been served."""
 
 
 def _upgrade_required(scope: Scope) -> Reject:

@@ -36,9 +36,15 @@ class HttpToolsProtocol(UpgradingProtocol, httptools_impl.HttpToolsProtocol):
     _serving_offer = False
 
     def _should_upgrade(self) -> bool:
-        # uvicorn asks in each callback of a request that offers an upgrade, and leaves it alone if we say yes; then
-        # the parser stops, and `_offer_arrived` decides. CONNECT also stops the parser, but is not an upgrade.
-        return not self._serving_offer and self.parser.get_method() != b"CONNECT"
+        # uvicorn asks in each callback of a request that offers an upgrade, and leaves it alone if we say yes. In the
+        # first one it takes `app` next. CONNECT also stops the parser, but is not an upgrade.
+        if self._serving_offer or self.parser.get_method() == b"CONNECT":
+            return False
+        if has_body(self.headers):
+            return True  # `_offer_arrived` has h11 read it
+        self._serving_offer = True
+        self.app = Switch(self)
+        return False
 
     def on_headers_complete(self) -> None:
         if self.url[:1] == b"/":
@@ -67,42 +73,33 @@ class HttpToolsProtocol(UpgradingProtocol, httptools_impl.HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError:
-            self._refuse()
+            self._stop_serving_offer()
+            self.logger.warning("Invalid HTTP request received.")
+            self.send_400_response("Invalid HTTP request received.")
         except httptools.HttpParserUpgrade as upgrade:
             if self.parser.get_method() == b"CONNECT":
                 self._unsupported_upgrade_warning()
             else:
                 self._offer_arrived(data[upgrade.args[0] :])
 
-    def _refuse(self) -> None:
-        self.logger.warning("Invalid HTTP request received.")
-        self.send_400_response("Invalid HTTP request received.")
-
     def _offer_arrived(self, rest: bytes) -> None:
-        if has_body(self.headers):
-            head = request_head(
-                self.parser.get_method(), self.url, self.parser.get_http_version().encode(), self.headers
-            )
-            if self.cycle is None or self.cycle.response_complete:
-                borrow(self, head + rest)
-            else:
-                self._head = head
-                self._held = rest
-                self._await_answer()
-            return
         self._held = rest
-        self._serving_offer = True
-        self.app = Switch(self)
-        try:
-            self.on_headers_complete()
-            self.on_message_complete()
-        except httptools.HttpParserError:
-            self._refuse()
+        if self._serving_offer:
+            self._stop_serving_offer()
+            self._await_answer()
+            return
+        self._head = request_head(
+            self.parser.get_method(), self.url, self.parser.get_http_version().encode(), self.headers
+        )
+        if self.cycle is None or self.cycle.response_complete:
+            self._go_on()
         else:
             self._await_answer()
-        finally:
-            self.app = self.plain_app
+
+    def _stop_serving_offer(self) -> None:
+        if self._serving_offer:
             self._serving_offer = False
+            self.app = self.plain_app
 
     def _await_answer(self) -> None:
         """Go on with what is held once the last request that has been read is answered."""
