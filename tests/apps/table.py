@@ -150,13 +150,13 @@ APPLICATIONS = (
     Application(
         "Strawberry",
         "strawberry-graphql",
-        "gql, by `graphql-transport-ws` and `graphql-ws`",
+        "gql, by both protocols, and graphql-ws of Node",
         (
-            Place("strawberry_:alone", "alone", ("graphql:new", "graphql:old"), "/", "/", _NEW),
+            Place("strawberry_:alone", "alone", ("graphql:new", "graphql:old", "node:graphql_ws"), "/", "/", _NEW),
             Place(
                 "strawberry_:router",
                 "`GraphQLRouter` of FastAPI",
-                ("graphql:new", "graphql:old"),
+                ("graphql:new", "graphql:old", "node:graphql_ws"),
                 "/graphql",
                 "/graphql",
                 _NEW,
@@ -164,7 +164,7 @@ APPLICATIONS = (
             Place(
                 "strawberry_:mounted",
                 "mounted in FastAPI",
-                ("graphql:new", "graphql:old"),
+                ("graphql:new", "graphql:old", "node:graphql_ws"),
                 "/graphql/",
                 "/graphql/",
                 _OLD,
@@ -174,14 +174,21 @@ APPLICATIONS = (
     Application(
         "Ariadne",
         "ariadne",
-        "gql, by the protocol of Ariadne's handler",
+        "gql, by the protocol of Ariadne's handler, and graphql-ws of Node",
         (
-            Place("ariadne_:alone", "alone, `GraphQLTransportWSHandler`", ("graphql:new",), "/", "/", _NEW),
+            Place(
+                "ariadne_:alone",
+                "alone, `GraphQLTransportWSHandler`",
+                ("graphql:new", "node:graphql_ws"),
+                "/",
+                "/",
+                _NEW,
+            ),
             Place("ariadne_:alone_old", "alone, `GraphQLWSHandler`", ("graphql:old",), "/", "/", _OLD),
             Place(
                 "ariadne_:mounted",
                 "mounted in FastAPI, `GraphQLTransportWSHandler`",
-                ("graphql:new",),
+                ("graphql:new", "node:graphql_ws"),
                 "/graphql/",
                 "/graphql/",
                 _NEW,
@@ -257,10 +264,16 @@ APPLICATIONS = (
     Application(
         "pycrdt-websocket",
         "pycrdt-websocket",
-        "two of pycrdt's providers, and a document of 2 MB by y-websocket's protocol",
+        "two of pycrdt's providers, and two of y-websocket of Node: a document of 2 MB",
         (
-            Place("pycrdt_:alone", "alone", ("pycrdt_:client",), "/room"),
-            Place("pycrdt_:mounted", "mounted in FastAPI", ("pycrdt_:client",), "/documents/room", path="/documents"),
+            Place("pycrdt_:alone", "alone", ("pycrdt_:client", "node:y_websocket"), "/room"),
+            Place(
+                "pycrdt_:mounted",
+                "mounted in FastAPI",
+                ("pycrdt_:client", "node:y_websocket"),
+                "/documents/room",
+                path="/documents",
+            ),
         ),
     ),
     Application(
