@@ -1,4 +1,4 @@
-"""What `UpgradeMiddleware` asks of the server's edge: the two upgrades that concern a connection, not a resource."""
+"""The settings of the two upgrades that concern a connection and not a resource. The server's edge takes them."""
 
 from __future__ import annotations
 

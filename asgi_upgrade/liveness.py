@@ -1,4 +1,4 @@
-"""Whether the peer of a socket is still there, for protocols that have no ping of their own."""
+"""Questions to the operating system: is the peer of a socket still there? For protocols without a ping of their own."""
 
 from __future__ import annotations
 

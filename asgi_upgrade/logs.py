@@ -1,4 +1,4 @@
-"""What clients send must not forge log lines: every record of the logger ``asgi_upgrade`` is made safe here.
+"""Safe log records: text that clients send cannot forge lines of the logger ``asgi_upgrade``.
 
 A path arrives with ``%0d%0a`` or ``%1b[31m`` decoded. In a log that is read as text, the first begins a line that looks
 like any other, and the second colours a terminal or does worse.

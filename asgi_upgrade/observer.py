@@ -1,4 +1,4 @@
-"""What becomes of WebSockets, told to an `Observer`: for metrics, dashboards, audit logs."""
+"""Observers: told of each handshake and of each connection, for metrics, dashboards and audit logs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ logger = logging.getLogger("asgi_upgrade")
 
 
 class Outcome(str, enum.Enum):
-    """What became of a handshake. The values are fit to be labels of metrics."""
+    """The end of a handshake. The values are fit to be labels of metrics."""
 
     ACCEPTED = "accepted"
     """There is a connection."""
@@ -118,7 +118,7 @@ class OpenTotals:
 
 
 class Traffic(Protocol):
-    """What counts for a connection."""
+    """The counters of one connection."""
 
     @property
     def messages_received(self) -> int:

@@ -1,4 +1,4 @@
-"""What the operating system knows of a connection: what its peer has taken of what we sent, and what it has sent.
+"""The progress of a connection as the operating system knows it: bytes that the peer has taken, and has sent.
 
 Nothing else tells. What waits in the kernel to be sent, often megabytes, is not in a transport's buffer, and what has
 arrived is unknown to the event loop before it reads.

@@ -1,4 +1,4 @@
-"""How a request is refused as plain HTTP, also by servers that keep some fields of a response to themselves."""
+"""Refusals as plain HTTP, also through servers that keep some fields of a response to themselves."""
 
 from __future__ import annotations
 

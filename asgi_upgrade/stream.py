@@ -19,7 +19,7 @@ __all__ = ["UpgradeAttribute", "UpgradeStream"]
 
 
 class UpgradeAttribute(TypedAttributeSet):
-    """What `UpgradeStream.extra` knows besides AnyIO's ``SocketAttribute`` and, over TLS, ``TLSAttribute``."""
+    """The attributes of an `UpgradeStream` besides AnyIO's ``SocketAttribute`` and, over TLS, ``TLSAttribute``."""
 
     #: The ASGI scope of the request that asked for the upgrade.
     scope: Scope = typed_attribute()
@@ -108,7 +108,7 @@ class UpgradeStream(ByteStream):
 
     @property
     def shutting_down(self) -> bool:
-        """Whether the server has begun to stop: the handler should come to its end."""
+        """True once the server has begun to stop: the handler should come to its end."""
         return self._protocol.shutdown_requested.is_set()
 
     async def wait_shutdown(self) -> None:

@@ -275,7 +275,7 @@ class StreamProtocol(asyncio.Protocol):
         self.transport.write(data)
 
     async def checkpoint(self) -> None:
-        """What waiting would do, for an operation that need not wait: be cancelled, and now and then let others run."""
+        """A checkpoint for an operation that need not wait: it can be cancelled here, and lets others run."""
         await checkpoint_if_cancelled()
         if self._credit:
             self._credit -= 1

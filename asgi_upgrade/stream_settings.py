@@ -1,4 +1,4 @@
-"""What an upgraded connection may cost and how long it may take, whatever protocol it speaks."""
+"""The settings of upgraded connections, whatever protocol they speak: limits and times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an application sends the 101 out through the middleware around it, and what to log when that is not possible."""
+"""The 101 on its way out through the middleware around the application, and the log lines for when it cannot go."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ASGI's extension ``tls`` says of a connection: https://asgi.readthedocs.io/en/latest/specs/tls.html."""
+"""The entry of ASGI's extension ``tls``: https://asgi.readthedocs.io/en/latest/specs/tls.html."""
 
 from __future__ import annotations
 

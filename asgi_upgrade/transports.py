@@ -1,4 +1,4 @@
-"""What asyncio's transports leave to their users."""
+"""Small helpers for asyncio's transports."""
 
 from __future__ import annotations
 

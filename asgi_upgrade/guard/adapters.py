@@ -1,4 +1,4 @@
-"""What stands in front of an application or a middleware that does not get a handshake as the request that it is."""
+"""Adapters, in front of an application or a middleware that does not get a handshake as the request that it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How Starlette and FastAPI build the stack of middleware of an application.
+"""The building of an application's middleware stack by Starlette and FastAPI.
 
 What must get a ``websocket`` scope is adapted there, whatever it is made of: a class, a function, compiled code.
 """

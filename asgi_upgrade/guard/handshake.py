@@ -25,7 +25,7 @@ __all__ = ["HANDSHAKE", "Handshake", "Policy", "approved", "is_policy"]
 
 
 class Policy(Protocol):
-    """Who decides on handshakes: an `UpgradeMiddleware`."""
+    """Decides on handshakes: an `UpgradeMiddleware`."""
 
     websocket_middleware: tuple[Any, ...]
 

@@ -1,4 +1,4 @@
-"""What a middleware is written for, as far as its code shows it.
+"""Reads from the code of a middleware which kind of scope it is written for.
 
 A class that handles ``websocket`` scopes alone must get one, or its guard is off. Any other class gets the handshake as
 the request that it is. Names in code are no contract, so a class is taken for the first kind only where nothing speaks
@@ -62,7 +62,7 @@ _HTTP_NAMES = frozenset(
 
 
 class Reading(enum.Enum):
-    """What the code of a middleware shows."""
+    """The kind of scope that the code of a middleware shows."""
 
     HTTP = enum.auto()
     """It does nothing special for WebSockets."""

@@ -69,7 +69,7 @@ _PLAIN = (
 
 
 class Kind(enum.Enum):
-    """What becomes of a handshake at an application."""
+    """The way of a handshake at an application."""
 
     STARLETTE = enum.auto()
     """An application or router of Starlette: its routes answer."""

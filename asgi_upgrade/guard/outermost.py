@@ -33,7 +33,7 @@ _DEPTH = 4
 
 
 class Proof(enum.Enum):
-    """Whether a server itself calls an application."""
+    """The answer to: does a server itself call this application?"""
 
     PROVEN = enum.auto()
     UNKNOWN = enum.auto()
@@ -102,14 +102,14 @@ def _is_middleware(application: Any) -> bool:
 
 
 def _next_behind(node: Any) -> Any:
-    """What an application that is known to guard nothing passes everything on to."""
+    """Return the application to which one that is known to guard nothing passes everything on."""
     kind = next((each for each in type(node).__mro__ if "__call__" in vars(each)), object)
     attribute = _TRANSPARENT.get(f"{kind.__module__}.{kind.__qualname__}")
     return None if attribute is None else getattr(node, attribute, None)
 
 
 def _references(value: Any) -> Iterator[Any]:
-    """What objects of servers refer to; anything else may be a middleware, and leads nowhere."""
+    """Return the objects that an object of a server refers to; anything else may be a middleware, and leads nowhere."""
     if inspect.ismethod(value):
         yield value.__self__
     elif isinstance(value, partial):

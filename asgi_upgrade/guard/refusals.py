@@ -1,4 +1,4 @@
-"""What is said to the client, and in the log, where a handshake cannot be let through."""
+"""Answers and log lines for handshakes that cannot be let through."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ def _preparing_default(original: Any) -> Any:
 
 
 def _adapted(owner: Any, name: str, handshake: Handshake) -> Any:
-    """What ``owner`` leads to, adapted; done once for each."""
+    """Return the application that ``owner`` leads to, adapted; done once for each."""
     kept: dict[str, tuple[Any, Any]] = vars(owner).setdefault(_ADAPTED, {})
     app = getattr(owner, name)
     if name not in kept or (kept[name][0] is not app and kept[name][1] is not app):

@@ -1,4 +1,4 @@
-"""What a peer may have us do that serves no request."""
+"""The budget of a peer for work that serves no request."""
 
 from __future__ import annotations
 

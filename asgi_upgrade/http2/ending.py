@@ -1,4 +1,4 @@
-"""How a connection ends: the phases of that, what is allowed in each, and the time that each may take.
+"""The end of a connection: its phases, the actions allowed in each, and the time that each may take.
 
 A connection that has requests ends in steps (RFC 9113 §6.8): it announces that it stops, then opens no more streams,
 then ends its direction when the last request has been served, and lets the client end the other one.
@@ -31,7 +31,7 @@ _LINGER = 1.0
 
 
 class Phase(Enum):
-    """Where a connection is on its way to the end. It goes down this list, and may skip lines."""
+    """A phase on the way to a connection's end. A connection goes down this list, and may skip lines."""
 
     OPEN = auto()
     """All is well."""
@@ -46,7 +46,7 @@ class Phase(Enum):
 
 
 class Rules(NamedTuple):
-    """What is allowed in a phase.
+    """The actions allowed in a phase.
 
     Attributes:
         opens: New streams reach the application; else they are refused.

@@ -1,4 +1,4 @@
-"""What comes from a client: when it was last heard, whether it is being read, and what is ignored behind the end."""
+"""The input of a connection: when the client was last heard, whether it is read, and what is ignored at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What leaves a connection: which stream sends next, how much, and one write for each turn of the event loop."""
+"""The output of a connection: which stream sends next, how much, and one write for each turn of the event loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a stream needs of its connection, and a connection of what it sends from: neither imports the other.
+"""The two sides of a stream and its connection, as types: so neither imports the other.
 
 `asgi_upgrade.http2.connection.HTTP2Protocol` is an `Owner`; `asgi_upgrade.http2.stream.Stream` is an `Outlet`.
 """
@@ -17,7 +17,7 @@ __all__ = ["Outlet", "Owner"]
 
 
 class Outlet(Protocol):
-    """What a connection sends from.
+    """A source that a connection sends from.
 
     Attributes:
         id: The number of its stream.
@@ -52,11 +52,11 @@ class Owner(Protocol):
 
     @property
     def server(self) -> ServerSide:
-        """What the server does for each request."""
+        """The server's part in each request."""
 
     @property
     def stopping(self) -> bool:
-        """Whether the connection ends when its requests have."""
+        """True if the connection ends when its requests have."""
 
     def send_headers(self, stream: Outlet, headers: list[tuple[bytes, bytes]], *, end_stream: bool = False) -> None:
         """Send a HEADERS frame.

@@ -67,7 +67,7 @@ class Request:
 
 
 class ScopeTemplate:
-    """What the requests of a connection have in common: what the server has put into the scope of the first one.
+    """The part of a scope that all requests of a connection share: the server's entries in the scope of the first one.
 
     Args:
         scope: The HTTP/1.1 scope of the request that has become the first stream.

@@ -1,4 +1,4 @@
-"""What an HTTP/2 connection needs from the server that it runs in."""
+"""The server that an HTTP/2 connection runs in, as far as the connection needs it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _never() -> bool:
 
 @dataclass(frozen=True)
 class ServerSide:
-    """What a server does for each request, so that requests on a stream get the same.
+    """The server's part in each request, so that requests on a stream get the same.
 
     Attributes:
         default_headers: Gives the fields that go in front of those of a response, such as ``date``. Default: none.

@@ -1,4 +1,4 @@
-"""Who may have HTTP/2, what a connection may cost and how long it may take."""
+"""Settings of HTTP/2: the peers that may have it, and the limits and times of a connection."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _ERROR_HEADERS = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-le
 
 
 class Phase(str, Enum):
-    """How far a response is, and the message that it allows next: another is an error of the application.
+    """The phase of a response, named by the message that may come next: another is an error of the application.
 
     It goes down this list, and may skip lines.
     """

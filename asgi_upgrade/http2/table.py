@@ -11,7 +11,7 @@ __all__ = ["StreamTable"]
 
 
 class StreamTable:
-    """What a connection serves at the moment. One that was reset is here until its application returns.
+    """The streams that a connection serves at the moment. One that was reset is here until its application returns.
 
     Args:
         now: The time, by the loop's clock.

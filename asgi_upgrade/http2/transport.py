@@ -131,7 +131,7 @@ class StreamTransport(asyncio.Transport):
         return self._connection.get_extra_info(name, default)
 
     def _progress(self) -> Progress | None:
-        """What has left this stream is still to go through the connection."""
+        """Bytes that have left this stream still have to go through the connection."""
         below = self._connection.measure()
         if below is None:
             return None

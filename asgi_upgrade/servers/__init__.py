@@ -1,4 +1,4 @@
-"""What servers need to offer ``http.upgrade``. Only these rooms know a server's internals."""
+"""Servers, and what makes them offer ``http.upgrade``. Only these rooms know a server's internals."""
 
 from __future__ import annotations
 

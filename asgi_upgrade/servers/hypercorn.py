@@ -116,7 +116,7 @@ class H11Protocol(PlainH11Protocol):
 
 
 class Switch(Announcing):
-    """What hypercorn calls in place of the application for one request that offers an upgrade."""
+    """Stands in for the application for one request that offers an upgrade."""
 
     stream: HTTPStream  # set before it is called
 

@@ -1,4 +1,4 @@
-"""What every server that offers ``http.upgrade`` does alike with a request, its 101 and the bytes that came early."""
+"""The part of ``http.upgrade`` that all servers share: the request, its 101, and the bytes that came early."""
 
 from __future__ import annotations
 

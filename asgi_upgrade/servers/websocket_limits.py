@@ -1,4 +1,4 @@
-"""What the user has told the server about WebSockets, for connections that we carry in the server's place."""
+"""The server's own settings for WebSockets, for connections that we carry in its place."""
 
 from __future__ import annotations
 

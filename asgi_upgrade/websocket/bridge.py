@@ -123,7 +123,7 @@ class Bridge:
 
     @property
     def subprotocols(self) -> tuple[str, ...]:
-        """What the client offers, in its order."""
+        """The subprotocols that the client offers, in its order."""
         return tuple(self._scope.get("subprotocols") or ())
 
     def connect(self, subprotocol: str | None) -> asyncio.Future[bool]:

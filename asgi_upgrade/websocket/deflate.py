@@ -147,7 +147,7 @@ class DeflateAgreement:
 
 @dataclass(frozen=True)
 class PerMessageDeflate:
-    """How the server compresses, and what it asks of clients (RFC 7692 §7).
+    """The settings of compression: ours, and those that we ask clients for (RFC 7692 §7).
 
     What concerns the server alone is kept to without a word of it, unless the client's offer has the parameter: there
     are clients that take no parameter which they have not named, such as those made with Netty 4.1.48.

@@ -23,7 +23,7 @@ _LOOK = 8
 
 
 class Flushable(Protocol):
-    """What has something to send."""
+    """A connection that may have something to write."""
 
     def flush(self) -> None:
         """Write it."""

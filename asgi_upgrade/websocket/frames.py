@@ -37,7 +37,7 @@ MASK = 0x80
 
 
 class Opcode(IntEnum):
-    """What a frame carries (RFC 6455 §5.2). Control frames have the bit 0x8."""
+    """The kind of a frame (RFC 6455 §5.2). Control frames have the bit 0x8."""
 
     CONTINUATION = 0x0
     TEXT = 0x1

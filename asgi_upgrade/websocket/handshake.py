@@ -67,19 +67,6 @@ class Reject:
     reason: str
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
-    @property
-    def body(self) -> bytes:
-        """The response's body: the reason, ended by a newline, in UTF-8."""
-        return self.reason.encode() + b"\n"
-
-    def all_headers(self) -> list[tuple[bytes, bytes]]:
-        """Return all header lines of the response: `headers`, then Content-Type and Content-Length."""
-        return [
-            *self.headers,
-            (b"content-type", b"text/plain; charset=utf-8"),
-            (b"content-length", str(len(self.body)).encode()),
-        ]
-
 
 class Accept(NamedTuple):
     """A handshake that can be completed.

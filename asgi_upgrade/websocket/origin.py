@@ -24,7 +24,7 @@ _NAMED_SCHEMES = frozenset({"file", "http", "https", "ws", "wss"})
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 AllowedOrigins: TypeAlias = "Sequence[str] | Callable[[str, Mapping[str, Any]], bool]"
-"""What may be given as ``allowed_origins``, see `OriginPolicy`."""
+"""The types of the argument ``allowed_origins``, see `OriginPolicy`."""
 # No more of a client's words than this goes into one log line.
 _LOGGED_LENGTH = 200
 

@@ -303,7 +303,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._take_events(events)
 
     def read_short_frames(self) -> None:
-        """What arrives is no long frame any more."""
+        """Read as usual again: the long frame has ended."""
         self._reading_bulk = False
         self._transport.set_protocol(self)
 
@@ -406,7 +406,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     @property
     def messages_sent(self) -> int:
-        """How many messages the application has sent."""
+        """The number of messages that the application has sent."""
         return self._pieces + len(self._connection.outgoing) - self._connection.other_pieces
 
     # What the application does

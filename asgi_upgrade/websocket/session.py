@@ -183,7 +183,7 @@ class WebSocketSession:
                 self._tell_end(self._protocol, error)
 
     def _outcome(self, error: BaseException | None) -> Outcome | None:
-        """What becomes of a handshake that was not accepted; ``None`` if the status of the response will tell."""
+        """Return the end of a handshake that was not accepted; ``None`` if the status of the response will tell."""
         if self._expired:
             return Outcome.TIMED_OUT
         if self._stopped:

@@ -1,4 +1,4 @@
-"""What a WebSocket connection may cost and how long it may take: limits, times, compression, and how strict we are."""
+"""The settings of WebSocket connections: limits, times, compression, strictness."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class UpgradingProtocol:
 
     @property
     def plain_app(self) -> Any:
-        """What uvicorn calls for a request that offers nothing; ``app`` is what it calls for the next one."""
+        """The application for a request that offers nothing; ``app`` is called for the next one."""
         return self.config.loaded_app if self._plain_app is None else self._plain_app
 
     def serve_with(self, app: Any) -> None:
@@ -97,7 +97,7 @@ class UpgradingProtocol:
 
     @property
     def settings(self) -> EdgeSettings | None:
-        """What this connection does by itself before it calls the application, or ``None``."""
+        """The upgrades that this connection takes before it calls the application, or ``None``."""
         return edge_settings.get(self.config)
 
     def shutdown(self) -> None:
@@ -177,7 +177,7 @@ class _Closed:
 
 
 class Switch(Announcing):
-    """What uvicorn calls in place of the application for one request that offers an upgrade.
+    """Stands in for the application for one request that offers an upgrade.
 
     It lives as long as the connection, if that is switched, and holds on to nothing of HTTP from then on: thousands
     of connections may stay open.
@@ -258,7 +258,7 @@ class Switch(Announcing):
 
     @property
     def awaits_the_end(self) -> bool:
-        """Whether the application has the request, and waits for the client to leave."""
+        """True while the application has the request, and waits for the client to leave."""
         return self._request_given and self._receivers > 0
 
     def is_stopping(self) -> bool:

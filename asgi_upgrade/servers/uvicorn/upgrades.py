@@ -101,7 +101,7 @@ def log_access(logger: logging.Logger, scope: Any, status: int) -> None:
 
 
 def _server_side(http: UpgradingProtocol) -> ServerSide:
-    """What uvicorn does for each request, for those on the streams of HTTP/2."""
+    """Return uvicorn's part in each request, for requests on the streams of HTTP/2."""
     from asgi_upgrade.http2.server import ServerSide
 
     state, logger = http.server_state, http.access_logger if http.access_log else None

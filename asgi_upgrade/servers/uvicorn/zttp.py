@@ -74,7 +74,7 @@ class ZttpProtocol(UpgradingProtocol, zttp_impl.ZttpProtocol):
         self._lend()
 
     def _find_end(self, data: bytes, position: int) -> int:
-        """Where the head, or the chunked body, may end that is being read at ``position``."""
+        """Return where the head, or the chunked body, that is being read at ``position`` may end."""
         # Three bytes back, because an empty line may have begun in what was fed already.
         start = max(position - 3, 0)
         if self._chunked and not self._last_chunk and self.cycle is not None and self.cycle.more_body:
