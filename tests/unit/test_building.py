@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 class Layer:
-    def __init__(self, app: ASGIApp, *arguments: Any, **options: Any) -> None:
+    def __init__(self, app: ASGIApp, **options: Any) -> None:
         self.app = app
-        self.arguments, self.options = arguments, options
+        self.options = options
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(scope, receive, send)
@@ -67,12 +67,12 @@ def build(application: Starlette) -> list[Any]:
 
 @pytest.mark.parametrize("kind", [Starlette, FastAPI, type("Own", (Starlette,), {}), type("OwnAPI", (FastAPI,), {})])
 def test_a_guard_for_websockets_stands_between_two_adapters(kind: type[Starlette]) -> None:
-    application = kind(middleware=[Middleware(Guard, "one", two=2), upgrade])
+    application = kind(middleware=[Middleware(Guard, two=2), upgrade])
     nodes = build(application)
     place = next(number for number, node in enumerate(nodes) if isinstance(node, Guard))
     assert isinstance(nodes[place - 1], AsWebSocket)
     assert isinstance(nodes[place + 1], AsHandshake)
-    assert (nodes[place].arguments, nodes[place].options) == (("one",), {"two": 2})
+    assert nodes[place].options == {"two": 2}
     assert [each.cls for each in application.user_middleware] == [Guard, UpgradeMiddleware], "as it was"  # type: ignore[comparison-overlap]
 
 

@@ -138,10 +138,10 @@ def test_a_page_and_a_websocket_share_a_path() -> None:
 
 def test_the_way_leads_through_mounts_hosts_routers_and_their_middleware() -> None:
     inner = Router(
-        [WebSocketRoute("/room", room, middleware=[Middleware(Layer, "route")])],
-        middleware=[Middleware(Layer, "router")],
+        [WebSocketRoute("/room", room, middleware=[Middleware(Layer, name="route")])],
+        middleware=[Middleware(Layer, name="router")],
     )
-    app = Router([Host("example.com", Router([Mount("/sub", inner, middleware=[Middleware(Layer, "mount")])]))])
+    app = Router([Host("example.com", Router([Mount("/sub", inner, middleware=[Middleware(Layer, name="mount")])]))])
     notes = ["mount http", "router http", "route http", "room"]
     for _ in range(2):  # adapted once
         assert shake(app, "/sub/room") == (101, notes)
@@ -151,14 +151,14 @@ def test_the_way_leads_through_mounts_hosts_routers_and_their_middleware() -> No
 @pytest.mark.parametrize("place", ["route", "mount", "router"])
 def test_a_guard_for_websockets_gets_one_wherever_it_stands(place: str) -> None:
     def at(name: str) -> list[Middleware]:
-        return [Middleware(Guard, "guard")] if name == place else []
+        return [Middleware(Guard, name="guard")] if name == place else []
 
     router = Router([WebSocketRoute("/room", room, middleware=at("route"))], middleware=at("router"))
     assert shake(Router([Mount("/", router, middleware=at("mount"))])) == (101, ["guard websocket", "room"])
 
 
 def test_an_application_that_is_mounted_has_its_middleware_and_routes() -> None:
-    inside = Starlette(routes=[WebSocketRoute("/room", room)], middleware=[Middleware(Layer, "inside")])
+    inside = Starlette(routes=[WebSocketRoute("/room", room)], middleware=[Middleware(Layer, name="inside")])
     assert shake(Router([Mount("/sub", inside)]), "/sub/room") == (101, ["inside http", "room"])
 
 
@@ -173,7 +173,7 @@ def test_what_is_mounted_may_be_any_application() -> None:
 
 
 def test_what_is_mounted_later_in_the_place_of_another_is_adapted_too() -> None:
-    mount = Mount("/sub", Router([WebSocketRoute("/room", room, middleware=[Middleware(Guard, "first")])]))
+    mount = Mount("/sub", Router([WebSocketRoute("/room", room, middleware=[Middleware(Guard, name="first")])]))
     app = Router([mount])
     assert shake(app, "/sub/room")[1] == ["first websocket", "room"]
     mount.app = Guard(Router([WebSocketRoute("/room", room)]), "second")
