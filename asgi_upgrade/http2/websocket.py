@@ -166,8 +166,10 @@ class WebSocketStream(Announcing, Stream):
         if self._transport is None:
             await super()._end()
         elif not self._ended.is_set():
-            if linger(self._protocol) is None:
-                self._transport.close()
+            if linger(self._protocol) is not None:
+                await self._ended.wait()  # the protocol sees to it
+                return
+            self._transport.close()
             timer = self.connection.loop.call_later(self.connection.settings.close_timeout, self._transport.abort)
             try:
                 await self._ended.wait()
