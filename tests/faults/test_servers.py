@@ -128,7 +128,11 @@ def test_a_killed_worker_takes_its_connections_along_and_nothing_else(loop: str)
             other = stack.enter_context(closing(converse(server, "open")))
         start = len(server.log.lines)
         os.kill(pid, signal.SIGKILL)
-        assert seen_by_all(victim, KILLED) == {}
+        # The system ends a connection with FIN, or with RST if the dead process had not read all that had arrived.
+        seen = seen_by_all(victim, KILLED)
+        assert {
+            phase for phase, words in seen.items() if not matches(words.replace("RST", "FIN"), KILLED[phase])
+        } == set()
         other.leave()
         assert other.sees() == "pong, close 1000, FIN"
         server.log.search("Application startup complete", start=start, timeout=30)
