@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 class Layer:
-    def __init__(self, app: ASGIApp, **options: Any) -> None:
+    def __init__(self, app: ASGIApp, *arguments: Any, **options: Any) -> None:
         self.app = app
-        self.options = options
+        self.arguments, self.options = arguments, options
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(scope, receive, send)
