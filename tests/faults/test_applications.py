@@ -92,11 +92,11 @@ h2c, response runs                  | raise  | 200, data, RESET 2, GOAWAY 0, FIN
                                     | hang   | 200, data, FIN             | hangs                   |
                                     | return | 200, data, RESET 2, GOAWAY 0, FIN | returns              | no response
                                     | cancel | 200, data, RESET 2, GOAWAY 0, FIN | ends by CancelledError |
-h2c, WebSocket waits                | raise  | close 1011, END, RESET 8, GOAWAY 0, FIN | ends by RuntimeError | RAISED
+h2c, WebSocket waits                | raise  | close 1011, END, RESET 0, GOAWAY 0, FIN | ends by RuntimeError | RAISED
                                     | hang   | left out: as open
                                     | return | close 1000, END, RESET 0, GOAWAY 0, FIN | returns |
                                     | cancel | close 1012, RESET 2, GOAWAY 0, FIN      | ends by CancelledError |
-h2c, WebSocket sends                | raise  | data, close 1011, END, RESET 8, GOAWAY 0, FIN | ends by RuntimeError | RAISED
+h2c, WebSocket sends                | raise  | data, close 1011, END, RESET 0, GOAWAY 0, FIN | ends by RuntimeError | RAISED
                                     | hang   | left out: as open
                                     | return | data, close 1000, END, RESET 0, GOAWAY 0, FIN | returns |
                                     | cancel | data, [close 1012, ]RESET 2, GOAWAY 0, FIN    | ends by CancelledError |
