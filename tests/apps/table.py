@@ -11,9 +11,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-DOCS = Path(__file__).parents[2] / "docs" / "compatibility.md"
-_BEGIN = "<!-- Written by: tox -e apps -- --write-table -->\n"
-_END = "<!-- The end of what is written. -->\n"
+from tests.docs_table import DocsTable
+
+DOCS = DocsTable(
+    Path(__file__).parents[2] / "docs" / "compatibility.md", "<!-- Written by: tox -e apps -- --write-table -->\n"
+)
 
 
 @dataclass(frozen=True)
@@ -304,20 +306,6 @@ def render() -> str:
             head = (application.name, version(application.package), application.client) if first else ("", "", "")
             lines.append(f"| {' | '.join((*head, place.words))} | ✓ | {place.note} |".replace("  ", " "))
     return "\n".join(lines) + "\n"
-
-
-def read_docs() -> str:
-    """The table in the docs."""
-    return DOCS.read_text(encoding="utf-8").partition(_BEGIN)[2].partition(_END)[0]
-
-
-def write_docs(table: str) -> None:
-    """Put the table into the docs."""
-    text = DOCS.read_text(encoding="utf-8")
-    assert _BEGIN in text
-    assert _END in text
-    pattern = re.escape(_BEGIN) + ".*" + re.escape(_END)
-    DOCS.write_text(re.sub(pattern, lambda _: _BEGIN + table + _END, text, flags=re.DOTALL), encoding="utf-8")
 
 
 def without_versions(table: str) -> str:

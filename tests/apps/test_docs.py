@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from .table import read_docs, render, without_versions, write_docs
+from .table import DOCS, render, without_versions
 
 
 def test_the_docs_have_the_table(request: pytest.FixtureRequest) -> None:
     if request.config.getoption("--write-table", default=False):
-        write_docs(render())
-    assert without_versions(read_docs()) == without_versions(render()), "docs/compatibility.md: run with --write-table"
+        DOCS.write(render())
+    assert without_versions(DOCS.read()) == without_versions(render()), "docs/compatibility.md: run with --write-table"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.docs_table import DocsTable
 
 from .known_limits import LIMITS
 from .running import COMMANDS
 
-DOCS = Path(__file__).parents[2] / "docs" / "servers.md"
-_BEGIN = "<!-- Written by: tox -e servers -- --write-table -->\n"
-_END = "<!-- The end of what is written. -->\n"
+DOCS = DocsTable(
+    Path(__file__).parents[2] / "docs" / "servers.md", "<!-- Written by: tox -e servers -- --write-table -->\n"
+)
 _NOTES = "¹²³⁴⁵⁶⁷⁸⁹"
 
 
@@ -55,17 +56,3 @@ class Results:
         if note not in notes:
             notes.append(note)
         return "✗" + _NOTES[notes.index(note)]
-
-
-def read_table() -> str:
-    """The table in the docs."""
-    return DOCS.read_text(encoding="utf-8").partition(_BEGIN)[2].partition(_END)[0]
-
-
-def write_table(table: str) -> None:
-    """Put the table into the docs."""
-    text = DOCS.read_text(encoding="utf-8")
-    assert _BEGIN in text
-    assert _END in text
-    pattern = re.escape(_BEGIN) + ".*" + re.escape(_END)
-    DOCS.write_text(re.sub(pattern, lambda _: _BEGIN + table + _END, text, flags=re.DOTALL), encoding="utf-8")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .table import read_table, write_table
+from .table import DOCS
 
 if TYPE_CHECKING:
     from .table import Results
@@ -17,6 +17,6 @@ def test_the_docs_show_the_results(results: Results, request: pytest.FixtureRequ
         pytest.fail("run test_matrix.py as well: the table is made from its results")
     table = results.render()
     if request.config.getoption("--write-table", default=False):
-        write_table(table)
+        DOCS.write(table)
     else:
-        assert read_table() == table, "docs/servers.md: run this again with --write-table"
+        assert DOCS.read() == table, "docs/servers.md: run this again with --write-table"

@@ -101,25 +101,23 @@ def test_a_handshake_on_a_server_that_cannot_switch_stays_a_request(caplog: pyte
 
 def test_a_handshake_goes_on_with_what_the_middleware_says_of_it() -> None:
     app = Inside()
-    policy = UpgradeMiddleware(
-        app,
-        subprotocols=["a", "b"],
-        deflate=False,
-        max_message_size=1,
-        max_message_frames=2,
-        max_queue=3,
-        max_queue_size=4,
-        write_buffer_size=5,
-        open_timeout=6,
-        close_timeout=7,
-        stop_timeout=8,
-        answer_timeout=9,
-        ping_interval=10,
-        ping_timeout=11,
-        idle_timeout=12,
-        allow_unoffered_subprotocols=True,
-        lenient_subprotocols=True,
-    )
+    given: dict[str, Any] = {
+        "max_message_size": 1,
+        "max_message_frames": 2,
+        "max_queue": 3,
+        "max_queue_size": 4,
+        "write_buffer_size": 5,
+        "open_timeout": 6,
+        "close_timeout": 7,
+        "stop_timeout": 8,
+        "answer_timeout": 9,
+        "ping_interval": 10,
+        "ping_timeout": 11,
+        "idle_timeout": 12,
+        "allow_unoffered_subprotocols": True,
+        "lenient_subprotocols": True,
+    }
+    policy = UpgradeMiddleware(app, subprotocols=["a", "b"], deflate=False, **given)
     scope = offering()
     serve(policy, scope)
     (seen,) = app.scopes
@@ -127,23 +125,7 @@ def test_a_handshake_goes_on_with_what_the_middleware_says_of_it() -> None:
     handshake = seen[HANDSHAKE]
     assert handshake.carrier is scope["extensions"]["http.upgrade"]
     assert (handshake.policy, handshake.subprotocols) == (policy, ("a", "b"))
-    assert handshake.settings == WebSocketSettings(
-        deflate=None,
-        max_message_size=1,
-        max_message_frames=2,
-        max_queue=3,
-        max_queue_size=4,
-        write_buffer_size=5,
-        open_timeout=6,
-        close_timeout=7,
-        stop_timeout=8,
-        answer_timeout=9,
-        ping_interval=10,
-        ping_timeout=11,
-        idle_timeout=12,
-        allow_unoffered_subprotocols=True,
-        lenient_subprotocols=True,
-    )
+    assert handshake.settings == WebSocketSettings(deflate=None, **given)
 
 
 def test_a_leaf_gets_the_websocket() -> None:

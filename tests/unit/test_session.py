@@ -25,20 +25,13 @@ from asgi_upgrade.websocket.protocol import ClientDisconnected
 from asgi_upgrade.websocket.session import WebSocketSession
 from asgi_upgrade.websocket.settings import WebSocketSettings
 from tests.unit import wire
+from tests.unit.calls import HANDSHAKE, REQUEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.types import Message, Receive, Scope, Send
 
-HANDSHAKE = [
-    (b"host", b"example.com"),
-    (b"connection", b"upgrade"),
-    (b"upgrade", b"websocket"),
-    (b"sec-websocket-version", b"13"),
-    (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ=="),
-]
-REQUEST = {"type": "http.request", "body": b"", "more_body": False}
 DISCONNECT = {"type": "http.disconnect"}
 
 
