@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import select
 import socket
-import struct
-import sys
 from contextlib import suppress
+
+from asgi_upgrade.tcp_info import read_tcp_info
 
 __all__ = ["has_gone_silent", "is_reset", "keep_alive"]
 
 # How many questions without an answer end a connection.
 _PROBES = 3
-# struct tcp_info of linux/tcp.h: tcpi_retransmits and tcpi_probes, which nobody has answered, and tcpi_last_ack_recv.
-_TCP_INFO = struct.Struct("=2xBB52xI")
 
 
 def keep_alive(sock: socket.socket, interval: float) -> None:
@@ -58,11 +56,7 @@ def has_gone_silent(sock: socket.socket, interval: float) -> bool:
         sock: Any socket; ``False`` for one that is not TCP, and where the system does not tell.
         interval: Seconds, as for `keep_alive`: three of them without an answer are too many.
     """
-    if sys.platform != "linux" or sock.family not in (socket.AF_INET, socket.AF_INET6):
+    info = read_tcp_info(sock)
+    if info is None:
         return False
-    try:
-        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-        repeated, probes, silent = _TCP_INFO.unpack(info)
-    except (OSError, struct.error):
-        return False
-    return bool(max(repeated, probes) >= _PROBES and silent >= _PROBES * max(interval, 1) * 1000)
+    return max(info.retransmits, info.probes) >= _PROBES and info.last_ack_recv >= _PROBES * max(interval, 1) * 1000

@@ -7,14 +7,13 @@ arrived is unknown to the event loop before it reads.
 from __future__ import annotations
 
 import asyncio
-import struct
 import sys
 from typing import NamedTuple
 
+from asgi_upgrade.tcp_info import read_tcp_info
+
 __all__ = ["Progress", "measure"]
 
-# struct tcp_info of linux/tcp.h: tcpi_bytes_acked and tcpi_bytes_received, since Linux 4.1.
-_TCP_INFO = struct.Struct("=120xQQ")
 # Bytes of TLS that may wait below what its transport tells.
 _BELOW_TLS = 128 * 1024
 
@@ -39,20 +38,17 @@ def measure(transport: asyncio.Transport) -> Progress | None:
     if own is not None:
         return own
     sock = transport.get_extra_info("socket")
-    if sock is None or sys.platform != "linux":
+    info = None if sock is None else read_tcp_info(sock)
+    if info is None or sys.platform != "linux":
         return None
     import fcntl
-    import socket
     import termios
 
     try:
-        if sock.family not in (socket.AF_INET, socket.AF_INET6):
-            return None
-        taken, received = _TCP_INFO.unpack(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size))
         queued = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
-    except (OSError, struct.error):
+    except OSError:
         return None
     waiting = int.from_bytes(queued, sys.byteorder) + transport.get_write_buffer_size()
     if transport.get_extra_info("sslcontext") is not None:
         waiting += _BELOW_TLS
-    return Progress(taken, waiting, received)
+    return Progress(info.bytes_acked, waiting, info.bytes_received)
