@@ -456,15 +456,16 @@ class WebSocketSession:
             self._watcher.cancel()
 
     def _agree_on_deflate(self) -> DeflateAgreement | None:
-        deflate = self._settings.deflate
-        return None if deflate is None else deflate.negotiate(self._accept.extensions)
+        compression = self._settings.compression
+        return None if compression is None else compression.negotiate(self._accept.extensions)
 
     def _prepare_protocol(self) -> WebSocketProtocol:
         settings, agreement = self._settings, self._agreement
+        compression = settings.compression
         connection = Connection(
             max_message_size=settings.max_message_size,
             max_message_frames=settings.max_message_frames,
-            deflate=None if agreement is None or settings.deflate is None else Deflate(agreement, settings.deflate),
+            deflate=None if agreement is None or compression is None else Deflate(agreement, compression),
         )
         return WebSocketProtocol(connection, settings, asyncio.get_running_loop(), handshake=self)
 
