@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any, Final
 
 from asgi_upgrade.system.checks import check_flags, check_integers, check_optional_seconds, check_seconds
@@ -101,7 +102,7 @@ class WebSocketSettings:
         if not isinstance(self.deflate, (bool, PerMessageDeflate)):
             raise ValueError(f"WebSocketSettings.deflate must be a bool or a PerMessageDeflate, not {self.deflate!r}")
 
-    @property
+    @cached_property
     def compression(self) -> PerMessageDeflate | None:
         """What ``deflate`` means: how to compress, or ``None`` not to."""
         return _DEFLATE if self.deflate is True else self.deflate or None
