@@ -153,16 +153,17 @@ class WebSocketSession:
             self._settings = settings
         else:
             self._settings = settings = settings.for_server(carrier.get("websocket"))
-            if settings.deflate is not None:
-                self._agreement = settings.deflate.negotiate(accept.extensions)
+            if settings.compression is not None:
+                self._agreement = settings.compression.negotiate(accept.extensions)
             self._protocol = self._prepare_protocol()
 
     def _prepare_protocol(self) -> WebSocketProtocol:
         settings, agreement = self._settings, self._agreement
+        compression = settings.compression
         connection = Connection(
             max_message_size=settings.max_message_size,
             max_message_frames=settings.max_message_frames,
-            deflate=None if agreement is None or settings.deflate is None else Deflate(agreement, settings.deflate),
+            deflate=None if agreement is None or compression is None else Deflate(agreement, compression),
         )
         return WebSocketProtocol(connection, settings, asyncio.get_running_loop(), handshake=self)
 
@@ -505,7 +506,7 @@ class WebSocketSession:
         reason = ascii(reason[:_LOGGED_LENGTH])[1:-1]
         logger.warning(
             "%s: refused with 400. %s. Let it choose from scope['subprotocols'], or set "
-            "allow_unoffered_subprotocols=True.",
+            "websocket=WebSocketSettings(allow_unoffered_subprotocols=True).",
             request_line(self._scope),
             reason,
         )
