@@ -1,4 +1,4 @@
-"""An HTTP middleware guards the WebSocket of each framework, as the examples of ``docs/frameworks.md`` show it."""
+"""An HTTP middleware guards the WebSocket of each framework, as `docs/guides/frameworks.md` shows it."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def test_the_guard_lets_pass_once_and_dresses_the_101(server: Running) -> None:
 
 
 def test_the_docs_quote_the_examples() -> None:
-    text = (ROOT / "docs" / "frameworks.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "guides" / "frameworks.md").read_text(encoding="utf-8")
     for path in [EXAMPLES / "guard.py", *(EXAMPLES / f"{name}.py" for name in FRAMEWORKS)]:
         quotation = f"```python\n{path.read_text(encoding='utf-8')}```\n"
-        assert quotation in text, f"docs/frameworks.md does not quote {path.name} as it is"
+        assert quotation in text, f"docs/guides/frameworks.md does not quote {path.name} as it is"
     assert text.count("```python") == len(FRAMEWORKS) + 1

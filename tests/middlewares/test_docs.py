@@ -1,4 +1,4 @@
-"""What `docs/middleware.md` says, by the application that it quotes."""
+"""What `docs/guides/middleware.md` says, by the application that it quotes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.server.support.process import Server
 
 EXAMPLE = ROOT / "examples" / "middleware"
-DOCS = (ROOT / "docs" / "middleware.md").read_text(encoding="utf-8")
+DOCS = (ROOT / "docs" / "guides" / "middleware.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

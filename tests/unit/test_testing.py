@@ -362,7 +362,8 @@ async def test_a_failed_tls_handshake_is_httpcores_error() -> None:
 
 async def test_the_example_of_the_documentation() -> None:
     root = Path(__file__).parents[2]
-    example = (root / "docs" / "testing.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    page = (root / "docs" / "guides" / "testing.md").read_text(encoding="utf-8")
+    example = page.split("```python\n")[1].split("```")[0]
     names = runpy.run_path(str(root / "examples" / "line_protocol" / "app.py"))
     exec(example, names)
     await names["test_the_line_protocol"]()

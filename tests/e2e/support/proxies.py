@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.server.support.certificates import Certificate
     from tests.server.support.process import Server
 
-DOCUMENTATION = Path(__file__).parents[3] / "docs" / "origin.md"
+DOCUMENTATION = Path(__file__).parents[3] / "docs" / "guides" / "origin.md"
 
 NGINX = """
 daemon off;
@@ -115,7 +115,7 @@ class Proxy:
 def nginx(
     server: Server, folder: Path, *, certificate: Certificate | None = None, without: Sequence[str] = ()
 ) -> Iterator[Proxy]:
-    """nginx with the configuration of docs/origin.md, with TLS if there is a certificate.
+    """nginx with the configuration of docs/guides/origin.md, with TLS if there is a certificate.
 
     `without` names fields that it shall not forward as documented: nginx then does with them what it does by default.
     """
@@ -149,7 +149,7 @@ def haproxy(server: Server, folder: Path) -> Iterator[Proxy]:
 
 @contextmanager
 def apache(server: Server, folder: Path) -> Iterator[Proxy]:
-    """Apache with the directives that docs/origin.md names."""
+    """Apache with the directives that docs/guides/origin.md names."""
     port = free_port()
     user = "User www-data\nGroup www-data" if os.geteuid() == 0 else ""
     configuration = folder / "apache.conf"
