@@ -29,14 +29,6 @@ def server() -> Iterator[Server]:
         yield server
 
 
-def test_the_docs_quote_the_example() -> None:
-    example = (EXAMPLE / "app.py").read_text(encoding="utf-8")
-    quotations = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
-    assert len(quotations) == 5
-    for quotation in quotations:
-        assert quotation in example
-
-
 def test_the_docs_list_the_middlewares_that_are_installed() -> None:
     pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     (group,) = re.findall(r"^middlewares = \[(.*?)^\]", pyproject, re.DOTALL | re.MULTILINE)
