@@ -14,8 +14,6 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from asgi_upgrade.edge_settings import EdgeSettings, check_h2c, check_tls, check_tls_required
-from asgi_upgrade.extension import get_extension
 from asgi_upgrade.guard.adapters import adapt
 from asgi_upgrade.guard.building import note_policy, policies_of
 from asgi_upgrade.guard.gate import Taker, chain, is_handshake, open_gates
@@ -25,21 +23,23 @@ from asgi_upgrade.guard.outermost import Proof, prove_outermost
 from asgi_upgrade.guard.refusals import answer_unavailable, name_of, report_unguarded
 from asgi_upgrade.guard.routing import teach_routes
 from asgi_upgrade.guard.templates import find_template
-from asgi_upgrade.handlers import Handler, ProtocolTable, run_handler
 from asgi_upgrade.http2.settings import H2CSettings
-from asgi_upgrade.observer import Observer, Outcome, check_observer
-from asgi_upgrade.refusal import refuse, upgrade_fields
 from asgi_upgrade.servers import attach_to_server, report_unavailable
-from asgi_upgrade.stray import report_stray_handshake
-from asgi_upgrade.stream_settings import StreamSettings
-from asgi_upgrade.switch import report_no_extension
-from asgi_upgrade.tls import is_about_server
-from asgi_upgrade.watch import WATCH, Watch
+from asgi_upgrade.servers.edge_settings import EdgeSettings, check_h2c, check_tls, check_tls_required
+from asgi_upgrade.streams.handlers import Handler, ProtocolTable, run_handler
+from asgi_upgrade.streams.settings import StreamSettings
+from asgi_upgrade.switching.extension import get_extension
+from asgi_upgrade.switching.refusal import refuse, upgrade_fields
+from asgi_upgrade.switching.response import report_no_extension
+from asgi_upgrade.tls.upgrade import is_about_server
 from asgi_upgrade.websocket.bridge import CONVERTED, HANDSHAKE, Bridge, get_bridge
 from asgi_upgrade.websocket.deflate import PerMessageDeflate
 from asgi_upgrade.websocket.handshake import Accept, Reject, is_subprotocol, negotiate, read_fields
+from asgi_upgrade.websocket.observer import Observer, Outcome, check_observer
 from asgi_upgrade.websocket.origin import AllowedOrigins, OriginPolicy
 from asgi_upgrade.websocket.settings import SERVERS, ServersChoice, WebSocketSettings
+from asgi_upgrade.websocket.stray import report_stray_handshake
+from asgi_upgrade.websocket.watch import WATCH, Watch
 
 __all__ = ["UpgradeMiddleware"]
 

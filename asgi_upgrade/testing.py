@@ -29,15 +29,15 @@ except ImportError as error:
     raise ImportError("asgi_upgrade.testing needs the package httpx: pip install 'asgi-upgrade[httpx]'") from error
 from starlette.types import ASGIApp, Message, Scope
 
-from asgi_upgrade.extension import EXTENSION, VERSION
 from asgi_upgrade.guard.in_place import in_place
-from asgi_upgrade.headers import check_response_headers
-from asgi_upgrade.network_stream import NetworkStream
-from asgi_upgrade.offer import has_upgrade
-from asgi_upgrade.servers.switching import Announcing, fields_of_101, shut_down
-from asgi_upgrade.stream import UpgradeStream
-from asgi_upgrade.stream_protocol import StreamProtocol
-from asgi_upgrade.stream_settings import StreamSettings
+from asgi_upgrade.http.headers import check_response_headers
+from asgi_upgrade.http.offer import has_upgrade
+from asgi_upgrade.streams.network_stream import NetworkStream
+from asgi_upgrade.streams.protocol import StreamProtocol
+from asgi_upgrade.streams.settings import StreamSettings
+from asgi_upgrade.streams.stream import UpgradeStream
+from asgi_upgrade.switching.extension import EXTENSION, VERSION
+from asgi_upgrade.switching.switchover import Announcing, fields_of_101, shut_down
 
 __all__ = ["UpgradeTransport"]
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 
-from asgi_upgrade.extension import get_extension
 from asgi_upgrade.guard.adapters import Adapter, adapt_layers
 from asgi_upgrade.guard.building import policies_of, teach_building
 from asgi_upgrade.guard.outermost import Proof, prove_outermost
-from asgi_upgrade.offer import UpgradeOffer
+from asgi_upgrade.http.offer import UpgradeOffer
+from asgi_upgrade.switching.extension import get_extension
 from asgi_upgrade.websocket.bridge import CONVERTED, HANDSHAKE, Bridge, get_bridge
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from asgi_upgrade.extension import UpgradeExtension
+    from asgi_upgrade.switching.extension import UpgradeExtension
     from asgi_upgrade.websocket.bridge import Bridge
     from asgi_upgrade.websocket.handshake import Accept, Reject
     from asgi_upgrade.websocket.settings import WebSocketSettings

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from asgi_upgrade.extension import get_extension
 from asgi_upgrade.guard.handshake import Handshake
-from asgi_upgrade.refusal import refuse
+from asgi_upgrade.switching.extension import get_extension
+from asgi_upgrade.switching.refusal import refuse
 from asgi_upgrade.websocket.bridge import get_bridge
 from asgi_upgrade.websocket.deflate import PerMessageDeflate
 from asgi_upgrade.websocket.frames import CloseCode

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import PlainTextResponse
 
-from asgi_upgrade.servers import has_seen_lifespan
+from asgi_upgrade.switching.lifespan import has_seen_lifespan
 from asgi_upgrade.websocket.bridge import Bridge
 
 if TYPE_CHECKING:

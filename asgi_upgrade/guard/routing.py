@@ -16,9 +16,9 @@ from starlette.routing import Host, Match, Mount, Route, Router, WebSocketRoute
 from asgi_upgrade.guard.adapters import Adapter, adapt
 from asgi_upgrade.guard.handshake import approved
 from asgi_upgrade.guard.refusals import answer_unavailable
-from asgi_upgrade.switch import request_line
-from asgi_upgrade.watch import WATCH
+from asgi_upgrade.http.request_line import request_line
 from asgi_upgrade.websocket.bridge import HANDSHAKE
+from asgi_upgrade.websocket.watch import WATCH
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from asgi_upgrade.guard.handshake import Handshake
-    from asgi_upgrade.watch import Watch
+    from asgi_upgrade.websocket.watch import Watch
 
 __all__ = ["teach_routes"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Match
 
-from asgi_upgrade.watch import REST
+from asgi_upgrade.websocket.watch import REST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -25,7 +25,7 @@ from asgi_upgrade.http2.settings import H2CSettings
 from asgi_upgrade.http2.stream import Stream
 from asgi_upgrade.http2.table import StreamTable
 from asgi_upgrade.http2.watch import Watch
-from asgi_upgrade.progress import Progress, measure
+from asgi_upgrade.system.progress import Progress, measure
 
 __all__ = ["HTTP2Protocol"]
 

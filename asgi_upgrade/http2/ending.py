@@ -16,7 +16,7 @@ from asgi_upgrade.http2.engine import goaway
 from asgi_upgrade.http2.incoming import Incoming
 from asgi_upgrade.http2.output import Hold, Output
 from asgi_upgrade.http2.table import StreamTable
-from asgi_upgrade.transports import end_output
+from asgi_upgrade.system.transports import end_output
 
 __all__ = ["DRAIN_PING", "Ending", "Phase"]
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from struct import iter_unpack
 from typing import Any
 
-from asgi_upgrade.headers import HeaderError, get_all, parse_tokens
-from asgi_upgrade.offer import UpgradeOffer
+from asgi_upgrade.http.headers import HeaderError, get_all, parse_tokens
+from asgi_upgrade.http.offer import UpgradeOffer
 
 __all__ = ["read_offer"]
 

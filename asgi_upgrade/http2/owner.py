@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from asgi_upgrade.http2.server import ServerSide
 from asgi_upgrade.http2.settings import H2CSettings
-from asgi_upgrade.progress import Progress
+from asgi_upgrade.system.progress import Progress
 
 __all__ = ["Outlet", "Owner"]
 

@@ -9,17 +9,13 @@ from urllib.parse import unquote
 
 from starlette.types import Scope
 
-from asgi_upgrade.extension import EXTENSION
-from asgi_upgrade.headers import HeaderError, get_all, parse_tokens
+from asgi_upgrade.http.fields import CONNECTION_SPECIFIC
+from asgi_upgrade.http.headers import HeaderError, get_all, parse_tokens
+from asgi_upgrade.switching.extension import EXTENSION
 
 __all__ = ["TRAILERS", "MalformedRequestError", "Request", "ScopeTemplate"]
 
 TRAILERS = "http.response.trailers"
-
-# RFC 9113 section 8.2.2: fields that concern one HTTP/1.1 connection.
-CONNECTION_SPECIFIC = frozenset(
-    (b"connection", b"http2-settings", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade")
-)
 
 # RFC 9113 section 8.2.1, as strict as RFC 9110: a token in lower case; no control characters but the tab.
 _are_names = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+").fullmatch

@@ -10,11 +10,11 @@ from typing import Any
 import h2.errors
 from starlette.types import ASGIApp, Message, Scope
 
-from asgi_upgrade.headers import check_response_headers
+from asgi_upgrade.http.fields import CONNECTION_SPECIFIC
+from asgi_upgrade.http.headers import check_response_headers
 from asgi_upgrade.http2.body import RequestBody
 from asgi_upgrade.http2.owner import Owner
-from asgi_upgrade.http2.scope import CONNECTION_SPECIFIC
-from asgi_upgrade.logs import printable
+from asgi_upgrade.system.logs import printable
 
 __all__ = ["Phase", "Stream"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from asgi_upgrade.http2.stream import ErrorCodes, Stream
-from asgi_upgrade.progress import Progress
+from asgi_upgrade.system.progress import Progress
 
 __all__ = ["StreamTransport"]
 

@@ -7,15 +7,15 @@ from contextlib import suppress
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from asgi_upgrade.extension import UpgradeExtension, get_extension
 from asgi_upgrade.http2.connection import HTTP2Protocol
 from asgi_upgrade.http2.first import FirstRequest
 from asgi_upgrade.http2.offer import read_offer
 from asgi_upgrade.http2.scope import ScopeTemplate
 from asgi_upgrade.http2.server import ServerSide
 from asgi_upgrade.http2.settings import H2CSettings
-from asgi_upgrade.servers.switching import has_body
-from asgi_upgrade.switch import send_101
+from asgi_upgrade.switching.extension import UpgradeExtension, get_extension
+from asgi_upgrade.switching.response import send_101
+from asgi_upgrade.switching.switchover import has_body
 
 __all__ = ["H2C"]
 

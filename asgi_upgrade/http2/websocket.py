@@ -12,13 +12,20 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Scope
 
-from asgi_upgrade.extension import EXTENSION, HTTP2_VERSION
 from asgi_upgrade.guard.in_place import in_place
+from asgi_upgrade.http.fields import CONNECTION_SPECIFIC
 from asgi_upgrade.http2.owner import Owner
-from asgi_upgrade.http2.scope import CONNECTION_SPECIFIC
 from asgi_upgrade.http2.stream import Phase, Stream
 from asgi_upgrade.http2.transport import StreamTransport
-from asgi_upgrade.servers.switching import Announcing, fields_of_101, linger, name_http_schemes, refuse_101, shut_down
+from asgi_upgrade.switching.extension import EXTENSION, HTTP2_VERSION
+from asgi_upgrade.switching.switchover import (
+    Announcing,
+    fields_of_101,
+    linger,
+    name_http_schemes,
+    refuse_101,
+    shut_down,
+)
 
 __all__ = ["WebSocketStream"]
 

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
 from typing import TYPE_CHECKING
 
-from asgi_upgrade.edge_settings import EdgeSettings
+from asgi_upgrade.servers.edge_settings import EdgeSettings
+from asgi_upgrade.switching.lifespan import note_lifespan
 
 if TYPE_CHECKING:
     from asgi_upgrade.guard.handshake import Policy
 
-__all__ = ["attach_to_server", "has_seen_lifespan", "keeps_upgrade_fields", "report_unavailable"]
+__all__ = ["attach_to_server", "report_unavailable"]
 
 logger = logging.getLogger("asgi_upgrade")
-
-_lifespans_seen: list[bool] = []
-
-
-def has_seen_lifespan() -> bool:
-    """Tell whether a server's lifespan has come to an `UpgradeMiddleware` in this process."""
-    return bool(_lifespans_seen)
 
 
 def attach_to_server(
@@ -39,8 +32,8 @@ def attach_to_server(
         Whether new connections will have the extension. If not, or if they cannot do what ``settings`` ask for, one
         line that says why has been logged.
     """
-    if in_lifespan and not _lifespans_seen:
-        _lifespans_seen.append(True)
+    if in_lifespan:
+        note_lifespan()
     if "hypercorn.asyncio.lifespan" in sys.modules:
         from asgi_upgrade.servers.hypercorn import attach as attach_to_hypercorn
 
@@ -58,7 +51,7 @@ def attach_to_server(
         report_unavailable(settings)
         logger.warning(
             "uvicorn does not offer http.upgrade (%s): its own WebSockets are used, and no other protocol can be "
-            "switched to. Start it with http='asgi_upgrade.servers.uvicorn:AutoProtocol'.",
+            "switched to. Start it with http='asgi_upgrade.servers.uvicorn:AutoUpgradeProtocol'.",
             problem,
         )
     return problem is None
@@ -72,13 +65,3 @@ def report_unavailable(settings: EdgeSettings | None) -> None:
             " and ".join(name for name, asked in (("h2c", settings.h2c), ("TLS", settings.tls)) if asked),
             " Requests in the clear are refused all the same, as tls_required says." if settings.tls_required else "",
         )
-
-
-def keeps_upgrade_fields() -> bool:
-    """Tell whether the server that runs this loop refuses responses with ``Upgrade`` or ``Connection``, as h2corn does.
-
-    It is known by the name that it gives to its tasks. Having been imported means nothing.
-    """
-    if "h2corn" not in sys.modules:
-        return False
-    return any(task.get_name() == "h2corn.request" for task in asyncio.all_tasks())

@@ -23,17 +23,17 @@ from hypercorn.asyncio.lifespan import Lifespan
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.config import Config
 from hypercorn.protocol.events import Request
-from hypercorn.protocol.h11 import STREAM_ID, H11WSConnection
-from hypercorn.protocol.h11 import H11Protocol as PlainH11Protocol
+from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
 from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
 from starlette.types import Message, Receive, Send
 
-from asgi_upgrade.extension import EXTENSION, VERSION
 from asgi_upgrade.guard.adapters import adapt_layers
 from asgi_upgrade.guard.in_place import in_place
-from asgi_upgrade.offer import has_upgrade
+from asgi_upgrade.http.offer import has_upgrade
 from asgi_upgrade.servers.lifespans import running_lifespans
-from asgi_upgrade.servers.switching import (
+from asgi_upgrade.servers.websocket_limits import HYPERCORN, websocket_limits
+from asgi_upgrade.switching.extension import EXTENSION, VERSION
+from asgi_upgrade.switching.switchover import (
     Announcing,
     fields_of_101,
     name_http_schemes,
@@ -42,12 +42,11 @@ from asgi_upgrade.servers.switching import (
     replay,
     shut_down,
 )
-from asgi_upgrade.servers.websocket_limits import HYPERCORN, websocket_limits
 
 if TYPE_CHECKING:
     from asgi_upgrade.guard.handshake import Policy
 
-__all__ = ["H11Protocol", "attach"]
+__all__ = ["H11UpgradeProtocol", "attach"]
 
 _attached: WeakSet[Config] = WeakSet()
 
@@ -63,18 +62,18 @@ def attach(*, change: bool, policy: Policy | None = None) -> bool:
         Whether there is one, and new connections will have the extension.
     """
     lifespan = next(running_lifespans(Lifespan), None)
-    if lifespan is None or "connection_state" not in signature(PlainH11Protocol.__init__).parameters:
+    if lifespan is None or "connection_state" not in signature(H11Protocol.__init__).parameters:
         return False  # hypercorn before 0.17 is built differently
     config = lifespan.config
     if change:
-        hypercorn.protocol.H11Protocol = H11Protocol  # type: ignore[attr-defined]
+        hypercorn.protocol.H11Protocol = H11UpgradeProtocol  # type: ignore[attr-defined]
         _attached.add(config)
         if policy is not None and isinstance(lifespan.app, ASGIWrapper):
             lifespan.app.app = adapt_layers(lifespan.app.app, policy)  # type: ignore[arg-type, assignment]
     return config in _attached
 
 
-class H11Protocol(PlainH11Protocol):
+class H11UpgradeProtocol(H11Protocol):
     """An HTTP/1.1 connection of hypercorn that can be given away."""
 
     async def _create_stream(self, request: h11.Request) -> None:
@@ -120,7 +119,7 @@ class Switch(Announcing):
 
     stream: HTTPStream  # set before it is called
 
-    def __init__(self, http: H11Protocol, server: TCPServer) -> None:
+    def __init__(self, http: H11UpgradeProtocol, server: TCPServer) -> None:
         self._http = http
         self._reader = server.reader
         self._writer = server.writer

@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from asgi_upgrade.extension import NOT_IN_101
+from asgi_upgrade.http.fields import NOT_IN_101
 from asgi_upgrade.websocket.frames import CloseCode
 from asgi_upgrade.websocket.handshake import Accept
 

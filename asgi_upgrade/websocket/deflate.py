@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Final, Protocol
 
-from asgi_upgrade.headers import ExtensionOffer
+from asgi_upgrade.http.headers import ExtensionOffer
 
 __all__ = ["Deflate", "DeflateAgreement", "DeflateError", "InflatedTooLarge", "PerMessageDeflate"]
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from asgi_upgrade.extension import get_extension
-from asgi_upgrade.headers import (
+from asgi_upgrade.http.fields import FRAMING, OFFER
+from asgi_upgrade.http.headers import (
     ExtensionOffer,
     FieldTooLargeError,
     HeaderError,
@@ -25,7 +25,8 @@ from asgi_upgrade.headers import (
     parse_list,
     parse_tokens,
 )
-from asgi_upgrade.offer import UpgradeOffer
+from asgi_upgrade.http.offer import UpgradeOffer
+from asgi_upgrade.switching.extension import get_extension
 
 # RFC 6455 section 1.3.
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -49,8 +50,8 @@ _FIELDS = frozenset(
         b"upgrade",
     }
 )
-# What the application may not add to a 101. RFC 9110 section 8.6 and RFC 9112 section 6.1 forbid to frame a body there.
-_RESERVED = frozenset({b"upgrade", b"connection", b"content-length", b"transfer-encoding", b"trailer"})
+# What the application may not add to a 101.
+_RESERVED = OFFER | FRAMING
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from asgi_upgrade.headers import HeaderError, collect, parse_host
+from asgi_upgrade.http.headers import HeaderError, collect, parse_host
 from asgi_upgrade.websocket.handshake import Reject
 
 logger = logging.getLogger("asgi_upgrade")

@@ -13,9 +13,9 @@ from typing import Protocol, cast
 
 from starlette.types import Message
 
-from asgi_upgrade.progress import measure
-from asgi_upgrade.timers import Timer, Timers
-from asgi_upgrade.transports import end_output
+from asgi_upgrade.system.progress import measure
+from asgi_upgrade.system.timers import Timer, Timers
+from asgi_upgrade.system.transports import end_output
 from asgi_upgrade.websocket.connection import Connection, Ending, Event
 from asgi_upgrade.websocket.flusher import Flusher
 from asgi_upgrade.websocket.frames import CloseCode

@@ -12,28 +12,31 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
-from asgi_upgrade.extension import EXTENSION
-from asgi_upgrade.headers import check_response_headers
-from asgi_upgrade.observer import Outcome
-from asgi_upgrade.switch import end_101, quote_path, report_held_back, request_line, send_101
-from asgi_upgrade.timers import Timer, Timers
-from asgi_upgrade.watch import WATCH
+from asgi_upgrade.http.headers import check_response_headers
+from asgi_upgrade.http.request_line import quote_path, request_line
+from asgi_upgrade.switching.extension import EXTENSION
+from asgi_upgrade.switching.response import end_101, report_held_back, send_101
+from asgi_upgrade.system.timers import Timer, Timers
 from asgi_upgrade.websocket.bridge import BRIDGE, CONVERTED, HANDSHAKE, REFUSED, ROUTE_KEYS, Bridge
 from asgi_upgrade.websocket.connection import Connection
 from asgi_upgrade.websocket.deflate import Deflate, DeflateAgreement
 from asgi_upgrade.websocket.frames import CloseCode
 from asgi_upgrade.websocket.handshake import check_added_headers
+from asgi_upgrade.websocket.observer import Outcome
 from asgi_upgrade.websocket.protocol import ClientDisconnected, WebSocketProtocol
+from asgi_upgrade.websocket.watch import WATCH
 
 if TYPE_CHECKING:
-    from asgi_upgrade.guard.handshake import Handshake
-    from asgi_upgrade.watch import Watch
+    from asgi_upgrade.switching.extension import UpgradeExtension
+    from asgi_upgrade.websocket.handshake import Accept
+    from asgi_upgrade.websocket.settings import WebSocketSettings
+    from asgi_upgrade.websocket.watch import Watch
 
 __all__ = ["WebSocketSession"]
 
@@ -59,6 +62,22 @@ def _is_disconnect(error: BaseException) -> bool:
     if isinstance(inner, tuple) and inner:
         return all(map(_is_disconnect, inner))
     return isinstance(error, (ClientDisconnected, WebSocketDisconnect))
+
+
+class Approved(Protocol):
+    """A handshake that has been let pass: the part of it that a session needs.
+
+    Attributes:
+        carrier: What can switch: the server's ``http.upgrade``, or the server's own WebSocket.
+        accept: What has been read of the request.
+        settings: Limits, times, compression.
+        subprotocols: What to choose from when the application names none.
+    """
+
+    carrier: UpgradeExtension | Bridge
+    accept: Accept
+    settings: WebSocketSettings
+    subprotocols: tuple[str, ...]
 
 
 class WebSocketSession:
@@ -106,7 +125,7 @@ class WebSocketSession:
         receive: Receive,
         send: Send,
         *,
-        handshake: Handshake,
+        handshake: Approved,
     ) -> None:
         self._scope = scope
         self._handshake = handshake

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 WEBSOCKETS = [name for name in ("websockets", "websockets-sansio", "wsproto") if name in WS_PROTOCOLS]
-PROTOCOLS = {"h11": "H11Protocol", "httptools": "HttpToolsProtocol", "zttp": "ZttpProtocol"}
+PROTOCOLS = {"h11": "H11UpgradeProtocol", "httptools": "HttpToolsUpgradeProtocol", "zttp": "ZttpUpgradeProtocol"}
 
 # uvicorn with our protocol, which the middleware puts in place, or which is named; and with its own protocols.
 ATTACHED = [f"uvicorn attached, {parser}" for parser in PARSERS]

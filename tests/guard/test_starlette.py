@@ -11,9 +11,9 @@ from fastapi.routing import APIWebSocketRoute
 from starlette.applications import Starlette
 from starlette.routing import Host, Match, Mount, Route, Router, WebSocketRoute
 
-from asgi_upgrade.extension import EXTENSION, HTTP2_VERSION, VERSION
 from asgi_upgrade.guard.gate import Gate, chain, is_handshake
 from asgi_upgrade.guard.leaves import Kind, kind_of
+from asgi_upgrade.switching.extension import EXTENSION, HTTP2_VERSION, VERSION
 from asgi_upgrade.websocket.bridge import HANDSHAKE
 from tests.guard.apps.applications import UpgradeMiddleware, base, echo, fastapi, page, pure, starlette, upgrade
 from tests.guard.conftest import EXPLICIT

@@ -53,7 +53,11 @@ async def client(request: pytest.FixtureRequest, shared: Callable[..., Server], 
         transport: httpx.AsyncBaseTransport = UpgradeTransport(app, raise_app_exceptions=False)
         base = "http://test"
     else:
-        protocol = {"h11": "H11Protocol", "httptools": "HttpToolsProtocol", "zttp": "ZttpProtocol"}[request.param]
+        protocol = {
+            "h11": "H11UpgradeProtocol",
+            "httptools": "HttpToolsUpgradeProtocol",
+            "zttp": "ZttpUpgradeProtocol",
+        }[request.param]
         server = shared("raw_extension:app", http=f"asgi_upgrade.servers.uvicorn:{protocol}")
         transport, base = httpx.AsyncHTTPTransport(), server.url("http", "")
     async with httpx.AsyncClient(transport=transport, base_url=base, timeout=10) as client:
@@ -241,7 +245,7 @@ async def test_a_transport_that_is_closing_is_not_switched(
 ) -> None:
     """It has been found to be reset, and who served HTTP has not been told yet."""
     # h11 does not read now; uvloop tells both in the same turn.
-    server = shared("raw_extension:app", http="asgi_upgrade.servers.uvicorn:HttpToolsProtocol", loop="asyncio")
+    server = shared("raw_extension:app", http="asgi_upgrade.servers.uvicorn:HttpToolsUpgradeProtocol", loop="asyncio")
     left = tmp_path / "left"
     start = len(server.log.lines)
     with server.peer() as peer:
@@ -287,7 +291,7 @@ async def test_the_protocol_is_told_that_the_server_stops(app: Any) -> None:
 
 
 async def test_the_protocol_is_told_that_uvicorn_stops() -> None:
-    with uvicorn("raw_extension:app", http="asgi_upgrade.servers.uvicorn:AutoProtocol") as server:
+    with uvicorn("raw_extension:app", http="asgi_upgrade.servers.uvicorn:AutoUpgradeProtocol") as server:
         async with (
             httpx.AsyncClient(base_url=server.url("http", "")) as client,
             upgraded(client, "/until-shutdown") as (_, stream),

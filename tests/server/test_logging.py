@@ -79,7 +79,7 @@ def test_what_the_user_has_configured_holds(logger: str) -> None:
 
 
 def test_the_protocol_may_be_named_explicitly(shared: Callable[..., Server]) -> None:
-    server = shared("upgraded:app", "--lifespan", "off", http="asgi_upgrade.servers.uvicorn:AutoProtocol")
+    server = shared("upgraded:app", "--lifespan", "off", http="asgi_upgrade.servers.uvicorn:AutoUpgradeProtocol")
     with server.websocket() as websocket:
         websocket.finish()
     assert server.log.search(r"WebSocket /echo closed").string.startswith("INFO: ")

@@ -621,7 +621,7 @@ def test_where_the_server_cannot_begin_tls_it_is_still_required(start: Start, op
 
 
 def test_with_the_protocol_named_explicitly(start: Start, client: ssl.SSLContext) -> None:
-    server = start("unattached", http="asgi_upgrade.servers.uvicorn:AutoProtocol")
+    server = start("unattached", http="asgi_upgrade.servers.uvicorn:AutoUpgradeProtocol")
     with server.peer() as peer:
         offer(peer, "OPTIONS", "*")
         with secure(peer, client) as secured:

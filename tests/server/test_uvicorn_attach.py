@@ -16,8 +16,10 @@ from tests.server.support.upgrades import TCP
 if TYPE_CHECKING:
     from tests.server.support.process import Server
 
-CLASSES = {"h11": "H11Protocol", "httptools": "HttpToolsProtocol", "zttp": "ZttpProtocol"}
-EXPLICIT = [f"asgi_upgrade.servers.uvicorn:{name}" for name in ("AutoProtocol", *(CLASSES[name] for name in PARSERS))]
+CLASSES = {"h11": "H11UpgradeProtocol", "httptools": "HttpToolsUpgradeProtocol", "zttp": "ZttpUpgradeProtocol"}
+EXPLICIT = [
+    f"asgi_upgrade.servers.uvicorn:{name}" for name in ("AutoUpgradeProtocol", *(CLASSES[name] for name in PARSERS))
+]
 
 
 def is_converted(server: Server) -> bool:
@@ -68,7 +70,7 @@ def test_an_explicit_http_works_with_lifespan_on() -> None:
 
 
 def test_an_explicit_http_works_with_attach_turned_off() -> None:
-    with uvicorn("configured:unattached", http="asgi_upgrade.servers.uvicorn:AutoProtocol") as server:
+    with uvicorn("configured:unattached", http="asgi_upgrade.servers.uvicorn:AutoUpgradeProtocol") as server:
         assert is_converted(server)
         assert warnings(server) == []
 
@@ -86,7 +88,7 @@ def test_attach_off_and_no_explicit_http_is_one_warning_and_uvicorns_own_websock
         assert not is_converted(server)
         (warning,) = warnings(server)
         assert "attach=False" in warning
-        assert "asgi_upgrade.servers.uvicorn:AutoProtocol" in warning
+        assert "asgi_upgrade.servers.uvicorn:AutoUpgradeProtocol" in warning
 
 
 @pytest.mark.parametrize("parser", PARSERS)
@@ -94,7 +96,7 @@ def test_lifespan_off_and_no_explicit_http_is_one_warning_and_uvicorns_own_webso
     with uvicorn("configured:default", "--lifespan", "off", http=parser) as server:
         assert not is_converted(server)
         (warning,) = warnings(server)
-        assert "asgi_upgrade.servers.uvicorn:AutoProtocol" in warning
+        assert "asgi_upgrade.servers.uvicorn:AutoUpgradeProtocol" in warning
 
 
 def test_a_middleware_in_a_mounted_application_only_is_told_so() -> None:

@@ -92,6 +92,6 @@ def test_those_libraries_are_missing_indeed() -> None:
 
 def test_a_python_without_httptools_and_uvloop_uses_h11_and_asyncio() -> None:
     environment = {"PYTHONPATH": str(APPS / "without"), "MISSING_MODULES": "httptools,uvloop,zttp"}
-    explicit = "asgi_upgrade.servers.uvicorn:AutoProtocol"
+    explicit = "asgi_upgrade.servers.uvicorn:AutoUpgradeProtocol"
     with uvicorn("upgraded:app", http=explicit, environment=environment) as server:
         assert_upgrades(server)

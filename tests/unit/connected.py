@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvloop
 
-from asgi_upgrade.headers import parse_extensions
+from asgi_upgrade.http.headers import parse_extensions
 from asgi_upgrade.websocket.connection import Connection
 from asgi_upgrade.websocket.deflate import Deflate, PerMessageDeflate
 from asgi_upgrade.websocket.protocol import WebSocketProtocol

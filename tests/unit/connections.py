@@ -12,9 +12,9 @@ from typing import Any
 import anyio
 from anyio.abc import ByteStream
 
-from asgi_upgrade.stream import UpgradeStream
-from asgi_upgrade.stream_protocol import StreamProtocol
-from asgi_upgrade.stream_settings import StreamSettings
+from asgi_upgrade.streams.protocol import StreamProtocol
+from asgi_upgrade.streams.settings import StreamSettings
+from asgi_upgrade.streams.stream import UpgradeStream
 
 
 class Remote:

@@ -12,8 +12,9 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Match, WebSocketRoute
 
-from asgi_upgrade import HandshakeMiddleware, UpgradeMiddleware, servers
+from asgi_upgrade import HandshakeMiddleware, UpgradeMiddleware
 from asgi_upgrade.guard.handshake import HANDSHAKE, Handshake
+from asgi_upgrade.switching import lifespan
 from asgi_upgrade.testing import UpgradeTransport
 from asgi_upgrade.websocket.bridge import BRIDGE, CONVERTED, Bridge
 from asgi_upgrade.websocket.handshake import Accept, Reject
@@ -576,7 +577,7 @@ def test_the_lifespan_attaches_to_the_server_and_passes(monkeypatch: pytest.Monk
 def test_what_no_server_can_do_is_said_with_the_first_request(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(servers, "_lifespans_seen", [])
+    monkeypatch.setattr(lifespan, "_seen", [])
     middleware = UpgradeMiddleware(page, tls=TLS)
     for _ in range(2):
         serve(middleware, http_scope(headers=[]))

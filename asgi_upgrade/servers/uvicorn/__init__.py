@@ -3,22 +3,22 @@
 `UpgradeMiddleware` puts them in place by itself when the application starts. To name one explicitly, which also works
 without a lifespan::
 
-    uvicorn.run(app, http="asgi_upgrade.servers.uvicorn:AutoProtocol")
+    uvicorn.run(app, http="asgi_upgrade.servers.uvicorn:AutoUpgradeProtocol")
 
-``AutoProtocol`` is what uvicorn would choose for ``http="auto"``; ``H11Protocol``, ``HttpToolsProtocol`` and
-``ZttpProtocol`` need the parser they are named after.
+``AutoUpgradeProtocol`` is what uvicorn would choose for ``http="auto"``; ``H11UpgradeProtocol``,
+``HttpToolsUpgradeProtocol`` and ``ZttpUpgradeProtocol`` need the parser they are named after.
 """
 
 from __future__ import annotations
 
 import asyncio
 
-__all__ = ["AutoProtocol", "H11Protocol", "HttpToolsProtocol", "ZttpProtocol"]
+__all__ = ["AutoUpgradeProtocol", "H11UpgradeProtocol", "HttpToolsUpgradeProtocol", "ZttpUpgradeProtocol"]
 
-AutoProtocol: type[asyncio.Protocol]
-H11Protocol: type[asyncio.Protocol]
-HttpToolsProtocol: type[asyncio.Protocol]
-ZttpProtocol: type[asyncio.Protocol]
+AutoUpgradeProtocol: type[asyncio.Protocol]
+H11UpgradeProtocol: type[asyncio.Protocol]
+HttpToolsUpgradeProtocol: type[asyncio.Protocol]
+ZttpUpgradeProtocol: type[asyncio.Protocol]
 
 
 def __getattr__(name: str) -> type[asyncio.Protocol]:
@@ -27,23 +27,23 @@ def __getattr__(name: str) -> type[asyncio.Protocol]:
         from asgi_upgrade.servers.uvicorn.logs import adopt_logging
 
         adopt_logging()
-    if name == "AutoProtocol":
+    if name == "AutoUpgradeProtocol":
         try:
             import httptools  # noqa: F401
         except ImportError:
-            name = "H11Protocol"
+            name = "H11UpgradeProtocol"
         else:
-            name = "HttpToolsProtocol"
-    if name == "H11Protocol":
-        from asgi_upgrade.servers.uvicorn.h11 import H11Protocol
+            name = "HttpToolsUpgradeProtocol"
+    if name == "H11UpgradeProtocol":
+        from asgi_upgrade.servers.uvicorn.h11_protocol import H11UpgradeProtocol
 
-        return H11Protocol
-    if name == "HttpToolsProtocol":
-        from asgi_upgrade.servers.uvicorn.httptools import HttpToolsProtocol
+        return H11UpgradeProtocol
+    if name == "HttpToolsUpgradeProtocol":
+        from asgi_upgrade.servers.uvicorn.httptools_protocol import HttpToolsUpgradeProtocol
 
-        return HttpToolsProtocol
-    if name == "ZttpProtocol":
-        from asgi_upgrade.servers.uvicorn.zttp import ZttpProtocol
+        return HttpToolsUpgradeProtocol
+    if name == "ZttpUpgradeProtocol":
+        from asgi_upgrade.servers.uvicorn.zttp_protocol import ZttpUpgradeProtocol
 
-        return ZttpProtocol
+        return ZttpUpgradeProtocol
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from uvicorn.lifespan.on import LifespanOn
 
-from asgi_upgrade.edge_settings import EdgeSettings
 from asgi_upgrade.guard.adapters import adapt_layers
+from asgi_upgrade.servers.edge_settings import EdgeSettings
 from asgi_upgrade.servers.lifespans import running_lifespans
 from asgi_upgrade.servers.uvicorn.edge import UpgradingProtocol, edge_settings
 from asgi_upgrade.servers.uvicorn.logs import adopt_logging
@@ -26,10 +26,10 @@ __all__ = ["attach"]
 
 # uvicorn's own classes, by name so that no parser is imported that the server does not use, and what replaces them.
 _REPLACEMENTS = {
-    "uvicorn.protocols.http.h11_impl.H11Protocol": "h11:H11Protocol",
-    "uvicorn.protocols.http.httptools_impl.HttpToolsProtocol": "httptools:HttpToolsProtocol",
-    "uvicorn.protocols.http.zttp_impl.ZttpProtocol": "zttp:ZttpProtocol",
-    "uvicorn.protocols.http.auto_zttp_impl.AutoZttpProtocol": "zttp:AutoZttpProtocol",
+    "uvicorn.protocols.http.h11_impl.H11Protocol": "h11_protocol:H11UpgradeProtocol",
+    "uvicorn.protocols.http.httptools_impl.HttpToolsProtocol": "httptools_protocol:HttpToolsUpgradeProtocol",
+    "uvicorn.protocols.http.zttp_impl.ZttpProtocol": "zttp_protocol:ZttpUpgradeProtocol",
+    "uvicorn.protocols.http.auto_zttp_impl.AutoZttpProtocol": "zttp_protocol:AutoZttpUpgradeProtocol",
 }
 
 

@@ -18,11 +18,13 @@ from weakref import WeakKeyDictionary
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.config import Config
 
-from asgi_upgrade.edge_settings import EdgeSettings
-from asgi_upgrade.extension import EXTENSION, VERSION
 from asgi_upgrade.guard.in_place import InPlace
-from asgi_upgrade.offer import has_upgrade
-from asgi_upgrade.servers.switching import (
+from asgi_upgrade.http.offer import has_upgrade
+from asgi_upgrade.servers.edge_settings import EdgeSettings
+from asgi_upgrade.servers.uvicorn.upgrades import log_access, upgrade_connection, with_tls
+from asgi_upgrade.servers.websocket_limits import UVICORN, websocket_limits
+from asgi_upgrade.switching.extension import EXTENSION, VERSION
+from asgi_upgrade.switching.switchover import (
     Announcing,
     fields_of_101,
     has_body,
@@ -33,8 +35,6 @@ from asgi_upgrade.servers.switching import (
     replay,
     shut_down,
 )
-from asgi_upgrade.servers.uvicorn.upgrades import log_access, upgrade_connection, with_tls
-from asgi_upgrade.servers.websocket_limits import UVICORN, websocket_limits
 
 __all__ = [
     "HOLD_LIMIT",
@@ -238,7 +238,7 @@ class Switch(Announcing):
         data: bytes,
         tls: dict[str, Any],
     ) -> None:
-        """Serve the connection as HTTP again, over ``transport``: see `asgi_upgrade.tls.Resume`."""
+        """Serve the connection as HTTP again, over ``transport``: see `asgi_upgrade.tls.upgrade.Resume`."""
         scope = self._cycle.scope
         target = scope["raw_path"].removeprefix(scope["root_path"].encode())
         if scope["query_string"]:

@@ -17,10 +17,10 @@ from asgi_upgrade import UpgradeMiddleware
 
 # uvicorn's classes are replaced where they are defined, so that tests that build a connection by hand get ours, too.
 _REPLACED = {
-    "h11_impl": "h11:H11Protocol",
-    "httptools_impl": "httptools:HttpToolsProtocol",
-    "zttp_impl": "zttp:ZttpProtocol",
-    "auto_zttp_impl": "zttp:AutoZttpProtocol",
+    "h11_impl": "h11_protocol:H11UpgradeProtocol",
+    "httptools_impl": "httptools_protocol:HttpToolsUpgradeProtocol",
+    "zttp_impl": "zttp_protocol:ZttpUpgradeProtocol",
+    "auto_zttp_impl": "zttp_protocol:AutoZttpUpgradeProtocol",
 }
 
 

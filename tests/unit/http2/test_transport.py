@@ -380,7 +380,7 @@ async def test_extra_info_is_the_connections() -> None:
 
 @timeless
 async def test_progress_counts_this_stream_and_what_is_below(monkeypatch: pytest.MonkeyPatch) -> None:
-    from asgi_upgrade.progress import Progress
+    from asgi_upgrade.system.progress import Progress
 
     async with joined() as pair:
         pair.grants = False

@@ -1,0 +1,1 @@
+"""The grammar of a request's fields, and what it offers. Pure."""

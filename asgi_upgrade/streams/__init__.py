@@ -1,0 +1,1 @@
+"""Upgraded connections that speak a protocol of the application's own."""

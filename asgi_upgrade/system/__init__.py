@@ -1,0 +1,1 @@
+"""What asyncio and the operating system leave to us."""

@@ -1,0 +1,1 @@
+"""TLS on a connection that began in the clear (RFC 2817)."""
