@@ -7,6 +7,7 @@ Every block of Python in the README and the docs runs as it is printed, unless a
   that they take for granted.
 - ``<!-- block: with examples/x/app.py -->``: it runs with the names of that program.
 - ``<!-- block: from examples/x/app.py -->``: it is a part of that program, word for word. Other tests run that.
+- ``<!-- block: tested -->``: a test of the page's own runs it.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Block:
     Attributes:
         page: The page, from the root of the repository.
         line: The line of the page on which the code begins.
-        mark: ``continues``, ``fragment``, ``with``, ``from``, or an empty string.
+        mark: One of the above, or an empty string.
         program: The file that ``with`` and ``from`` name.
         code: What is printed.
     """
@@ -59,7 +60,7 @@ def read_blocks(path: Path) -> Iterator[Block]:
     text = path.read_text(encoding="utf-8")
     for found in _BLOCK.finditer(text):
         mark, _, program = (found["mark"] or "").partition(" ")
-        assert mark in ("", "continues", "fragment", "with", "from"), f"{path}: {mark} is no mark"
+        assert mark in ("", "continues", "fragment", "from", "tested", "with"), f"{path}: {mark} is no mark"
         line = text.count("\n", 0, found.start("code")) + 1
         yield Block(path.relative_to(ROOT).as_posix(), line, mark, program, textwrap.dedent(found["code"]))
 
