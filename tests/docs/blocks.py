@@ -13,7 +13,6 @@ Every block of Python in the README and the docs runs as it is printed, unless a
 from __future__ import annotations
 
 import re
-import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 
 _BLOCK = re.compile(
-    r"(?:^ *<!-- block: (?P<mark>.*?) -->\n\n?)?^ *```python\b.*\n(?P<code>(?s:.*?))^ *```$", re.MULTILINE
+    r"(?:^ *<!-- block: (?P<mark>.*?) -->\n\n?)?^(?P<indent> *)```python\b.*\n(?P<code>(?s:.*?))^ *```$", re.MULTILINE
 )
 
 
@@ -62,7 +61,12 @@ def read_blocks(path: Path) -> Iterator[Block]:
         mark, _, program = (found["mark"] or "").partition(" ")
         assert mark in ("", "continues", "fragment", "from", "tested", "with"), f"{path}: {mark} is no mark"
         line = text.count("\n", 0, found.start("code")) + 1
-        yield Block(path.relative_to(ROOT).as_posix(), line, mark, program, textwrap.dedent(found["code"]))
+        yield Block(path.relative_to(ROOT).as_posix(), line, mark, program, _dedent(found["code"], found["indent"]))
+
+
+def _dedent(code: str, indent: str) -> str:
+    """The code of a block in a list, whose indentation is not its own."""
+    return re.sub(f"^{indent}", "", code, flags=re.MULTILINE) if indent else code
 
 
 def read_all() -> list[Block]:
