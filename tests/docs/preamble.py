@@ -28,6 +28,7 @@ from asgi_upgrade import (
     UpgradeMiddleware,
     UpgradeResponse,
     UpgradeStream,
+    WebSocketSettings,
 )
 from asgi_upgrade.testing import UpgradeTransport
 

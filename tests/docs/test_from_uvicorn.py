@@ -1,4 +1,4 @@
-"""What `docs/guides/from-uvicorn.md` says: the same application on uvicorn alone, with the middleware, with settings."""
+"""What `docs/guides/from-uvicorn.md` says, by one application: on uvicorn alone, with the middleware, with settings."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ restored = make(
     UpgradeMiddleware,
     allowed_origins=["*"],
     insecure_skip_http_middleware=["/echo"],
-    websocket=WebSocketSettings(allow_unoffered_subprotocols=True, deflate=None),
+    websocket=WebSocketSettings(allow_unoffered_subprotocols=True, deflate=False),
 )
 """
 
