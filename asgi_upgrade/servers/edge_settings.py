@@ -21,8 +21,8 @@ class EdgeSettings:
 
     The edge keeps these settings for each connection (``UpgradingProtocol.settings``). A request in the clear that
     offers an upgrade, and no other, meets `asgi_upgrade.tls.upgrade.TLS` and then `asgi_upgrade.http2`'s ``H2C`` in
-    front of the application, whichever of them there are settings for: see ``Switch`` in
-    `asgi_upgrade.servers.uvicorn.edge`.
+    front of the application, whichever of them there are settings for: see
+    `asgi_upgrade.servers.uvicorn.request`.
     They are ASGI applications made for this one request: they take the offer by the extension ``http.upgrade`` of its
     scope, or call the application inside. The scope is as the server made it, so its ``client`` is the peer of the
     connection, whatever a proxy says.
