@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import runpy
 import socket
 import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -358,14 +356,6 @@ async def test_a_failed_tls_handshake_is_httpcores_error() -> None:
     async with connect(speaking(echo)) as client, client.stream("GET", "/", headers=OFFER) as response:
         with pytest.raises(httpcore.ConnectError):
             await response.extensions["network_stream"].start_tls(ssl.create_default_context(), "example.com", 5)
-
-
-async def test_the_example_of_the_documentation() -> None:
-    root = Path(__file__).parents[2]
-    example = (root / "docs" / "testing.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
-    names = runpy.run_path(str(root / "examples" / "line_protocol" / "app.py"))
-    exec(example, names)
-    await names["test_the_line_protocol"]()
 
 
 # WebSockets
