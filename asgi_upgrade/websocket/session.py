@@ -11,7 +11,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Awaitable
-from enum import Enum, auto
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from starlette.responses import PlainTextResponse
@@ -57,18 +57,18 @@ def _uncancel(task: asyncio.Task[Any]) -> int:
     return 0
 
 
-class Phase(Enum):
+class Phase(IntEnum):
     """How far the application's answer to a handshake is. It goes down this list, and may skip lines."""
 
-    WAITING = auto()
+    WAITING = 0
     """It has not answered."""
-    SWITCHING = auto()
+    SWITCHING = 1
     """It has accepted, and the 101 is on its way out."""
-    OPEN = auto()
+    OPEN = 2
     """The connection is a WebSocket."""
-    DENYING = auto()
+    DENYING = 3
     """It has begun a denial response, whose body may follow."""
-    DENIED = auto()
+    DENIED = 4
     """The response is complete: its own, or one of ours."""
 
 
@@ -530,10 +530,11 @@ class WebSocketSession:
 _UNDECIDED = (Phase.WAITING, Phase.SWITCHING)
 _UNDECIDED_OR_DENYING = (*_UNDECIDED, Phase.DENYING)
 
-# The messages that the application may send in each phase but `OPEN`, where they go to what carries the connection.
-_SENDS = {
-    Phase.WAITING: WebSocketSession._send_before_accept,
-    Phase.SWITCHING: WebSocketSession._send_while_switching,
-    Phase.DENYING: WebSocketSession._send_denial,
-    Phase.DENIED: WebSocketSession._send_after_denial,
-}
+# What takes a message of the application, by phase. That of `OPEN` goes to what carries the connection.
+_SENDS = (
+    WebSocketSession._send_before_accept,
+    WebSocketSession._send_while_switching,
+    WebSocketSession._send_while_switching,
+    WebSocketSession._send_denial,
+    WebSocketSession._send_after_denial,
+)
