@@ -206,7 +206,8 @@ class Switchover:
             if self._side is None or not RULES[self.phase].announces or self._side.is_gone():
                 switched.set_result(False)
             else:
-                self.withdraw()
+                if self._switched is not None:
+                    self.withdraw()
                 self._protocol, self._essential, self._switched = protocol, essential, switched
             return switched
 
