@@ -24,7 +24,7 @@ PATHS = {
     "/sub/rooms/blue": "/sub/rooms/{room}",  # a mounted application
 }
 
-upgrade = Middleware(UpgradeMiddleware, open_timeout=2.0)
+upgrade = Middleware(UpgradeMiddleware, open_timeout=60.0)
 
 
 async def page(request: Request) -> Response:
@@ -75,7 +75,7 @@ def fastapi() -> FastAPI:
     """With ours, unless the environment says PLAIN, and ready for more middleware around it."""
     app = FastAPI()
     if "PLAIN" not in os.environ:
-        app.add_middleware(UpgradeMiddleware, open_timeout=2.0, attach="UNATTACHED" not in os.environ)
+        app.add_middleware(UpgradeMiddleware, open_timeout=60.0, attach="UNATTACHED" not in os.environ)
     app.add_api_route("/page", page)
     app.add_api_websocket_route("/fail/{room}", fail)
     app.add_api_websocket_route("/leave/{room}", leave)
