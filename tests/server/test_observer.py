@@ -145,7 +145,7 @@ def test_a_client_that_leaves_before_the_answer(server: Server) -> None:
         websocket = server.handshaker()
         websocket.send(websocket.handshake("/wait"))
         websocket.wait_until_read()
-        server.settle()
+        ask(server, "/open")  # answered behind the start of the application
         websocket.reset()
 
     (event,) = told(server, 1, act)
