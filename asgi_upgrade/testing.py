@@ -29,15 +29,15 @@ except ImportError as error:
     raise ImportError("asgi_upgrade.testing needs the package httpx: pip install 'asgi-upgrade[httpx]'") from error
 from starlette.types import ASGIApp, Message, Scope
 
-from asgi_upgrade.guard.in_place import in_place
+from asgi_upgrade.guard.in_place import InPlace
 from asgi_upgrade.http.headers import check_response_headers
 from asgi_upgrade.http.offer import has_upgrade
 from asgi_upgrade.streams.network_stream import NetworkStream
 from asgi_upgrade.streams.protocol import StreamProtocol
 from asgi_upgrade.streams.settings import StreamSettings
 from asgi_upgrade.streams.stream import UpgradeStream
-from asgi_upgrade.switching.extension import EXTENSION, VERSION
-from asgi_upgrade.switching.switchover import Announcing, fields_of_101, shut_down
+from asgi_upgrade.switching.owner import shut_down
+from asgi_upgrade.switching.switchover import Switchover
 
 __all__ = ["UpgradeTransport"]
 
@@ -71,6 +71,7 @@ class UpgradeTransport(httpx.AsyncBaseTransport):
         self.raise_app_exceptions = raise_app_exceptions
         self.root_path = root_path
         self.client = client
+        self.stopping = False
         self._exchanges: set[_Exchange] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -84,7 +85,8 @@ class UpgradeTransport(httpx.AsyncBaseTransport):
             raise
 
     def shutdown(self) -> None:
-        """Do what a server does when it begins to stop: tell each connection that has been switched."""
+        """Do what a server does when it begins to stop: tell each connection, and each handshake that waits."""
+        self.stopping = True
         for exchange in list(self._exchanges):
             exchange.shutdown()
 
@@ -98,8 +100,8 @@ class UpgradeTransport(httpx.AsyncBaseTransport):
         self._exchanges.discard(exchange)
 
 
-class _Exchange(Announcing, httpx.AsyncByteStream):
-    """One request and its response, whose body this is."""
+class _Exchange(httpx.AsyncByteStream):
+    """One request and its response, whose body this is: the server's side of a `Switchover`."""
 
     def __init__(self, transport: UpgradeTransport, request: httpx.Request) -> None:
         self._transport = transport
@@ -112,10 +114,8 @@ class _Exchange(Announcing, httpx.AsyncByteStream):
         self._send_body, self._receive_body = anyio.create_memory_object_stream[bytes](0)
         self._complete = False
         self._left = asyncio.Event()  # the client has closed the response, or it is complete
-        self._protocol: Any = None
-        self._essential: list[tuple[bytes, bytes]] = []
-        self._switched: asyncio.Future[bool] | None = None
-        self._switching = False  # a 101 has arrived
+        self._switchover = Switchover(self, InPlace)
+        self._protocol: Any = None  # the owner of the connection, from the switch on
         self._upgraded: asyncio.Transport | None = None  # the server's end of the connection
         self._stream: NetworkStream | None = None  # the client's
         self._ended = asyncio.Event()  # the application has returned
@@ -161,7 +161,7 @@ class _Exchange(Announcing, httpx.AsyncByteStream):
 
     async def _run(self) -> None:
         try:
-            await in_place(self._transport.app)(self._scope(), self.receive, self.send)
+            await self._switchover.serve(self._transport.app, self._scope())
             if not self._response.done():
                 raise RuntimeError("The application returned without starting a response.")
         except Exception as error:
@@ -188,12 +188,16 @@ class _Exchange(Announcing, httpx.AsyncByteStream):
             "server": (request.url.host, request.url.port),
         }
         if has_upgrade(headers) and request.method != "CONNECT":
-            scope["extensions"] = {EXTENSION: {"version": VERSION, "connect": self.connect()}}
+            self._switchover.offer(scope, None)
         return scope
 
-    def is_too_late(self) -> bool:
-        """See `Announcing.is_too_late`."""
-        return bool(self._switching or self._response.done() or self._left.is_set())
+    # What the switchover asks for, see `Side`
+
+    def is_gone(self) -> bool:
+        return self._left.is_set()
+
+    def is_stopping(self) -> bool:
+        return self._transport.stopping
 
     async def receive(self) -> Message:
         async with self._request_lock:
@@ -208,18 +212,11 @@ class _Exchange(Announcing, httpx.AsyncByteStream):
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
-        if self._switching or self._left.is_set():
-            return  # what comes behind a 101 is discarded
+        if self._left.is_set():
+            return
         if message["type"] == "http.response.start":
             if self._response.done():
                 raise RuntimeError("The response has been started before.")
-            if message["status"] == 101:
-                fields = fields_of_101(self._essential, message.get("headers", ()))
-                self._switching = True
-                if not await self._switch(fields):
-                    await self._refuse()
-                return
-            self.withdraw()
             self._start(message["status"], check_response_headers(message.get("headers", ())))
         elif not self._complete:
             if not self._response.done():
@@ -236,25 +233,22 @@ class _Exchange(Announcing, httpx.AsyncByteStream):
             self._left.set()
             self._send_body.close()
 
-    async def _switch(self, fields: list[tuple[bytes, bytes]]) -> bool:
-        """Answer with the 101 and give the connection away. ``False`` if there is nothing to give it to."""
-        switched = self._switched
-        if switched is None:
-            return False
+    async def complete_request(self) -> None:
         while not self._request_read:
             await self.receive()
-        if switched.done() or self._left.is_set():
-            return self._left.is_set()
+
+    async def give_away(self, protocol: Any, fields: list[tuple[bytes, bytes]]) -> None:
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
         client = StreamProtocol(StreamSettings(), loop)
         await loop.connect_accepted_socket(lambda: client, theirs)
         self._stream = NetworkStream(UpgradeStream(client, {}, ""), client, theirs)
-        self._upgraded, _ = await loop.connect_accepted_socket(lambda: self._protocol, ours)
+        self._protocol = protocol
+        self._upgraded, _ = await loop.connect_accepted_socket(lambda: protocol, ours)
         self._start(101, fields)
-        if not switched.done():
-            switched.set_result(True)
-        return True
+
+    def end(self) -> None:
+        """Nothing to do: `_run` knows that the application has returned."""
 
     def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         if not self._response.done():
@@ -262,11 +256,6 @@ class _Exchange(Announcing, httpx.AsyncByteStream):
             if self._stream is not None:
                 extensions["network_stream"] = self._stream
             self._response.set_result(httpx.Response(status, headers=headers, stream=self, extensions=extensions))
-
-    async def _refuse(self) -> None:
-        """A 101 that nobody announced, or that came too late, cannot go out."""
-        self._start(500, [(b"content-type", b"text/plain; charset=utf-8")])
-        await self._send({"body": b"The connection could not be switched to another protocol.\n"})
 
     def _fail(self, error: Exception) -> None:
         if self._response.done():
@@ -278,7 +267,6 @@ class _Exchange(Announcing, httpx.AsyncByteStream):
 
     def _end(self) -> None:
         self._transport.forget(self)
-        self.withdraw()
         self._ended.set()
         self._send_body.close()
         if self._upgraded is not None:
@@ -289,3 +277,5 @@ class _Exchange(Announcing, httpx.AsyncByteStream):
     def shutdown(self) -> None:
         if self._upgraded is not None:
             shut_down(self._protocol, self._upgraded)
+        else:
+            self._switchover.shut_down()

@@ -9,7 +9,6 @@ from asgi_upgrade.guard.handshake import Handshake
 from asgi_upgrade.switching.extension import get_extension
 from asgi_upgrade.switching.refusal import refuse
 from asgi_upgrade.websocket.bridge import get_bridge
-from asgi_upgrade.websocket.deflate import PerMessageDeflate
 from asgi_upgrade.websocket.frames import CloseCode
 from asgi_upgrade.websocket.handshake import Accept, Reject, negotiate
 from asgi_upgrade.websocket.protocol import ClientDisconnected
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["InPlace", "in_place", "without_policy"]
 
-_SETTINGS = WebSocketSettings.given(deflate=PerMessageDeflate())
+_SETTINGS = WebSocketSettings()
 
 
 def in_place(app: ASGIApp) -> ASGIApp:
@@ -79,22 +78,22 @@ class InPlace:
 
     async def run(self, app: ASGIApp) -> Any:
         """Run ``app`` until it has answered, or until its WebSocket is closed; return what it returns."""
-        error: BaseException | None = None
         result: Any = None
         try:
             result = await app(self._scope, self.receive, self.send)  # type: ignore[func-returns-value]
-        except ClientDisconnected as raised:
-            if self._session is None and not self._refused:
-                raise
-            error = raised
-        except BaseException as raised:
-            if self._session is None:
-                raise
-            error = raised
+        except BaseException as error:  # noqa: BLE001 - `finish` raises it again
+            await self.finish(error)
+        else:
+            await self.finish(None)
+        return result
+
+    async def finish(self, error: BaseException | None) -> None:
+        """The application has returned, or has raised ``error``: end its WebSocket, or raise that again."""
         if self._session is not None:
             assert self._task is not None
             await self._session.finish(self._task, error)
-        return result
+        elif error is not None and not (self._refused and isinstance(error, ClientDisconnected)):
+            raise error
 
     def receive(self) -> Awaitable[Message]:
         """ASGI ``receive``: of the request, and of the WebSocket once the application speaks that."""

@@ -14,8 +14,8 @@ from asgi_upgrade.http2.scope import ScopeTemplate
 from asgi_upgrade.http2.server import ServerSide
 from asgi_upgrade.http2.settings import H2CSettings
 from asgi_upgrade.switching.extension import UpgradeExtension, get_extension
+from asgi_upgrade.switching.request import has_body
 from asgi_upgrade.switching.response import send_101
-from asgi_upgrade.switching.switchover import has_body
 
 __all__ = ["H2C"]
 

@@ -7,31 +7,24 @@ transport of the protocol that was announced.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Scope
 
-from asgi_upgrade.guard.in_place import in_place
+from asgi_upgrade.guard.in_place import InPlace
 from asgi_upgrade.http.fields import CONNECTION_SPECIFIC
 from asgi_upgrade.http2.owner import Owner
 from asgi_upgrade.http2.stream import Phase, Stream
 from asgi_upgrade.http2.transport import StreamTransport
-from asgi_upgrade.switching.extension import EXTENSION, HTTP2_VERSION
-from asgi_upgrade.switching.switchover import (
-    Announcing,
-    fields_of_101,
-    linger,
-    name_http_schemes,
-    refuse_101,
-    shut_down,
-)
+from asgi_upgrade.switching.extension import HTTP2_VERSION
+from asgi_upgrade.switching.owner import linger, shut_down
+from asgi_upgrade.switching.switchover import Switchover
 
 __all__ = ["WebSocketStream"]
 
 
-class WebSocketStream(Announcing, Stream):
-    """One extended CONNECT with ``:protocol`` ``websocket``.
+class WebSocketStream(Stream):
+    """One extended CONNECT with ``:protocol`` ``websocket``: HTTP/2's side of a `Switchover`.
 
     Args:
         connection: What it belongs to.
@@ -39,42 +32,23 @@ class WebSocketStream(Announcing, Stream):
         scope: The request, with the method GET.
     """
 
-    __slots__ = ("_ended", "_essential", "_on_shutdown", "_protocol", "_request_given", "_switched", "_transport")
+    __slots__ = ("_given", "_protocol", "_switchover", "_transport", "_transport_ended")
 
     short_data = 7  # the least message, but an empty one
 
     def __init__(self, connection: Owner, stream_id: int, scope: Scope) -> None:
         super().__init__(connection, stream_id, scope)
-        self._protocol: Any = None
-        self._essential: list[tuple[bytes, bytes]] = []
-        self._switched: asyncio.Future[bool] | None = None
-        self._on_shutdown: Callable[[], None] | None = None
-        self._transport: StreamTransport | None = None  # from the switch on
-        self._request_given = False
-        self._ended = asyncio.Event()  # the transport is gone
-        entry = {
-            "version": HTTP2_VERSION,
-            "protocol": "websocket",
-            "connect": self.connect(),
-            "on_shutdown": self.on_shutdown(),
-            "lingers": True,
-        }
-        if connection.server.websocket_limits:
-            entry["websocket"] = connection.server.websocket_limits
-        scope["extensions"][EXTENSION] = entry
-        scope["headers"] = name_http_schemes(scope["headers"])
-
-    def is_too_late(self) -> bool:
-        """See `Announcing.is_too_late`."""
-        return self.phase is not Phase.START or self.gone
-
-    def is_stopping(self) -> bool:
-        """See `Announcing.is_stopping`."""
-        return self.connection.stopping
+        self._switchover = Switchover(self, InPlace)
+        self._protocol: Any = None  # the owner of the stream, from the switch on
+        self._transport: StreamTransport | None = None  # the same
+        self._transport_ended = asyncio.Event()
+        self._given = False  # the application has received the request
+        limits = connection.server.websocket_limits
+        self._switchover.offer(scope, limits, version=HTTP2_VERSION, protocol="websocket", lingers=True)
 
     async def run(self, app: ASGIApp) -> None:
         """Run the application, which may also answer in WebSocket messages."""
-        await super().run(in_place(app))
+        await super().run(lambda scope, _receive, _send: self._switchover.serve(app, scope))
 
     # What the connection tells
 
@@ -100,7 +74,7 @@ class WebSocketStream(Announcing, Stream):
     def disconnect(self) -> None:
         """The client has reset the stream, or has gone."""
         super().disconnect()
-        self.withdraw()
+        self._switchover.withdraw()
         if self._transport is not None:
             self._transport.lose(ConnectionResetError("the HTTP/2 stream was reset"))
 
@@ -109,41 +83,35 @@ class WebSocketStream(Announcing, Stream):
         if self._transport is not None:
             shut_down(self._protocol, self._transport)
         else:
-            self.tell_shutdown()
+            self._switchover.shut_down()
 
-    # What the application does
+    # What the switchover asks for, see `Side`
+
+    def is_gone(self) -> bool:
+        """Whether the client has reset the stream, or has gone."""
+        return self.gone
+
+    def is_stopping(self) -> bool:
+        """Whether the server has begun to stop."""
+        return self.connection.stopping
 
     async def receive(self) -> Message:
         """ASGI ``receive``: a request without a body, then nothing until the end."""
-        if not self._request_given:
-            self._request_given = True
+        if not self._given:
+            self._given = True
             return {"type": "http.request", "body": b"", "more_body": False}
         while self._transport is None and not self.gone and self.phase is not Phase.COMPLETE:
             await self.body.wait()
         if self._transport is not None and not self.gone:
-            await self._ended.wait()
+            await self._transport_ended.wait()
         await asyncio.sleep(0)  # somebody may ask for ever
         return {"type": "http.disconnect"}
 
-    async def send(self, message: Message) -> None:
-        """ASGI ``send``: a 101 switches."""
-        if self._transport is not None or self.gone:
-            await asyncio.sleep(0)  # somebody may send for ever
-            return
-        if message["type"] == "http.response.start" and self.phase is Phase.START:
-            if message["status"] == 101:
-                fields = fields_of_101(self._essential, message.get("headers", ()))
-                if self._switched is None or self._switched.done():
-                    await refuse_101(super().send)
-                else:
-                    self._switch(fields)
-                return
-            self.withdraw()
-        await super().send(message)
+    async def complete_request(self) -> None:
+        """A request without a body is complete."""
 
-    def _switch(self, fields: list[tuple[bytes, bytes]]) -> None:
+    def give_away(self, protocol: Any, fields: list[tuple[bytes, bytes]]) -> None:
         """Answer with 200 and give the stream away (RFC 8441 §5)."""
-        assert self._switched is not None
         dropped = CONNECTION_SPECIFIC | {b"sec-websocket-accept"}
         headers = [
             (b":status", b"200"),
@@ -152,9 +120,10 @@ class WebSocketStream(Announcing, Stream):
         ]
         self.connection.send_headers(self, headers)
         self.connection.server.on_response(self.scope, 200)
-        self._transport = transport = StreamTransport(self, self._protocol, self._ended.set)
+        self._protocol = protocol
+        self._transport = transport = StreamTransport(self, protocol, self._transport_ended.set)
         self._complete()
-        self._protocol.connection_made(transport)
+        protocol.connection_made(transport)
         early = self.body.take()
         if early:
             transport.feed(early)
@@ -162,30 +131,31 @@ class WebSocketStream(Announcing, Stream):
             transport.feed_eof()
         if self.connection.stopping:
             self.shutdown()
-        self._switched.set_result(True)
+
+    def end(self) -> None:
+        """The application has returned; `run` makes an end of the stream."""
 
     async def _fail(self) -> None:
         if self._transport is None:
             await super()._fail()
 
     async def _end(self) -> None:
-        self.withdraw()
         if self._transport is None:
             await super()._end()
-        elif not self._ended.is_set():
+        elif not self._transport_ended.is_set():
             if linger(self._protocol) is not None:
-                await self._ended.wait()  # the protocol sees to it
+                await self._transport_ended.wait()  # the protocol sees to it
                 return
             self._transport.close()
             timer = self.connection.loop.call_later(self.connection.settings.close_timeout, self._transport.abort)
             try:
-                await self._ended.wait()
+                await self._transport_ended.wait()
             finally:
                 timer.cancel()
 
     def finish(self) -> None:
         """The application has returned, or was cancelled."""
-        self.withdraw()
-        if self._transport is not None and not self._ended.is_set():
+        self._switchover.withdraw()
+        if self._transport is not None and not self._transport_ended.is_set():
             self._transport.abort()
         super().finish()

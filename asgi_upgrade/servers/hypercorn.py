@@ -2,15 +2,15 @@
 
 hypercorn looks its class for HTTP/1.1 connections up for each connection, so replacing it during the lifespan's startup
 is enough. Ours differs only for requests that offer an upgrade: they are served as HTTP, WebSocket handshakes included,
-through a `Switch`. h11 stops behind such a request until it is answered, and with it hypercorn's loop that reads the
-socket: all that has arrived by then is in two buffers, and can be handed over with the transport.
+through an `OfferingRequest`. h11 stops behind such a request until it is answered, and with it hypercorn's loop that
+reads the socket: all that has arrived by then is in two buffers, and can be handed over with the transport.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable
 from contextlib import suppress
 from inspect import signature
 from typing import TYPE_CHECKING, Any, cast
@@ -28,20 +28,13 @@ from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
 from starlette.types import Message, Receive, Send
 
 from asgi_upgrade.guard.adapters import adapt_layers
-from asgi_upgrade.guard.in_place import in_place
+from asgi_upgrade.guard.in_place import InPlace
 from asgi_upgrade.http.offer import has_upgrade
 from asgi_upgrade.servers.lifespans import running_lifespans
 from asgi_upgrade.servers.websocket_limits import HYPERCORN, websocket_limits
-from asgi_upgrade.switching.extension import EXTENSION, VERSION
-from asgi_upgrade.switching.switchover import (
-    Announcing,
-    fields_of_101,
-    name_http_schemes,
-    printed,
-    refuse_101,
-    replay,
-    shut_down,
-)
+from asgi_upgrade.switching.fields import print_fields
+from asgi_upgrade.switching.owner import replay, shut_down
+from asgi_upgrade.switching.switchover import Switchover
 
 if TYPE_CHECKING:
     from asgi_upgrade.guard.handshake import Policy
@@ -87,9 +80,9 @@ class H11UpgradeProtocol(H11Protocol):
         ):
             await super()._create_stream(request)
             return
-        switch = Switch(self, server)
-        self.stream = switch.stream = HTTPStream(
-            switch,
+        offering = OfferingRequest(self, server)
+        self.stream = offering.stream = HTTPStream(
+            offering,
             self.config,
             self.context,
             self.task_group,
@@ -114,8 +107,13 @@ class H11UpgradeProtocol(H11Protocol):
         await self.context.mark_request()
 
 
-class Switch(Announcing):
-    """Stands in for the application for one request that offers an upgrade."""
+class OfferingRequest:
+    """Stands in for the application for one request that offers an upgrade: hypercorn's side of a `Switchover`.
+
+    Args:
+        http: What serves the connection as HTTP.
+        server: What reads from the socket and writes to it.
+    """
 
     stream: HTTPStream  # set before it is called
 
@@ -123,58 +121,26 @@ class Switch(Announcing):
         self._http = http
         self._reader = server.reader
         self._writer = server.writer
-        self._protocol: Any = None
-        self._essential: list[tuple[bytes, bytes]] = []
-        self._switched: asyncio.Future[bool] | None = None
-        self._on_shutdown: Callable[[], None] | None = None
-        self._started = False
-        self._discard = False  # nothing that is sent from now on reaches the wire
+        self._switchover = Switchover(self, InPlace)
+        self._protocol: Any = None  # the owner of the connection, from the switch on
         self._reading: Any = None  # hypercorn's own protocol, from the switch on
-        self._request_given = False  # the application has received all of it
-        self._gone = (
-            asyncio.Event()
-        )  # the client has ended its direction, from the switch on: the application has returned
+        self._given = False  # the application has received all of the request
+        # Until the switch: the client has ended its direction. From then on: the application has returned.
+        self._gone = asyncio.Event()
         self._shutdown: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any, sync_spawn: Any, call_soon: Any) -> None:
         """Call the application, with ``http.upgrade`` in the scope."""
         self._receive: Receive = receive
         self._send: Send = send
-        scope["extensions"][EXTENSION] = entry = {
-            "version": VERSION,
-            "connect": self.connect(),
-            "on_shutdown": self.on_shutdown(),
-        }
-        limits = websocket_limits(self._http.config, HYPERCORN)
-        if limits:
-            entry["websocket"] = limits
-        scope["headers"] = name_http_schemes(scope["headers"])
+        self._switchover.offer(scope, websocket_limits(self._http.config, HYPERCORN))
         self._notice_end()
         self._shutdown = asyncio.create_task(self._watch_shutdown())
-        try:
 
-            async def app(scope: Any, receive: Any, send: Any) -> None:
-                await self._http.app(scope, receive, send, sync_spawn, call_soon)
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await self._http.app(scope, receive, send, sync_spawn, call_soon)
 
-            await in_place(app)(scope, self.receive, self.send)
-        finally:
-            self._end()
-
-    def is_stopping(self) -> bool:
-        """See `Announcing.is_stopping`."""
-        return self._http.context.terminated.is_set()
-
-    def is_too_late(self) -> bool:
-        """See `Announcing.is_too_late`."""
-        return bool(self._started or self._writer.is_closing())
-
-    async def receive(self) -> Message:
-        if not self._request_given:
-            message = await self._receive()
-            self._request_given = message["type"] == "http.request" and not message.get("more_body", False)
-            return message
-        await self._gone.wait()
-        return {"type": "http.disconnect"}
+        await self._switchover.serve(app, scope)
 
     def _notice_end(self) -> None:
         """Learn of the client's end, although nobody reads from the socket until the request is answered."""
@@ -194,70 +160,64 @@ class Switch(Announcing):
         if reader.at_eof():
             gone.set()
 
-    async def send(self, message: Message) -> None:
-        if self._discard:
-            return
-        if message["type"] == "http.response.start" and not self._started:
-            if message["status"] == 101:
-                fields = fields_of_101(self._essential, message.get("headers", ()))
-                self._started = self._discard = True
-                if not await self._switch(fields):
-                    await refuse_101(self._send)
-                return
-            self._started = True
-            self.withdraw()
-        await self._send(message)
+    async def _watch_shutdown(self) -> None:
+        await self._http.context.terminated.wait()
+        self._switchover.shut_down()
+        if self._reading is not None:
+            shut_down(self._protocol, self._writer.transport)
 
-    async def _switch(self, fields: list[tuple[bytes, bytes]]) -> bool:
-        """Answer with the 101 and give the connection away. ``False`` if there is nothing to give it to."""
-        switched, http, writer = self._switched, self._http, self._writer
-        if switched is None:
-            return False
-        transport = cast(asyncio.Transport, writer.transport)
+    # What the switchover asks for, see `Side`
+
+    def is_gone(self) -> bool:
+        return self._writer.is_closing()
+
+    def is_stopping(self) -> bool:
+        return self._http.context.terminated.is_set()
+
+    async def receive(self) -> Message:
+        if not self._given:
+            message = await self._receive()
+            self._given = message["type"] == "http.request" and not message.get("more_body", False)
+            return message
+        await self._gone.wait()
+        return {"type": "http.disconnect"}
+
+    def send(self, message: Message) -> Awaitable[None]:
+        return self._send(message)
+
+    async def complete_request(self) -> None:
         with suppress(ConnectionError):
-            await writer.drain()
-        # RFC 9110 §7.8: the new protocol begins behind the request, and its body is part of it.
-        while not self._request_given and (await self.receive())["type"] != "http.disconnect":
+            await self._writer.drain()
+        while not self._given and (await self.receive())["type"] != "http.disconnect":
             pass
-        if switched.done():
-            return False
-        if transport.is_closing() or not self._request_given:
-            self.withdraw()
-            return True
 
-        headers = [*self._http.config.response_headers("h11"), *printed(fields)]
+    def give_away(self, protocol: Any, fields: list[tuple[bytes, bytes]]) -> Awaitable[None]:
+        http = self._http
+        transport = cast(asyncio.Transport, self._writer.transport)
+        headers = [*http.config.response_headers("h11"), *print_fields(fields)]
         response = h11.InformationalResponse(status_code=101, headers=headers, reason="Switching Protocols")
         transport.write(http.connection.send(response))
         self.stream.state = ASGIHTTPState.CLOSED
+        self._protocol = protocol
         self._reading = transport.get_protocol()
         unread = self._reader._buffer  # type: ignore[attr-defined]  # nothing public tells what is in it
         early = http.connection.trailing_data[0] + bytes(unread)
         unread.clear()
         transport.resume_reading()
-        transport.set_protocol(self._protocol)
-        self._protocol.connection_made(transport)
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
         if early:
-            replay(self._protocol, early)
-        if self._reader.at_eof() and not self._protocol.eof_received():
+            replay(protocol, early)
+        if self._reader.at_eof() and not protocol.eof_received():
             transport.close()
         if self._gone.is_set():
             self._gone = asyncio.Event()
-        switched.set_result(True)
         if self.is_stopping():
-            shut_down(self._protocol, transport)
+            shut_down(protocol, transport)
         seconds = time.time() - self.stream.start_time
-        await http.config.log.access(self.stream.scope, {"status": 101, "headers": fields}, seconds)
-        return True
+        return http.config.log.access(self.stream.scope, {"status": 101, "headers": fields}, seconds)
 
-    async def _watch_shutdown(self) -> None:
-        await self._http.context.terminated.wait()
-        self.tell_shutdown()
-        if self._reading is not None:
-            shut_down(self._protocol, self._writer.transport)
-
-    def _end(self) -> None:
-        """The application has returned, and with it whatever it did with the connection has ended."""
-        self.withdraw()
+    def end(self) -> None:
         self._gone.set()
         del self._reader.feed_eof, self._reader.set_exception
         if self._shutdown is not None:

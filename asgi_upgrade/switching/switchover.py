@@ -1,206 +1,303 @@
-"""The part of ``http.upgrade`` that all servers share: the request, its 101, and the bytes that came early."""
+"""One request that offers an upgrade, up to the switch or to another answer: the same on all servers.
+
+The application announces a protocol by ``connect`` of the extension. Its 101 comes here through the middleware around
+it, and the server gives the connection away. Every other response goes to the server as it is.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from enum import IntEnum
+from typing import Any, NamedTuple, Protocol
 
-from starlette.types import Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from asgi_upgrade.http.fields import NOT_IN_101
-from asgi_upgrade.http.headers import check_response_headers
-from asgi_upgrade.switching.extension import Connect
+from asgi_upgrade.switching.extension import EXTENSION, VERSION
+from asgi_upgrade.switching.fields import check_essential, fields_of_101
+from asgi_upgrade.switching.request import name_http_schemes
 
-__all__ = [
-    "Announcing",
-    "check_essential",
-    "fields_of_101",
-    "has_body",
-    "linger",
-    "name_http_schemes",
-    "printed",
-    "refuse_101",
-    "replay",
-    "shut_down",
-]
+__all__ = ["InPlaceAnswer", "Phase", "Side", "Switchover"]
 
-# RFC 6455 §4.2.2 and RFC 9110 print them so. Names have no case, but some clients look for these in a plain dict.
-_PRINTED = {
-    b"connection": b"Connection",
-    b"content-type": b"Content-Type",
-    b"sec-websocket-accept": b"Sec-WebSocket-Accept",
-    b"sec-websocket-extensions": b"Sec-WebSocket-Extensions",
-    b"sec-websocket-protocol": b"Sec-WebSocket-Protocol",
-    b"upgrade": b"Upgrade",
-}
-
-_HTTP_SCHEMES = {b"ws": b"http", b"wss": b"https"}
+# Messages that an application may send in vain before other tasks get their turn.
+_DISCARDED_IN_TURN = 64
 
 _REFUSAL = b"The connection could not be switched to another protocol.\n"
 
 
-class Announcing:
-    """Mixed into what serves one request: keeps what the application announces by the extension's ``connect``."""
+class Side(Protocol):
+    """The server's side of a switchover: one request and its connection."""
 
-    __slots__ = ()  # what is mixed into may have some
+    def is_gone(self) -> bool:
+        """Tell whether the client has gone."""
 
-    _protocol: Any  # what was announced last, if anything was
-    _essential: list[tuple[bytes, bytes]]
-    _switched: asyncio.Future[bool] | None  # what ``connect`` has returned then
-    _on_shutdown: Callable[[], None] | None  # what the application wants to be called if the server stops before
+    def is_stopping(self) -> bool:
+        """Tell whether the server has begun to stop."""
 
-    def is_too_late(self) -> bool:
-        """Tell whether there can be no switch any more."""
-        raise NotImplementedError
+    def receive(self) -> Awaitable[Message]:
+        """ASGI ``receive``."""
 
-    def connect(self) -> Connect:
-        """The extension's ``connect``: a function, because those survive a deep copy of the scope."""
+    def send(self, message: Message) -> Awaitable[None]:
+        """ASGI ``send`` for a response that is no 101."""
 
+    async def complete_request(self) -> None:
+        """Wait until all of the request has arrived, and all that was sent before is on its way.
+
+        RFC 9110 §7.8: the new protocol begins behind the request, and its body is part of it.
+        """
+
+    def give_away(self, protocol: Any, fields: list[tuple[bytes, bytes]]) -> Awaitable[None] | None:
+        """Write the 101 and give the connection to ``protocol``, with what has come early; wait for what is returned.
+
+        Args:
+            protocol: The new owner.
+            fields: Those of the 101, names in lower case.
+        """
+
+    def end(self) -> None:
+        """The application has returned, and with it whatever it did with the connection has ended."""
+
+
+class InPlaceAnswer(Protocol):
+    """An application that answers the request in WebSocket messages, see `asgi_upgrade.guard.in_place.InPlace`."""
+
+    def receive(self) -> Awaitable[Message]:
+        """ASGI ``receive``."""
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """ASGI ``send``."""
+
+    async def finish(self, error: BaseException | None) -> None:
+        """The application has returned, or has raised ``error``; raise it again if it is nobody else's."""
+
+
+class Phase(IntEnum):
+    """How far the answer is. It goes down this list, and may skip lines."""
+
+    WAITING = 0
+    """There is none."""
+    ANSWERED = 1
+    """A response that is no 101 has begun."""
+    SWITCHING = 2
+    """A 101 has arrived here."""
+    SWITCHED = 3
+    """The connection belongs to the new protocol."""
+    REFUSED = 4
+    """The 101 could not go out: nobody has announced it, or it was too late."""
+    ENDED = 5
+    """The application has returned, and the connection stays what it was."""
+
+
+class Rules(NamedTuple):
+    """The actions allowed in a phase.
+
+    Attributes:
+        announces: ``connect`` takes an announcement; else its future says at once that there will be no switch.
+        starts: A response may begin.
+        forwards: What the application sends goes to the server; else it is discarded.
+    """
+
+    announces: bool
+    starts: bool
+    forwards: bool
+
+
+# By phase.
+RULES = (
+    Rules(announces=True, starts=True, forwards=True),  # WAITING
+    Rules(announces=False, starts=False, forwards=True),  # ANSWERED
+    Rules(announces=False, starts=False, forwards=False),  # SWITCHING
+    Rules(announces=False, starts=False, forwards=False),  # SWITCHED
+    Rules(announces=False, starts=False, forwards=False),  # REFUSED
+    Rules(announces=False, starts=False, forwards=True),  # ENDED
+)
+
+
+class Switchover:
+    """Serves one request with ``http.upgrade`` in its scope.
+
+    It holds on to nothing of HTTP when the application has returned, and leaves no circle of references.
+
+    Args:
+        side: The server's side.
+        understand: Makes an `InPlaceAnswer` of scope, ``receive`` and ``send``, for applications that answer in
+            WebSocket messages.
+
+    Attributes:
+        phase: How far the answer is.
+    """
+
+    __slots__ = (
+        "_discarded",
+        "_essential",
+        "_in_place",
+        "_on_shutdown",
+        "_protocol",
+        "_scope",
+        "_side",
+        "_switched",
+        "_understand",
+        "phase",
+    )
+
+    def __init__(self, side: Side, understand: Callable[[Scope, Receive, Send], InPlaceAnswer]) -> None:
+        self.phase = Phase.WAITING
+        self._side: Side | None = side  # until the application has returned
+        self._understand = understand
+        self._scope: Scope | None = None
+        self._in_place: InPlaceAnswer | None = None
+        self._discarded = 0
+        self._protocol: Any = None  # what was announced last
+        self._essential: list[tuple[bytes, bytes]] = []
+        self._switched: asyncio.Future[bool] | None = None  # what ``connect`` has returned then
+        self._on_shutdown: Callable[[], None] | None = None  # what the application wants to be called before a switch
+
+    def offer(self, scope: Scope, limits: Mapping[str, Any] | None, **entry: Any) -> None:
+        """Put the extension into the scope of the request.
+
+        Args:
+            scope: The request. Its scheme of ``X-Forwarded-Proto`` becomes one of HTTP.
+            limits: The server's own settings for WebSockets, if it has any.
+            entry: What else stands in the entry: ``version``, ``protocol``, ``lingers``.
+        """
+        # Functions, because those survive a deep copy of the scope.
+        entry.setdefault("version", VERSION)
+        entry["connect"] = self._connect()
+        entry["on_shutdown"] = self._registering()
+        if limits:
+            entry["websocket"] = limits
+        scope.setdefault("extensions", {})[EXTENSION] = entry
+        scope["headers"] = name_http_schemes(scope["headers"])
+        self._scope = scope
+
+    async def serve(self, app: ASGIApp, scope: Scope) -> Any:
+        """Call the application; return what it returns, because servers report what is not ``None``."""
+        try:
+            result: Any = await app(scope, self.receive, self.send)  # type: ignore[func-returns-value]
+        except BaseException as error:
+            if self._in_place is None:
+                raise
+            result = None
+            await self._in_place.finish(error)
+        else:
+            if self._in_place is not None:
+                await self._in_place.finish(None)
+        finally:
+            self._end()
+        return result
+
+    def _end(self) -> None:
+        self.withdraw()
+        side = self._side
+        self._on_shutdown = self._scope = self._in_place = None
+        if self.phase is Phase.SWITCHED:
+            self._side = None
+        elif RULES[self.phase].forwards:
+            self.phase = Phase.ENDED
+        if side is not None:
+            side.end()
+
+    # The extension
+
+    def _connect(self) -> Callable[..., asyncio.Future[bool]]:
         def connect(protocol: asyncio.BaseProtocol, headers: list[tuple[bytes, bytes]]) -> asyncio.Future[bool]:
             essential = check_essential(headers)
             switched: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-            if self.is_too_late():
+            if self._side is None or not RULES[self.phase].announces or self._side.is_gone():
                 switched.set_result(False)
             else:
                 self.withdraw()
-                self._protocol, self._essential, self._switched = protocol, essential, switched  # type: ignore[misc]
+                self._protocol, self._essential, self._switched = protocol, essential, switched
             return switched
 
         return connect
 
-    def is_stopping(self) -> bool:
-        """Tell whether the server has begun to stop."""
-        raise NotImplementedError
-
-    def on_shutdown(self) -> Callable[[Callable[[], None]], None]:
-        """The extension's ``on_shutdown``, a function for the same reason."""
-
+    def _registering(self) -> Callable[[Callable[[], None]], None]:
         def on_shutdown(callback: Callable[[], None]) -> None:
-            if self.is_stopping():
+            if self._side is not None and self._side.is_stopping():
                 callback()
             else:
-                self._on_shutdown = callback  # type: ignore[misc]
+                self._on_shutdown = callback
 
         return on_shutdown
-
-    def tell_shutdown(self) -> None:
-        """The server begins to stop, and the connection has not been switched."""
-        callback, self._on_shutdown = self._on_shutdown, None  # type: ignore[misc]
-        if callback is not None:
-            callback()
 
     def withdraw(self) -> None:
         """Say that there will be no switch, if that is not decided."""
         if self._switched is not None and not self._switched.done():
             self._switched.set_result(False)
 
+    def shut_down(self) -> None:
+        """The server begins to stop, and the connection has not been switched."""
+        callback, self._on_shutdown = self._on_shutdown, None
+        if callback is not None:
+            callback()
 
-async def refuse_101(send: Send) -> None:
-    """Answer in place of a 101 that cannot go out, because nobody announced it, or it came too late."""
+    # What the application calls
+
+    def receive(self) -> Awaitable[Message]:
+        """ASGI ``receive``: the server's, or that of an application that answers in WebSocket messages."""
+        if self._in_place is not None:
+            return self._in_place.receive()
+        return _receive_disconnect() if self._side is None else self._side.receive()
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """ASGI ``send``."""
+        if message["type"].startswith("websocket."):
+            if self._in_place is None:
+                if self._side is None or self._scope is None:
+                    return self._answer(message)
+                self._in_place = self._understand(self._scope, self._side.receive, self._answer)
+            return self._in_place.send(message)
+        return self._answer(message)
+
+    async def _answer(self, message: Message) -> None:
+        """Take a message of an HTTP response."""
+        side, rules = self._side, RULES[self.phase]
+        if not rules.forwards or side is None:
+            self._discarded += 1
+            if self._discarded % _DISCARDED_IN_TURN == 0:
+                await asyncio.sleep(0)  # somebody may send for ever
+            return
+        if rules.starts and message["type"] == "http.response.start":
+            if message["status"] == 101:
+                fields = fields_of_101(self._essential, message.get("headers", ()))
+                self.phase = Phase.SWITCHING
+                if not await self._switch(side, fields):
+                    self.phase = Phase.REFUSED
+                    await _refuse_101(side.send)
+                return
+            self.phase = Phase.ANSWERED
+            self.withdraw()
+        await side.send(message)
+
+    async def _switch(self, side: Side, fields: list[tuple[bytes, bytes]]) -> bool:
+        """Answer with the 101 and give the connection away. ``False`` if there is nothing to give it to."""
+        switched = self._switched
+        if switched is None:
+            return False
+        await side.complete_request()
+        if switched.done():
+            return side.is_gone()
+        if side.is_gone():
+            self.withdraw()
+            return True
+        self.phase = Phase.SWITCHED
+        waiting = side.give_away(self._protocol, fields)
+        if waiting is not None:
+            await waiting
+        if not switched.done():  # it may have been cancelled meanwhile
+            switched.set_result(True)
+        self._protocol, self._essential = None, []
+        return True
+
+
+async def _refuse_101(send: Send) -> None:
+    """Answer in place of a 101 that cannot go out."""
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(_REFUSAL))]
     await send({"type": "http.response.start", "status": 500, "headers": headers})
     await send({"type": "http.response.body", "body": _REFUSAL, "more_body": False})
 
 
-def shut_down(protocol: Any, transport: asyncio.BaseTransport) -> None:
-    """Tell what owns a connection that the server stops, or close ``transport`` if it does not want to know."""
-    getattr(protocol, "shutdown", transport.close)()
-
-
-def linger(protocol: Any) -> asyncio.Future[None] | None:
-    """Return what is done when the transport of ``protocol`` is gone, if it is about to close that by itself."""
-    closing = getattr(protocol, "closing", None)
-    return None if closing is None else closing()
-
-
-def check_essential(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Return the fields given to ``connect``, names in lower case.
-
-    Raises:
-        ValueError: One of them would break the response, or ``upgrade`` is missing.
-    """
-    checked = check_response_headers(headers)
-    if b"upgrade" not in [name for name, _ in checked]:
-        raise ValueError("the headers must name the protocol to switch to, in upgrade (RFC 9110 section 7.8)")
-    return checked
-
-
-def fields_of_101(
-    essential: list[tuple[bytes, bytes]], headers: Iterable[tuple[bytes, bytes]]
-) -> list[tuple[bytes, bytes]]:
-    """Return the fields of a 101: those that the new protocol needs, and what middleware has added to the response.
-
-    Args:
-        essential: What was given to ``connect``; it reaches the client as it is.
-        headers: What came with ``http.response.start``. A name that is essential, describes a body or belongs to the
-            WebSocket handshake is not taken from here.
-
-    Raises:
-        ValueError: A field that is taken from ``headers`` would break the response.
-    """
-    fields = [(b"connection", b"Upgrade"), *[field for field in essential if field[0] != b"connection"]]
-    # What does not reach the wire need not be checked, and most fields are the essential ones themselves.
-    added = [field for field in headers if field[0] not in NOT_IN_101 and tuple(field) not in essential]
-    if added:
-        fixed = {name for name, _ in essential} | NOT_IN_101
-        added = check_response_headers([field for field in added if field[0].lower() not in fixed])
-        fields += [field for field in added if not field[0].startswith(b"sec-websocket-")]
-    return fields
-
-
-def printed(fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Return the fields of a 101 as HTTP/1.1 shall carry them: the handshake's names as their RFCs print them.
-
-    Args:
-        fields: What `fields_of_101` has returned. Fields that the application has added keep their names.
-    """
-    return [(_PRINTED.get(name, name), value) for name, value in fields]
-
-
-def name_http_schemes(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Return a request's fields with ``http`` and ``https`` for the ``ws`` and ``wss`` of ``X-Forwarded-Proto``.
-
-    Traefik sends those with handshakes. Middleware for proxies would make them the scheme of the ``http`` scope, where
-    nobody takes ``wss`` for secure. The list given is not changed, and is returned itself if there is nothing to do.
-
-    Args:
-        headers: The fields, names in lower case.
-    """
-    # A dict, because that is the fastest way to look, and this runs for each offer.
-    if b"x-forwarded-proto" not in dict(headers):
-        return headers
-    return [
-        (name, _HTTP_SCHEMES.get(value.strip(b" \t"), value) if name == b"x-forwarded-proto" else value)
-        for name, value in headers
-    ]
-
-
-def has_body(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Tell whether a request with these lower-case fields has a body to wait for (RFC 9112 §6.3)."""
-    # A dict, because that is the fastest way to look, and this runs for each offer.
-    fields = dict(headers)
-    if b"transfer-encoding" in fields:
-        return True
-    # Lines that do not say the same are not for us to judge: there is a body if one of them says so.
-    return b"content-length" in fields and any(
-        name == b"content-length" and value.strip(b" \t0") != b"" for name, value in headers
-    )
-
-
-def replay(protocol: Any, data: bytes) -> None:
-    """Give ``protocol`` bytes that arrived before it owned the connection.
-
-    Args:
-        protocol: A streaming or a buffered protocol.
-        data: Not empty.
-    """
-    if not isinstance(protocol, asyncio.BufferedProtocol):
-        protocol.data_received(data)
-        return
-    while data:
-        buffer = memoryview(protocol.get_buffer(len(data))).cast("B")
-        size = min(len(buffer), len(data))
-        buffer[:size] = data[:size]
-        protocol.buffer_updated(size)
-        data = data[size:]
+async def _receive_disconnect() -> Message:
+    await asyncio.sleep(0)  # somebody may ask for ever
+    return {"type": "http.disconnect"}

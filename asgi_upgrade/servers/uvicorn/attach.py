@@ -14,8 +14,9 @@ from uvicorn.lifespan.on import LifespanOn
 from asgi_upgrade.guard.adapters import adapt_layers
 from asgi_upgrade.servers.edge_settings import EdgeSettings
 from asgi_upgrade.servers.lifespans import running_lifespans
-from asgi_upgrade.servers.uvicorn.edge import UpgradingProtocol, edge_settings
+from asgi_upgrade.servers.uvicorn.edge import edge_of
 from asgi_upgrade.servers.uvicorn.logs import adopt_logging
+from asgi_upgrade.servers.uvicorn.upgrading_protocol import UpgradingProtocol
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -50,7 +51,7 @@ def attach(
         return "no uvicorn runs this application's lifespan"
     config = lifespan.config
     if settings:
-        edge_settings[config] = settings
+        edge_of(config).settings = settings
         if settings.h2c is not None:
             # Now, because it takes 50 ms, for which the first client that offers h2c would keep the others waiting.
             import_module("asgi_upgrade.http2.upgrade")
@@ -64,7 +65,7 @@ def attach(
             "add it to the outermost application"
         )
     if not change:
-        return "attach=False, and uvicorn was not started with one of our protocols"
+        return "extend_server=False, and uvicorn was not started with one of our protocols"
     replacement = _REPLACEMENTS.get(f"{current.__module__}.{current.__qualname__}")
     if replacement is None:
         return f"uvicorn runs with {current.__qualname__}, which is not one of its own protocols"

@@ -14,7 +14,8 @@ import h11
 from uvicorn.protocols.http import h11_impl
 
 from asgi_upgrade.http.offer import has_upgrade
-from asgi_upgrade.servers.uvicorn.edge import HOLD_LIMIT, Switch, UpgradingProtocol
+from asgi_upgrade.servers.uvicorn.request import OfferingRequest
+from asgi_upgrade.servers.uvicorn.upgrading_protocol import HOLD_LIMIT, UpgradingProtocol
 
 __all__ = ["H11UpgradeProtocol", "Lender", "borrow"]
 
@@ -39,7 +40,7 @@ class H11UpgradeProtocol(UpgradingProtocol, h11_impl.H11Protocol):
         if b":" in self.scope["raw_path"]:
             self.read_absolute_form()
         self._offer = has_upgrade(self.headers)
-        self.app = Switch(self) if self._offer else self.plain_app
+        self.app = OfferingRequest(self) if self._offer else self.plain_app
         return False
 
     def on_response_complete(self) -> None:
@@ -67,8 +68,8 @@ class H11UpgradeProtocol(UpgradingProtocol, h11_impl.H11Protocol):
     def handle_events(self) -> None:
         super().handle_events()
         # uvicorn reads no more after one byte behind the request: the client's end would never be seen behind that.
-        switch: Switch | None = getattr(self.cycle, "switch", None)
-        if switch is not None and switch.awaits_the_end and len(self.conn.trailing_data[0]) <= HOLD_LIMIT:
+        offering: OfferingRequest | None = getattr(self.cycle, "offering", None)
+        if offering is not None and offering.awaits_the_end and len(self.conn.trailing_data[0]) <= HOLD_LIMIT:
             self.flow.resume_reading()
 
     @property

@@ -10,16 +10,11 @@ from __future__ import annotations
 import httptools
 from uvicorn.protocols.http import httptools_impl
 
-from asgi_upgrade.servers.uvicorn.edge import (
-    HOLD_LIMIT,
-    Switch,
-    UpgradingProtocol,
-    has_body,
-    match_absolute_form,
-    replace_host,
-    request_head,
-)
 from asgi_upgrade.servers.uvicorn.h11_protocol import borrow
+from asgi_upgrade.servers.uvicorn.head import match_absolute_form, replace_host, request_head
+from asgi_upgrade.servers.uvicorn.request import OfferingRequest
+from asgi_upgrade.servers.uvicorn.upgrading_protocol import HOLD_LIMIT, UpgradingProtocol
+from asgi_upgrade.switching.request import has_body
 
 __all__ = ["HttpToolsUpgradeProtocol"]
 
@@ -43,7 +38,7 @@ class HttpToolsUpgradeProtocol(UpgradingProtocol, httptools_impl.HttpToolsProtoc
         if has_body(self.headers):
             return True  # `_offer_arrived` has h11 read it
         self._serving_offer = True
-        self.app = Switch(self)
+        self.app = OfferingRequest(self)
         return False
 
     def on_headers_complete(self) -> None:

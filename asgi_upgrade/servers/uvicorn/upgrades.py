@@ -9,46 +9,27 @@ import logging
 import ssl
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.utils import get_client_addr, get_path_with_query_string
 
 from asgi_upgrade.http.offer import UpgradeOffer
 from asgi_upgrade.servers.edge_settings import EdgeSettings
-from asgi_upgrade.servers.websocket_limits import UVICORN, websocket_limits
 from asgi_upgrade.system.logs import printable
 from asgi_upgrade.tls.scope import without_certificate
 from asgi_upgrade.tls.upgrade import TLS, Resume, find_tls, is_about_server
 
 if TYPE_CHECKING:
-    import asyncio
-
-    from uvicorn.config import Config
-
     from asgi_upgrade.http2.server import ServerSide
+    from asgi_upgrade.servers.uvicorn.upgrading_protocol import UpgradingProtocol
+    from asgi_upgrade.tls.settings import TLSSettings
 
 __all__ = ["log_access", "upgrade_connection", "with_tls"]
 
 
-class HTTPConnection(Protocol):
-    """What serves a connection as HTTP: an ``UpgradingProtocol``. The part of it that its upgrades need."""
-
-    access_log: bool
-    access_logger: logging.Logger
-    config: Config
-    connections: set[Any]
-    logger: logging.Logger
-    server_state: Any
-    tasks: set[asyncio.Task[None]]
-
-    @property
-    def successor(self) -> Callable[[], Any]:
-        """Makes a protocol for the same connection, like the one that it began with."""
-
-
 def upgrade_connection(
-    app: ASGIApp, http: HTTPConnection, settings: EdgeSettings, scope: Scope, resume: Callable[..., None]
+    app: ASGIApp, http: UpgradingProtocol, settings: EdgeSettings, scope: Scope, resume: Callable[..., None]
 ) -> ASGIApp:
     """Return what to call for a request in the clear: ``app``, or what takes an offer of the request in front of it.
 
@@ -69,20 +50,20 @@ def upgrade_connection(
     offer = UpgradeOffer.from_scope(scope)
     if offer is None:
         return app
-    must_be_tls = settings.tls_required is not None and settings.tls_required(scope)
+    tls = settings.tls
+    must_be_tls = tls is not None and tls.refuses(scope)
     if settings.h2c is not None and not must_be_tls and offer.find("h2c") is not None:
         from asgi_upgrade.http2.upgrade import H2C
 
         app = H2C(app, settings.h2c, _server_side(http))
-    if settings.tls is not None and find_tls(offer) is not None and _may_begin_tls(settings, scope):
+    if tls is not None and find_tls(offer) is not None and _may_begin_tls(tls, scope):
         bound: Resume = partial(resume, http.successor)
-        app = TLS(app, settings.tls, timeout=settings.open_timeout, resume=bound)
+        app = TLS(app, tls, resume=bound)
     return app
 
 
-def _may_begin_tls(settings: EdgeSettings, scope: Scope) -> bool:
-    assert settings.tls is not None
-    if settings.tls.verify_mode == ssl.CERT_NONE and settings.tls_required is None:
+def _may_begin_tls(tls: TLSSettings, scope: Scope) -> bool:
+    if tls.context.verify_mode == ssl.CERT_NONE and tls.required is False:
         return True
     return is_about_server(scope)
 
@@ -119,7 +100,7 @@ def log_access(logger: logging.Logger, scope: Any, status: int) -> None:
     )
 
 
-def _server_side(http: HTTPConnection) -> ServerSide:
+def _server_side(http: UpgradingProtocol) -> ServerSide:
     """Return uvicorn's part in each request, for requests on the streams of HTTP/2."""
     from asgi_upgrade.http2.server import ServerSide
 
@@ -141,5 +122,5 @@ def _server_side(http: HTTPConnection) -> ServerSide:
         is_busy=is_busy,
         tasks=tasks,
         logger=http.logger,
-        websocket_limits=websocket_limits(http.config, UVICORN),
+        websocket_limits=http.edge.websocket_limits,
     )

@@ -14,8 +14,11 @@ from uvicorn.protocols.http import auto_zttp_impl, zttp_impl
 from uvicorn.protocols.http.zttp_h2_impl import ZttpH2Protocol
 
 from asgi_upgrade.http.offer import has_upgrade
-from asgi_upgrade.servers.uvicorn.edge import HOLD_LIMIT, Switch, UpgradingProtocol, has_body, request_head
 from asgi_upgrade.servers.uvicorn.h11_protocol import borrow
+from asgi_upgrade.servers.uvicorn.head import request_head
+from asgi_upgrade.servers.uvicorn.request import OfferingRequest
+from asgi_upgrade.servers.uvicorn.upgrading_protocol import HOLD_LIMIT, UpgradingProtocol
+from asgi_upgrade.switching.request import has_body
 
 __all__ = ["AutoZttpUpgradeProtocol", "ZttpUpgradeProtocol"]
 
@@ -37,7 +40,7 @@ class ZttpUpgradeProtocol(UpgradingProtocol, zttp_impl.ZttpProtocol):
         if b":" in self.scope["raw_path"]:
             self.read_absolute_form()
         offer = has_upgrade(self.headers)
-        self.app = Switch(self) if offer else self.plain_app
+        self.app = OfferingRequest(self) if offer else self.plain_app
         # uvicorn has asked zttp to read the head, which refuses a length that is not a number.
         self._body = next((int(value) for name, value in self.headers if name == b"content-length"), 0)
         self._last_chunk = False

@@ -11,7 +11,7 @@ from plain import app as plain
 from starlette.types import Receive, Scope, Send
 
 from asgi_upgrade import UpgradeMiddleware
-from asgi_upgrade.servers.uvicorn.edge import UpgradingProtocol
+from asgi_upgrade.servers.uvicorn.upgrading_protocol import UpgradingProtocol
 
 UPGRADED = 13
 upgraded = UpgradeMiddleware(plain)

@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from asgi_upgrade import UpgradeMiddleware
+from asgi_upgrade import UpgradeMiddleware, WebSocketSettings
 
 
 async def page(request: Request) -> Response:
@@ -37,7 +37,8 @@ async def read_whole_body(request: Request, call_next: RequestResponseEndpoint) 
 
 
 def stack(*middleware: Middleware, open_timeout: float = 60.0) -> Starlette:
-    upgrade = Middleware(UpgradeMiddleware, open_timeout=open_timeout, allowed_origins=["*"])
+    settings = WebSocketSettings(open_timeout=open_timeout)
+    upgrade = Middleware(UpgradeMiddleware, websocket=settings, allowed_origins=["*"])
     return Starlette(routes=[Route("/page", page), WebSocketRoute("/echo", echo)], middleware=[*middleware, upgrade])
 
 

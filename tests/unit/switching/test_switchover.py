@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from asgi_upgrade.switching.switchover import name_http_schemes
+from asgi_upgrade.switching.request import name_http_schemes
 from asgi_upgrade.testing import UpgradeTransport
 
 
