@@ -25,7 +25,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from asgi_upgrade import UpgradeMiddleware, UpgradeResponse, UpgradeStream
+from asgi_upgrade import StreamSettings, UpgradeMiddleware, UpgradeResponse, UpgradeStream
 from asgi_upgrade.testing import UpgradeTransport
 
 pytestmark = pytest.mark.anyio
@@ -295,7 +295,7 @@ async def test_a_handler_that_does_not_read_makes_the_client_wait() -> None:
         await anyio.sleep_forever()
 
     async with (
-        connect(speaking(sit, total_timeout=0.5)) as client,
+        connect(speaking(sit, streams=StreamSettings(total_timeout=0.5))) as client,
         client.stream("GET", "/", headers=OFFER) as response,
     ):
         stream = response.extensions["network_stream"]
