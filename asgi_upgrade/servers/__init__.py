@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from asgi_upgrade.servers.edge_settings import EdgeSettings
-from asgi_upgrade.switching.lifespan import note_lifespan
+from asgi_upgrade.switching.lifespan import IN_PROCESS, note_lifespan
 
 if TYPE_CHECKING:
     from asgi_upgrade.guard.handshake import Policy
@@ -32,6 +32,8 @@ def attach_to_server(
         Whether new connections will have the extension. If not, or if they cannot do what ``settings`` ask for, one
         line that says why has been logged.
     """
+    if IN_PROCESS.get():
+        return True
     if in_lifespan:
         note_lifespan()
     if "hypercorn.asyncio.lifespan" in sys.modules:
