@@ -5,14 +5,21 @@ from asgi_upgrade.handshake_middleware import HandshakeMiddleware
 from asgi_upgrade.http.offer import OfferedProtocol, UpgradeOffer
 from asgi_upgrade.http2.settings import H2CSettings
 from asgi_upgrade.middleware import UpgradeMiddleware
+from asgi_upgrade.streams.handlers import Handler
 from asgi_upgrade.streams.response import UpgradeResponse
+from asgi_upgrade.streams.settings import StreamSettings
 from asgi_upgrade.streams.stream import UpgradeAttribute, UpgradeStream
+from asgi_upgrade.tls.settings import TLSSettings
 from asgi_upgrade.websocket.deflate import PerMessageDeflate
 from asgi_upgrade.websocket.observer import ConnectionClosed, HandshakeEnded, Observer, OpenTotals, Outcome
+from asgi_upgrade.websocket.protocol import ClientDisconnected
+from asgi_upgrade.websocket.settings import WebSocketSettings
 
 __all__ = [
+    "ClientDisconnected",
     "ConnectionClosed",
     "H2CSettings",
+    "Handler",
     "HandshakeEnded",
     "HandshakeMiddleware",
     "Observer",
@@ -20,11 +27,14 @@ __all__ = [
     "OpenTotals",
     "Outcome",
     "PerMessageDeflate",
+    "StreamSettings",
+    "TLSSettings",
     "UpgradeAttribute",
     "UpgradeMiddleware",
     "UpgradeOffer",
     "UpgradeResponse",
     "UpgradeStream",
+    "WebSocketSettings",
     "__version__",
 ]
 

@@ -8,6 +8,7 @@ from asgi_upgrade.guard.adapters import adapt_layers
 from asgi_upgrade.guard.in_place import in_place
 from asgi_upgrade.guard.outermost import Proof, prove_outermost
 from asgi_upgrade.guard.refusals import refuse_unguarded, report_unguarded
+from asgi_upgrade.system.checks import check_flag
 from asgi_upgrade.websocket.bridge import CONVERTED, Bridge
 
 __all__ = ["HandshakeMiddleware"]
@@ -28,13 +29,16 @@ class HandshakeMiddleware:
 
     Args:
         app: The application, with `UpgradeMiddleware` somewhere inside.
-        allow_unguarded: Whether to serve WebSockets also where something stands around it that has seen no
-            handshakes. Default: ``False``, they are refused.
+        insecure_allow_unguarded: Whether to serve WebSockets also where something stands around it that has seen no
+            handshakes. Default: ``False``, they are refused with 503.
+
+    Raises:
+        ValueError: ``insecure_allow_unguarded`` is no bool.
     """
 
-    def __init__(self, app: ASGIApp, *, allow_unguarded: bool = False) -> None:
+    def __init__(self, app: ASGIApp, *, insecure_allow_unguarded: bool = False) -> None:
         self.app = adapt_layers(app, None)
-        self._allow_unguarded = allow_unguarded
+        self._allow_unguarded = check_flag("insecure_allow_unguarded", insecure_allow_unguarded)
         self._reported = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

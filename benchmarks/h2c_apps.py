@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asgi_upgrade import UpgradeMiddleware
+from asgi_upgrade import H2CSettings, UpgradeMiddleware
 from benchmarks import apps
 
-plain = UpgradeMiddleware(apps.plain, h2c=True)
+plain = UpgradeMiddleware(apps.plain, h2c=H2CSettings())

@@ -33,6 +33,6 @@ class DocsTable:
         text = self.page.read_text(encoding="utf-8")
         assert self.begin in text
         assert _END in text
-        pattern = re.escape(self.begin) + ".*" + re.escape(_END)
+        pattern = re.escape(self.begin) + ".*?" + re.escape(_END)
         text = re.sub(pattern, lambda _: self.begin + table + _END, text, flags=re.DOTALL)
         self.page.write_text(text, encoding="utf-8")

@@ -9,7 +9,6 @@ from asgi_upgrade.guard.handshake import Handshake
 from asgi_upgrade.switching.extension import get_extension
 from asgi_upgrade.switching.refusal import refuse
 from asgi_upgrade.websocket.bridge import get_bridge
-from asgi_upgrade.websocket.deflate import PerMessageDeflate
 from asgi_upgrade.websocket.frames import CloseCode
 from asgi_upgrade.websocket.handshake import Accept, Reject, negotiate
 from asgi_upgrade.websocket.protocol import ClientDisconnected
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["InPlace", "in_place", "without_policy"]
 
-_SETTINGS = WebSocketSettings.given(deflate=PerMessageDeflate())
+_SETTINGS = WebSocketSettings()
 
 
 def in_place(app: ASGIApp) -> ASGIApp:

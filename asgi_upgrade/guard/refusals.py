@@ -32,7 +32,7 @@ def name_of(app: Any) -> str:
 
 def report_unguarded(application: Any) -> None:
     """Log that nothing proves that a server itself calls ``application`` with its WebSockets."""
-    cure = "Wrap the outermost application in asgi_upgrade.HandshakeMiddleware, or set allow_unguarded=True"
+    cure = "Wrap the outermost application in asgi_upgrade.HandshakeMiddleware, or set insecure_allow_unguarded=True"
     if not has_seen_lifespan():
         cure = (
             "No UpgradeMiddleware has been called with the server's lifespan, as none in a mounted application is: add "

@@ -135,3 +135,16 @@ def _parse_protocol(element: str) -> OfferedProtocol:
     if not is_token(name) or (slash and not is_token(version)):
         raise HeaderError("the Upgrade field is malformed")
     return OfferedProtocol(name, version if slash else None)
+
+
+def may_upgrade(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Tell whether a request has ``Upgrade``, or fields of a WebSocket handshake that has lost it.
+
+    Args:
+        headers: its fields, names in lower case.
+    """
+    # A loop, because it runs for each request. Few names come behind this one in the order of bytes.
+    for name, _ in headers:
+        if name > b"sec-websocket-" and (name == b"upgrade" or name.startswith(b"sec-websocket-")):
+            return True
+    return False

@@ -3,34 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-__all__ = ["H2CSettings", "parse_h2c"]
+from asgi_upgrade.system.checks import check_integers, check_optional_seconds, check_seconds
 
-_OPTIONAL = ("ping_interval", "ping_timeout", "write_timeout")
+__all__ = ["H2CSettings", "check_h2c"]
+
+# Windows and sizes of HTTP/2 are below this (RFC 9113 §6.5.2, §6.9.1).
+_LIMIT = 2**31
 
 
 @dataclass(frozen=True)
 class H2CSettings:
-    """Limits and times of each HTTP/2 connection. All sizes are in bytes, all times in seconds.
+    """Who may speak HTTP/2 after ``Upgrade: h2c`` (RFC 7540 §3.2), and the limits and times of such a connection.
+
+    All sizes are in bytes, all times in seconds. It takes the package ``h2``.
 
     Attributes:
         networks: Who may upgrade: addresses and networks such as ``"10.0.0.0/8"`` and ``"::1"``; ``"unix"`` stands for
             peers on a Unix socket; ``None`` admits all. The peer is who has opened the connection, not whom a proxy
-            speaks for.
+            speaks for. Default: ``None``.
         max_concurrent_streams: Requests that are served at once on one connection. What exceeds it is refused in a way
-            that lets the client repeat it (REFUSED_STREAM); twice as many end the connection.
-        max_header_size: Size of a request's fields, each counted with 32 bytes more (RFC 9113 §6.5.2).
+            that lets the client repeat it (REFUSED_STREAM, RFC 9113 §5.1.2); twice as many end the connection. Default:
+            100.
+        max_header_size: Size of a request's fields, each counted with 32 bytes more (RFC 9113 §6.5.2). Default: 64 KiB.
         read_buffer_size: Bytes of a request's body that wait for the application, before its client has to wait.
-        write_buffer_size: Bytes that wait for a slow client before ``send`` blocks.
-        open_timeout: How long the client may take for its preface.
-        idle_timeout: Time without a request after which the connection is closed.
-        ping_interval: Time between pings while a request is being served and nothing is heard; ``None`` sends none.
-        ping_timeout: How long the client may stay silent after a ping; ``None`` waits for ever.
-        write_timeout: How long a client may take nothing of a response that is ready; ``None`` waits for ever.
-        close_timeout: How long the client may take for the last bytes of a connection.
+            Default: 64 KiB.
+        write_buffer_size: Bytes that wait for a slow client before ``send`` blocks. Default: 64 KiB.
+        open_timeout: How long the client may take for its preface (RFC 9113 §3.4). Default: 20.
+        idle_timeout: Time without a request after which the connection is closed. Default: 60.
+        ping_interval: Time between pings (RFC 9113 §6.7) while a request is being served and nothing is heard; ``None``
+            sends none. Default: 20.
+        ping_timeout: How long the client may stay silent after a ping; ``None`` waits for ever. Default: 20.
+        write_timeout: How long a client may take nothing of a response that is ready; ``None`` waits for ever. Default:
+            60.
+        close_timeout: How long the client may take for the last bytes of a connection. Default: 10.
 
     Raises:
         ValueError: A value is out of range; the message names it.
@@ -51,19 +60,14 @@ class H2CSettings:
     def __post_init__(self) -> None:
         if self.networks is not None:
             _parse_networks(self.networks)
-        for field in fields(self):
-            name, value = field.name, getattr(self, field.name)
-            if name == "networks":
-                continue
-            if name.endswith(("_timeout", "_interval")):
-                if value is None and name in _OPTIONAL:
-                    continue
-                if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
-                    raise ValueError(f"{name} must be a positive number of seconds, not {value!r}")
-            elif isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**31:
-                raise ValueError(f"{name} must be a positive integer below 2**31, not {value!r}")
-        if self.max_concurrent_streams * self.read_buffer_size >= 2**31:
-            raise ValueError("max_concurrent_streams times read_buffer_size must be below 2**31 (RFC 9113 section 6.9)")
+        sizes = ("max_header_size", "read_buffer_size", "write_buffer_size")
+        check_integers(self, "max_concurrent_streams", *sizes, high=_LIMIT - 1)
+        check_seconds(self, "open_timeout", "idle_timeout", "close_timeout")
+        check_optional_seconds(self, "ping_interval", "ping_timeout", "write_timeout")
+        if self.max_concurrent_streams * self.read_buffer_size >= _LIMIT:
+            raise ValueError(
+                "H2CSettings.max_concurrent_streams times read_buffer_size must be below 2**31 (RFC 9113 section 6.9)"
+            )
 
     def admits(self, client: Sequence[object] | None) -> bool:
         """Tell whether a peer may upgrade.
@@ -84,34 +88,33 @@ class H2CSettings:
         return any(address in network for network in _parse_networks(self.networks))
 
 
-def parse_h2c(h2c: bool | Sequence[str] | H2CSettings) -> H2CSettings | None:
-    """Return what ``h2c=`` of `UpgradeMiddleware` means, ``None`` for ``False``.
-
-    Args:
-        h2c: ``True`` for every peer, or `H2CSettings.networks`, or all settings.
+def check_h2c(h2c: H2CSettings | None) -> H2CSettings | None:
+    """Return the argument ``h2c`` of `UpgradeMiddleware`.
 
     Raises:
-        ValueError: It is something else.
-        ImportError: The library ``h2`` is not installed.
+        ValueError: It is something else, or the package ``h2`` is not installed.
     """
-    if h2c is False:
+    if h2c is None:
         return None
     if not isinstance(h2c, H2CSettings):
-        if h2c is not True:
-            _parse_networks(h2c)  # which does not take None for an answer
-        h2c = H2CSettings(None if h2c is True else h2c)
+        raise ValueError(f"h2c must be H2CSettings or None, not {h2c!r}")
     try:
         import h2  # noqa: F401
     except ImportError:
-        raise ImportError("h2c needs the library h2: pip install 'asgi-upgrade[h2]'") from None
+        raise ValueError("h2c needs the package h2: pip install 'asgi-upgrade[h2]'") from None
     return h2c
 
 
 def _parse_networks(networks: object) -> tuple[IPv4Network | IPv6Network, ...]:
-    if not isinstance(networks, Sequence) or isinstance(networks, (str, bytes)) or not networks:
-        raise ValueError(f"h2c must be a bool or a list of networks such as ['10.0.0.0/8'], not {networks!r}")
-    if not all(isinstance(network, str) for network in networks):
-        raise ValueError(f"h2c must be a bool or a list of networks such as ['10.0.0.0/8'], not {networks!r}")
+    if (
+        not isinstance(networks, Sequence)
+        or isinstance(networks, (str, bytes))
+        or not networks
+        or not all(isinstance(network, str) for network in networks)
+    ):
+        raise ValueError(
+            f"H2CSettings.networks must be a list of networks such as ['10.0.0.0/8'], or None, not {networks!r}"
+        )
     return _parse(tuple(networks))
 
 
@@ -124,5 +127,5 @@ def _parse(networks: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
         try:
             parsed.append(ip_network(network))
         except ValueError as error:
-            raise ValueError(f"h2c: {network!r} is neither an address nor a network: {error}") from None
+            raise ValueError(f"H2CSettings.networks: {network!r} is no address or network: {error}") from None
     return tuple(parsed)

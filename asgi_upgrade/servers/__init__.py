@@ -62,8 +62,9 @@ def attach_to_server(
 def report_unavailable(settings: EdgeSettings | None) -> None:
     """Log that the server cannot do what ``settings`` ask for, if they ask for anything."""
     if settings:
+        required = settings.tls is not None and settings.tls.required
         logger.warning(
             "%s cannot be offered: that takes uvicorn, with its lifespan on.%s",
             " and ".join(name for name, asked in (("h2c", settings.h2c), ("TLS", settings.tls)) if asked),
-            " Requests in the clear are refused all the same, as tls_required says." if settings.tls_required else "",
+            " Requests in the clear are refused all the same, as TLSSettings.required says." if required else "",
         )

@@ -13,7 +13,7 @@ from asgi_upgrade.http.fields import NOT_IN_101
 from asgi_upgrade.http.headers import check_response_headers
 from asgi_upgrade.http.offer import UpgradeOffer
 from asgi_upgrade.streams.handlers import Handler, check_handler, check_protocol, run_handler
-from asgi_upgrade.streams.settings import StreamSettings
+from asgi_upgrade.streams.settings import StreamSettings, check_streams
 from asgi_upgrade.switching.extension import get_extension
 from asgi_upgrade.switching.refusal import refuse, upgrade_fields
 from asgi_upgrade.switching.response import report_no_extension
@@ -22,6 +22,8 @@ __all__ = ["UpgradeResponse"]
 
 # The only field about a body that reaches the client: Docker's looks at it.
 _NOT_OURS = (NOT_IN_101 | {b"te"}) - {b"content-type"}
+
+_SETTINGS = StreamSettings()
 
 
 class UpgradeResponse(Response):
@@ -49,15 +51,7 @@ class UpgradeResponse(Response):
             handshake of WebSocket, it can only have ``Content-Type``. Default: none.
         fallback: The response, or any ASGI application, for a request that does not offer ``protocol``. Default: 426.
         background: Runs when the connection is closed. Default: none.
-        read_buffer_size: Bytes that wait for the handler before reading from the socket pauses. Default: 64 KiB.
-        write_buffer_size: Bytes that wait for a slow client before ``send`` blocks. Default: 64 KiB.
-        open_timeout: Seconds that the 101 may take to the server, through the middleware between. Default: 20.
-        close_timeout: Seconds that the client may take to end its side after the handler has returned. Default: 10.
-        idle_timeout: Seconds without a byte in either direction after which the handler is cancelled, or ``None``.
-            Default: ``None``.
-        total_timeout: Seconds from the switch after which the handler is cancelled, or ``None``. Default: ``None``.
-        shutdown_timeout: Seconds that the handler may go on after the server began to stop, before it is cancelled.
-            Default: 10.
+        streams: Limits and times of the connection. Default: those of `StreamSettings`.
         status_code: 101. FastAPI takes the status of a ``response_class`` from this default.
 
     Attributes:
@@ -88,13 +82,7 @@ class UpgradeResponse(Response):
         fallback: ASGIApp | None = None,
         background: BackgroundTask | None = None,
         *,
-        read_buffer_size: int = StreamSettings.read_buffer_size,
-        write_buffer_size: int = StreamSettings.write_buffer_size,
-        open_timeout: float = StreamSettings.open_timeout,
-        close_timeout: float = StreamSettings.close_timeout,
-        idle_timeout: float | None = StreamSettings.idle_timeout,
-        total_timeout: float | None = StreamSettings.total_timeout,
-        shutdown_timeout: float = StreamSettings.shutdown_timeout,
+        streams: StreamSettings = _SETTINGS,
         status_code: int = 101,
     ) -> None:
         if status_code != 101:
@@ -108,15 +96,7 @@ class UpgradeResponse(Response):
         self.handler = handler
         self.protocol = protocol
         self.fallback = fallback
-        self._settings = StreamSettings(
-            read_buffer_size=read_buffer_size,
-            write_buffer_size=write_buffer_size,
-            open_timeout=open_timeout,
-            close_timeout=close_timeout,
-            idle_timeout=idle_timeout,
-            total_timeout=total_timeout,
-            shutdown_timeout=shutdown_timeout,
-        )
+        self._settings = check_streams(streams)
 
     def _check_headers(self) -> list[tuple[bytes, bytes]]:
         """The fields of the 101, which the endpoint may have changed since.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-__all__ = ["StreamSettings"]
+from asgi_upgrade.system.checks import check_integers, check_optional_seconds, check_seconds
+
+__all__ = ["StreamSettings", "check_streams"]
 
 
 @dataclass(frozen=True)
@@ -12,19 +14,22 @@ class StreamSettings:
     """Limits and times of each `UpgradeStream`. All sizes are in bytes, all times in seconds.
 
     Attributes:
-        read_buffer_size: Bytes that wait for the handler before reading from the socket pauses.
-        write_buffer_size: Bytes that wait for a slow client before ``send`` blocks.
-        open_timeout: How long the 101 may take from the application to the server, through the middleware between.
+        read_buffer_size: Bytes that wait for the handler before reading from the socket pauses. Default: 64 KiB.
+        write_buffer_size: Bytes that wait for a slow client before ``send`` blocks. Default: 64 KiB.
+        open_timeout: How long the 101 (RFC 9110 §15.2.2) may take from the application to the server, through the
+            middleware between. Default: 20.
         close_timeout: How long the client may take to end its side after the handler has ended, or to take more of what
-            is still to be sent, before the connection is cut.
-        stop_timeout: The same once the server has begun to stop, if that is shorter.
+            is still to be sent, before the connection is cut. Default: 10.
+        stop_timeout: The same once the server has begun to stop, if that is shorter. Default: 1.
         keepalive_interval: Time without a byte from the client after which its system is asked whether it is still
-            there, three times at most; ``None`` never asks. On Linux, bytes that it does not acknowledge for as long
-            end the connection as well.
+            there, three times at most (RFC 9293 §3.8.4); ``None`` never asks. On Linux, bytes that it does not
+            acknowledge for as long end the connection as well. Default: 20.
         idle_timeout: Time without a byte in either direction after which the handler is cancelled; ``None`` waits for
-            ever.
-        total_timeout: Time from the switch after which the handler is cancelled; ``None`` waits for ever.
+            ever. Default: ``None``.
+        total_timeout: Time from the switch after which the handler is cancelled; ``None`` waits for ever. Default:
+            ``None``.
         shutdown_timeout: How long the handler may go on after the server began to stop, before it is cancelled.
+            Default: 10.
 
     Raises:
         ValueError: A value is out of range; the message names it.
@@ -41,14 +46,17 @@ class StreamSettings:
     shutdown_timeout: float = 10.0
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            name, value = field.name, getattr(self, field.name)
-            if name.endswith(("_timeout", "_interval")):
-                optional = name in ("idle_timeout", "keepalive_interval", "total_timeout")
-                if value is None and optional:
-                    continue
-                if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
-                    none = ", or None to turn it off" if optional else ""
-                    raise ValueError(f"{name} must be a positive number of seconds{none}, not {value!r}")
-            elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a positive integer, not {value!r}")
+        check_integers(self, "read_buffer_size", "write_buffer_size")
+        check_seconds(self, "open_timeout", "close_timeout", "stop_timeout", "shutdown_timeout")
+        check_optional_seconds(self, "keepalive_interval", "idle_timeout", "total_timeout")
+
+
+def check_streams(streams: StreamSettings) -> StreamSettings:
+    """Return the argument ``streams`` of `UpgradeMiddleware` and `UpgradeResponse`.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    if not isinstance(streams, StreamSettings):
+        raise ValueError(f"streams must be StreamSettings, not {streams!r}")
+    return streams

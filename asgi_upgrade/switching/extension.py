@@ -7,7 +7,7 @@ A server that can hand this very connection to another protocol puts an entry in
 The entry is there only where the request is HTTP/1.1 and has ``Connection: upgrade`` and ``Upgrade`` (RFC 9110 §7.8).
 The application calls ``connect(protocol, headers)`` and then sends ``http.response.start`` with status 101. If that
 message reaches the server, the server writes the 101, gives the transport to ``protocol`` and the connection is no
-longer HTTP. Any other status leaves the connection as it was. ``docs/extension.md`` has the whole specification.
+longer HTTP. Any other status leaves the connection as it was. The whole specification: ``docs/reference/extension.md``.
 
 An extended CONNECT of HTTP/2 (RFC 8441 §4) has such an entry too, with the key ``protocol``. It is about its stream.
 """

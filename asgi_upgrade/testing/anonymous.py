@@ -83,19 +83,23 @@ async def try_anonymously(
 
 
 async def _try(
-    transport: UpgradeTransport, path: str, base_url: str, headers: dict[str, str], timeout: float
+    transport: UpgradeTransport, path: str, base_url: str, headers: dict[str, str], seconds: float
 ) -> tuple[Answer, str]:
+    let_in = False
     client = installed[0].httpx.AsyncClient(transport=_Kept(transport), base_url=base_url)
     try:
-        async with client, connect_websocket(client, path, headers=headers, timeout=timeout) as websocket:
+        async with client, connect_websocket(client, path, headers=headers, timeout=seconds) as websocket:
+            let_in = True
             websocket.timeout = 1.0  # for its close, which is not the question
-            return Answer.LET_IN, "101"
     except WebSocketDenied as denied:
         return _judge(denied.response, path)
     except (TimeoutError, anyio.BrokenResourceError):
-        return Answer.UNDECIDED, f"no answer within {timeout:g} s"
+        if not let_in:
+            return Answer.UNDECIDED, f"no answer within {seconds:g} s"
     except Exception as error:  # noqa: BLE001 - whatever an application may raise
-        return Answer.UNDECIDED, f"{type(error).__name__}: {error}"[:200]
+        if not let_in:
+            return Answer.UNDECIDED, f"{type(error).__name__}: {error}"[:200]
+    return Answer.LET_IN, "101"
 
 
 class _Kept(installed[0].httpx.AsyncBaseTransport):  # type: ignore[misc]

@@ -110,7 +110,7 @@ class Lifespan:
 
 
 @asynccontextmanager
-async def run_lifespan(app: ASGIApp, *, timeout: float = _TIMEOUT) -> AsyncIterator[dict[str, Any]]:  # noqa: ASYNC109
+async def run_lifespan(app: ASGIApp, *, timeout: float = _TIMEOUT) -> AsyncIterator[dict[str, Any]]:
     """Run an application's lifespan as long as the block runs: its startup before, its shutdown after it.
 
     `UpgradeTransport` does the same with ``lifespan=True``, and gives requests the state.

@@ -10,7 +10,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import anyio
-
 from starlette.types import ASGIApp, Message, Scope
 
 from asgi_upgrade.guard.in_place import InPlace

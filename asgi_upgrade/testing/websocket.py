@@ -282,7 +282,7 @@ class _Deadline:
     def __enter__(self) -> None:
         self._scope.__enter__()
 
-    def __exit__(self, *error: Any) -> bool | None:
+    def __exit__(self, *error: object) -> bool | None:
         try:
             return self._scope.__exit__(*error)
         except TimeoutError:

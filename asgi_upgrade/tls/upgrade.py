@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from collections import deque
 from typing import Any, Protocol, cast
 
@@ -20,6 +19,7 @@ from asgi_upgrade.http.offer import UpgradeOffer
 from asgi_upgrade.http.request_line import request_line
 from asgi_upgrade.switching.extension import get_extension
 from asgi_upgrade.tls.scope import tls_extension
+from asgi_upgrade.tls.settings import TLSSettings
 
 __all__ = ["MAX_BODY", "TLS", "Resume", "find_tls", "is_about_server"]
 
@@ -53,15 +53,14 @@ class TLS:
 
     Args:
         app: The application.
-        context: What to speak TLS with.
-        timeout: Seconds that the handshake may take.
+        settings: How to speak TLS.
         resume: Goes on with HTTP/1.1 after it.
     """
 
-    def __init__(self, app: ASGIApp, context: ssl.SSLContext, *, timeout: float, resume: Resume) -> None:
+    def __init__(self, app: ASGIApp, settings: TLSSettings, *, resume: Resume) -> None:
         self.app = app
-        self._context = context
-        self._timeout = timeout
+        self._context = settings.context
+        self._timeout = settings.handshake_timeout
         self._resume = resume
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -25,6 +25,7 @@ from importlib import import_module
 from typing import Final, Protocol
 
 from asgi_upgrade.http.headers import ExtensionOffer
+from asgi_upgrade.system.checks import check_flags, check_integers
 
 __all__ = ["Deflate", "DeflateAgreement", "DeflateError", "InflatedTooLarge", "PerMessageDeflate"]
 
@@ -185,23 +186,13 @@ class PerMessageDeflate:
     threshold: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("server_no_context_takeover", "client_no_context_takeover"):
-            switch: object = getattr(self, name)
-            if not isinstance(switch, bool):
-                raise ValueError(f"{name} must be a bool, not {switch!r}")
-        for name, low, high in (
-            ("server_max_window_bits", _MIN_WINDOW_BITS, _MAX_WINDOW_BITS),
-            # Clients that use zlib could not follow a demand for 8 bits.
-            ("client_max_window_bits", _MIN_WINDOW_BITS, _MAX_WINDOW_BITS),
-            ("level", 1, 9),
-            ("memory_level", 1, 9),
-        ):
-            number: object = getattr(self, name)
-            if isinstance(number, bool) or not isinstance(number, int) or not low <= number <= high:
-                raise ValueError(f"{name} must be an integer from {low} to {high}, not {number!r}")
-        threshold: object = self.threshold
-        if threshold is not None and (isinstance(threshold, bool) or not isinstance(threshold, int) or threshold < 0):
-            raise ValueError(f"threshold must be None or an integer, at least 0, not {threshold!r}")
+        check_flags(self, "server_no_context_takeover", "client_no_context_takeover")
+        # Clients that use zlib could not follow a demand for 8 bits.
+        windows = ("server_max_window_bits", "client_max_window_bits")
+        check_integers(self, *windows, low=_MIN_WINDOW_BITS, high=_MAX_WINDOW_BITS)
+        check_integers(self, "level", "memory_level", high=9)
+        if self.threshold is not None:
+            check_integers(self, "threshold", low=0)
 
     def negotiate(self, offers: Sequence[ExtensionOffer]) -> DeflateAgreement | None:
         """Return what is agreed on: the first offer in the client's order that the server can accept.

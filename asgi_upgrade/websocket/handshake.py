@@ -162,6 +162,23 @@ def is_subprotocol(name: str, *, lenient: bool = False) -> bool:
     return _is_lenient_subprotocol(name) is not None if lenient else is_token(name)
 
 
+def check_subprotocols(subprotocols: Sequence[str], *, lenient: bool) -> tuple[str, ...]:
+    """Return the argument ``subprotocols`` of `UpgradeMiddleware`.
+
+    Args:
+        subprotocols: the names.
+        lenient: see `is_subprotocol`.
+
+    Raises:
+        ValueError: they are something else.
+    """
+    if isinstance(subprotocols, str) or not all(
+        isinstance(name, str) and is_subprotocol(name, lenient=lenient) for name in subprotocols
+    ):
+        raise ValueError(f"subprotocols must be a sequence of tokens (RFC 9110 section 5.6.2), not {subprotocols!r}")
+    return tuple(subprotocols)
+
+
 def accept_key(key: bytes) -> bytes:
     """Return the value of ``Sec-WebSocket-Accept`` (RFC 6455 section 4.2.2, item 5.4).
 

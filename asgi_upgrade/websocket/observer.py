@@ -39,7 +39,7 @@ class Outcome(str, enum.Enum):
     BAD_REQUEST = "bad_request"
     """It is no valid handshake: 400, 405, 426 or 431."""
     UNGUARDED = "unguarded"
-    """Middleware may not have seen it, see ``allow_unguarded``: 503."""
+    """Middleware may not have seen it, see ``insecure_allow_unguarded``: 503."""
     TIMED_OUT = "timed_out"
     """The application has not answered, or the 101 has not got out, within ``open_timeout``."""
     STOPPED = "stopped"

@@ -23,8 +23,8 @@ _NAMED_SCHEMES = frozenset({"file", "http", "https", "ws", "wss"})
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
-AllowedOrigins: TypeAlias = "Sequence[str] | Callable[[str, Mapping[str, Any]], bool]"
-"""The types of the argument ``allowed_origins``, see `OriginPolicy`."""
+AllowedOrigins: TypeAlias = "Sequence[str] | Callable[[str, Any], bool]"
+"""The types of the argument ``allowed_origins``, see `OriginPolicy`. The second argument of a function is the scope."""
 # No more of a client's words than this goes into one log line.
 _LOGGED_LENGTH = 200
 
@@ -127,7 +127,7 @@ class OriginPolicy:
         return Reject(403, "This origin may not open a WebSocket here")
 
     @staticmethod
-    def _ask(predicate: Callable[[str, Mapping[str, Any]], bool], value: bytes, scope: Mapping[str, Any]) -> bool:
+    def _ask(predicate: Callable[[str, Any], bool], value: bytes, scope: Mapping[str, Any]) -> bool:
         answer: object = predicate(value.decode("latin-1"), scope)
         if inspect.isawaitable(answer):
             raise TypeError("allowed_origins: the function must not be asynchronous")

@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 from rooms import LocalRooms, RedisRooms, Unavailable
 from session import ChatSession, event, farewell
 
-from asgi_upgrade import UpgradeMiddleware
+from asgi_upgrade import UpgradeMiddleware, WebSocketSettings
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -56,7 +56,7 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
 app = FastAPI(title="Chat", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
 
 # What is added last is outermost: the guard decides, then the handshake is answered.
-app.add_middleware(UpgradeMiddleware, subprotocols=["chat.v1"], max_message_size=16 * 1024)
+app.add_middleware(UpgradeMiddleware, subprotocols=["chat.v1"], websocket=WebSocketSettings(max_message_size=16 * 1024))
 
 
 def comes_from_elsewhere(request: Request) -> bool:

@@ -12,7 +12,7 @@ import anyio
 from anyio.streams.buffered import BufferedByteStream
 from fastapi import FastAPI
 
-from asgi_upgrade import UpgradeMiddleware, UpgradeStream
+from asgi_upgrade import StreamSettings, UpgradeMiddleware, UpgradeStream
 
 MAX_LINE = 1024  # bytes
 
@@ -46,7 +46,9 @@ async def receive_line(lines: BufferedByteStream) -> bytes | None:
 
 
 app = FastAPI()
-app.add_middleware(UpgradeMiddleware, protocols={"foo/1": foo_1, "foo/2": foo_2}, idle_timeout=300.0)
+app.add_middleware(
+    UpgradeMiddleware, protocols={"foo/1": foo_1, "foo/2": foo_2}, streams=StreamSettings(idle_timeout=300.0)
+)
 
 
 @app.get("/")

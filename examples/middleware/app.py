@@ -1,4 +1,4 @@
-"""HTTP middleware of several kinds around a page and WebSockets, as ``docs/middleware.md`` explains them."""
+"""HTTP middleware of several kinds around a page and WebSockets, as ``docs/guides/middleware.md`` explains them."""
 
 import hashlib
 import secrets

@@ -14,13 +14,13 @@ import ssl
 
 from fastapi import FastAPI, HTTPException, Request, Response
 
-from asgi_upgrade import UpgradeMiddleware
+from asgi_upgrade import TLSSettings, UpgradeMiddleware
 
 context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
 context.load_cert_chain(os.environ["CERTIFICATE"])
 
 app = FastAPI()
-app.add_middleware(UpgradeMiddleware, tls=context, tls_required=True)
+app.add_middleware(UpgradeMiddleware, tls=TLSSettings(context, required=True))
 
 # RFC 8010 §3.5: the tags that the answers are made of.
 OPERATION, PRINTER, END = b"\x01", b"\x04", b"\x03"

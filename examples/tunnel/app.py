@@ -19,7 +19,7 @@ from fastapi import Depends, FastAPI, HTTPException
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.background import BackgroundTask
 
-from asgi_upgrade import UpgradeMiddleware, UpgradeResponse, UpgradeStream
+from asgi_upgrade import StreamSettings, UpgradeMiddleware, UpgradeResponse, UpgradeStream
 
 TOKEN = os.environ["TUNNEL_TOKEN"]
 TARGETS = dict(target.split("=", 1) for target in os.environ["TUNNEL_TARGETS"].split(","))
@@ -52,7 +52,9 @@ async def tunnel(name: str) -> UpgradeResponse:
         await connect(client, target)
 
     # The target is closed in the end, also if the client turns out not to offer the upgrade.
-    return UpgradeResponse(handler, background=BackgroundTask(target.aclose), idle_timeout=3600.0)
+    return UpgradeResponse(
+        handler, background=BackgroundTask(target.aclose), streams=StreamSettings(idle_timeout=3600.0)
+    )
 
 
 async def connect(one: ByteStream, other: ByteStream) -> None:

@@ -28,7 +28,7 @@ class Pair(NamedTuple):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--write-table", action="store_true", help="write the table of docs/compatibility.md")
+    parser.addoption("--write-table", action="store_true", help="write the table of docs/reference/compatibility.md")
 
 
 # The tests of a place run in the order of the file: the last one ends the servers.

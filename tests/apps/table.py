@@ -14,7 +14,8 @@ from typing import Any
 from tests.docs_table import DocsTable
 
 DOCS = DocsTable(
-    Path(__file__).parents[2] / "docs" / "compatibility.md", "<!-- Written by: tox -e apps -- --write-table -->\n"
+    Path(__file__).parents[2] / "docs" / "reference" / "compatibility.md",
+    "<!-- Written by: tox -e apps -- --write-table -->\n",
 )
 
 
@@ -227,7 +228,7 @@ APPLICATIONS = (
                 path="/panel",
                 needs_more=True,
                 note="`websocket_middleware=[PanelDispatchMiddleware]`, see "
-                "[middleware](middleware.md#three-cases-that-need-a-decision)",
+                "[middleware](../guides/middleware.md#three-cases-that-need-a-decision)",
             ),
         ),
     ),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from asgi_upgrade import UpgradeMiddleware
+from asgi_upgrade import UpgradeMiddleware, WebSocketSettings
 from asgi_upgrade.websocket.deflate import PerMessageDeflate
 
 if TYPE_CHECKING:
@@ -39,8 +39,11 @@ app: ASGIApp = echo
 if "AUTOBAHN_BARE" not in os.environ:
     app = UpgradeMiddleware(
         echo,
-        max_message_size=MAX_MESSAGE_SIZE,
-        max_message_frames=MAX_MESSAGE_FRAMES,
-        # The client of sections 12 and 13 expects each message compressed, although a server need not (RFC 7692 §6).
-        deflate=PerMessageDeflate(threshold=0),
+        websocket=WebSocketSettings(
+            max_message_size=MAX_MESSAGE_SIZE,
+            max_message_frames=MAX_MESSAGE_FRAMES,
+            # The client of sections 12 and 13 expects each message compressed, although a server need not
+            # (RFC 7692 §6).
+            deflate=PerMessageDeflate(threshold=0),
+        ),
     )

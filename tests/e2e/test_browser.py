@@ -8,13 +8,16 @@ from urllib.parse import quote
 import pytest
 from selenium.webdriver.support.wait import WebDriverWait
 
+from tests.docs.blocks import ROOT, read_blocks
 from tests.e2e.support.browser import complaints
 from tests.e2e.support.chat import ChatPage
 from tests.e2e.support.guarded import guarded
 from tests.e2e.support.pages import other_site
+from tests.server.support.process import uvicorn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from selenium.webdriver import Chrome
 
@@ -106,3 +109,12 @@ def test_a_page_of_another_site_is_let_in_if_it_is_allowed(ada: Chrome, stranger
         assert (
             visit_stranger(ada, stranger.replace("127.0.0.1", "localhost"), server.url("ws", "/echo")) == "closed 1006"
         )
+
+
+def test_the_example_of_the_readme_works_in_a_browser_as_printed(ada: Chrome, tmp_path: Path) -> None:
+    [block] = read_blocks(ROOT / "README.md")
+    (tmp_path / "app.py").write_text(block.code, encoding="utf-8")
+    with uvicorn("app:app", "--app-dir", str(tmp_path)) as server:
+        ada.get(server.url("http", "/"))
+        ada.find_element("tag name", "button").click()
+        WebDriverWait(ada, 10, 0.05).until(lambda _: ada.find_element("tag name", "pre").text == "ada: hello")

@@ -1,4 +1,4 @@
-"""What proxies let through of connections that speak another protocol: tables of docs/streams.md and docs/h2c.md."""
+"""What proxies let through of other protocols: tables of docs/guides/streams.md and docs/guides/h2c.md."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_the_documentation_says_what_a_proxy_lets_through(
     assert attempt.__doc__ is not None
     with PROXIES[name](streams, tmp_path) as proxy, connect(proxy) as peer:
         found = attempt(peer, streams)
-    assert documented("streams.md", attempt.__doc__, name) == (PASSES if found else DOES_NOT)
+    assert documented("guides/streams.md", attempt.__doc__, name) == (PASSES if found else DOES_NOT)
 
 
 @pytest.mark.parametrize("name", PROXIES)
@@ -150,4 +150,4 @@ def test_the_documentation_says_who_lets_h2c_through(name: str, http2: Server, t
     assert passes_h2c.__doc__ is not None
     with PROXIES[name](http2, tmp_path) as proxy, connect(proxy) as peer:
         found = passes_h2c(peer, http2)
-    assert documented("h2c.md", passes_h2c.__doc__, name) == (PASSES if found else DOES_NOT)
+    assert documented("guides/h2c.md", passes_h2c.__doc__, name) == (PASSES if found else DOES_NOT)

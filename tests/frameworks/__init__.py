@@ -1,1 +1,1 @@
-"""The examples of ``docs/frameworks.md``, on two servers."""
+"""The examples of ``docs/guides/frameworks.md``, on two servers."""

@@ -1,4 +1,4 @@
-"""An HTTP middleware guards the WebSocket of each framework, as the examples of ``docs/frameworks.md`` show it."""
+"""An HTTP middleware guards the WebSocket of each framework, as `docs/guides/frameworks.md` shows it."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ def test_the_guard_lets_pass_once_and_dresses_the_101(server: Running) -> None:
             assert websocket.recv(timeout=10) == message
 
 
-def test_the_docs_quote_the_examples() -> None:
-    text = (ROOT / "docs" / "frameworks.md").read_text(encoding="utf-8")
-    for path in [EXAMPLES / "guard.py", *(EXAMPLES / f"{name}.py" for name in FRAMEWORKS)]:
-        quotation = f"```python\n{path.read_text(encoding='utf-8')}```\n"
-        assert quotation in text, f"docs/frameworks.md does not quote {path.name} as it is"
+def test_the_docs_quote_each_example() -> None:
+    """That they are quoted word for word is tested in `tests/docs`."""
+    text = (ROOT / "docs" / "guides" / "frameworks.md").read_text(encoding="utf-8")
+    for name in ("guard", *FRAMEWORKS):
+        assert f"block: from examples/frameworks/{name}.py " in text
     assert text.count("```python") == len(FRAMEWORKS) + 1

@@ -73,7 +73,7 @@ async def pages(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"end"})
 
 
-app = UpgradeMiddleware(pages, attach=False)
+app = UpgradeMiddleware(pages, extend_server=False)
 
 
 def frames(data: bytes) -> list[tuple[int, int, bytes]]:

@@ -34,7 +34,10 @@ def test_the_log_says_once_why_and_what_to_do(deploy: Callable[[str], Deployment
             assert outcome.body == "WebSockets are not available: their handshakes cannot be checked.\n"
     (line,) = [line for line in deployment.log(name).splitlines() if "ERROR" in line]
     assert "they are refused" in line
-    assert "Wrap the outermost application in asgi_upgrade.HandshakeMiddleware, or set allow_unguarded=True" in line
+    assert (
+        "Wrap the outermost application in asgi_upgrade.HandshakeMiddleware, or set insecure_allow_unguarded=True"
+        in line
+    )
 
 
 @pytest.mark.parametrize("how", BARE)
@@ -54,7 +57,10 @@ def test_a_caller_that_is_not_known_proves_nothing(
     assert outcome.status == call.unavailable
     assert "endpoint" not in outcome.notes
     (line,) = [line for line in call.log(name).splitlines() if "ERROR" in line]
-    assert "Wrap the outermost application in asgi_upgrade.HandshakeMiddleware, or set allow_unguarded=True" in line
+    assert (
+        "Wrap the outermost application in asgi_upgrade.HandshakeMiddleware, or set insecure_allow_unguarded=True"
+        in line
+    )
 
 
 @pytest.mark.parametrize("name", ALLOWED)

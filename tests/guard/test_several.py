@@ -20,8 +20,8 @@ from tests.guard.apps.applications import echo
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-STRICT: dict[str, Any] = {"max_message_size": 10, "subprotocols": ["v2"]}
-LOOSE: dict[str, Any] = {"max_message_size": 1000, "subprotocols": ["v3", "v2"]}
+STRICT: dict[str, Any] = {"websocket": WebSocketSettings(max_message_size=10), "subprotocols": ["v2"]}
+LOOSE: dict[str, Any] = {"websocket": WebSocketSettings(max_message_size=1000), "subprotocols": ["v3", "v2"]}
 
 
 def nested(outer: dict[str, Any], inner: dict[str, Any]) -> ASGIApp:
@@ -82,6 +82,8 @@ def test_stricter_settings() -> None:
     other = WebSocketSettings(max_queue=7, ping_interval=2.0, open_timeout=1.0)
     both = one.stricter(other)
     assert (both.max_queue, both.ping_interval, both.idle_timeout, both.open_timeout) == (3, 2.0, 5.0, 1.0)
-    assert both.deflate is None
+    assert both.deflate == PerMessageDeflate(level=3)
+    assert one.stricter(WebSocketSettings(deflate=False)).deflate is False
+    assert WebSocketSettings(deflate=False).stricter(one).deflate is False
     assert one.stricter(one) is one
     assert one.stricter(WebSocketSettings(deflate=PerMessageDeflate())).deflate == PerMessageDeflate(level=3)

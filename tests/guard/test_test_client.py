@@ -1,4 +1,4 @@
-"""What tests with Starlette's TestClient see: the rows of docs/testing.md."""
+"""What tests with Starlette's TestClient see: the rows of docs/guides/testing.md."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def check(name: str, seen: list[str], connect: Callable[[Visit], Outcome], logge
         assert right.status == 503, right
         assert "endpoint websocket" not in right.seen
         (line,) = [line for line in logged() if "HandshakeMiddleware" in line]
-        assert "allow_unguarded" in line
+        assert "insecure_allow_unguarded" in line
     for token in (None, "wrong"):
         outcome = connect(visit(token))
         if name == "ours around":

@@ -1,4 +1,4 @@
-"""The extension `http.upgrade`, sentence by sentence of `docs/extension.md`, on both of its implementations."""
+"""The extension `http.upgrade`, sentence by sentence of `docs/reference/extension.md`, in both forms."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 OFFER = {"Connection": "Upgrade", "Upgrade": "echo"}
-SPECIFICATION = Path(__file__).parents[2] / "docs" / "extension.md"
+SPECIFICATION = Path(__file__).parents[2] / "docs" / "reference" / "extension.md"
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def test_attach_off_and_no_explicit_http_is_one_warning_and_uvicorns_own_websock
     with uvicorn("configured:unattached", http=parser) as server:
         assert not is_converted(server)
         (warning,) = warnings(server)
-        assert "attach=False" in warning
+        assert "extend_server=False" in warning
         assert "asgi_upgrade.servers.uvicorn:AutoUpgradeProtocol" in warning
 
 
@@ -111,7 +111,7 @@ def test_a_middleware_in_a_mounted_application_only_is_told_so() -> None:
         warning = server.log.search("does not offer http.upgrade").string
         assert "has not been called with uvicorn's lifespan, which mounted applications are not" in warning
         assert "add it to the outermost application" in warning
-        assert "attach=False" not in warning
+        assert "extend_server=False" not in warning
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ APPLICATIONS = {"fastapi": "fastapi_rooms:app", "asgi": "asgi_rooms:app"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--write-table", action="store_true", help="write the results of the matrix into docs/servers.md")
+    parser.addoption("--write-table", action="store_true", help="write the table of docs/reference/servers.md")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,4 +1,4 @@
-"""The table of ``docs/servers.md``, made from the results of ``test_matrix.py``."""
+"""The table of ``docs/reference/servers.md``, made from the results of ``test_matrix.py``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from .known_limits import LIMITS
 from .running import COMMANDS
 
 DOCS = DocsTable(
-    Path(__file__).parents[2] / "docs" / "servers.md", "<!-- Written by: tox -e servers -- --write-table -->\n"
+    Path(__file__).parents[2] / "docs" / "reference" / "servers.md",
+    "<!-- Written by: tox -e servers -- --write-table -->\n",
 )
 _NOTES = "¹²³⁴⁵⁶⁷⁸⁹"
 

@@ -1,6 +1,6 @@
 """Handshake, policy, guard and messages: one test for each feature, the same on every server.
 
-The first line of each docstring is the feature's row in the table of ``docs/servers.md``; ``table.py`` writes it.
+The first line of each docstring is the feature's row in the table of `docs/reference/servers.md`; `table.py` writes it.
 """
 
 from __future__ import annotations

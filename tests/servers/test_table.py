@@ -19,4 +19,4 @@ def test_the_docs_show_the_results(results: Results, request: pytest.FixtureRequ
     if request.config.getoption("--write-table", default=False):
         DOCS.write(table)
     else:
-        assert DOCS.read() == table, "docs/servers.md: run this again with --write-table"
+        assert DOCS.read() == table, "docs/reference/servers.md: run this again with --write-table"

@@ -22,14 +22,14 @@ BARE_403 = ("daphne", "gunicorn")  # see `known_limits.py`
 def test_a_websocket_that_passes_the_guard_by_is_refused(started: Callable[[str, str], Running]) -> None:
     server = started("hypercorn, not extended", "asgi_rooms:unwrapped")
     assert refusal(server).status_code == 503
-    assert "asgi_upgrade.HandshakeMiddleware" in server.wait_for("allow_unguarded=True")
+    assert "asgi_upgrade.HandshakeMiddleware" in server.wait_for("insecure_allow_unguarded=True")
 
 
 @pytest.mark.parametrize("name", DELIVERING)
 def test_also_if_the_guard_leaves_no_trace(started: Callable[[str, str], Running], name: str) -> None:
     server = started(name, "untraceable:app")
     assert refusal(server).status_code == (403 if name in BARE_403 else 503)
-    assert "asgi_upgrade.HandshakeMiddleware" in server.wait_for("allow_unguarded=True")
+    assert "asgi_upgrade.HandshakeMiddleware" in server.wait_for("insecure_allow_unguarded=True")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from asgi_upgrade import UpgradeMiddleware
+from asgi_upgrade import UpgradeMiddleware, WebSocketSettings
 from benchmarks.apps import echo, lifespan, page
 from tests.soak import faults
 from tests.soak.numbered import Ledger, Totals, messages
@@ -159,8 +159,10 @@ async def plain(scope: Scope, receive: Receive, send: Send) -> None:
         await page(send)
 
 
-_by_default = UpgradeMiddleware(plain, close_timeout=CLOSE_TIMEOUT)
-_pinging = UpgradeMiddleware(plain, close_timeout=CLOSE_TIMEOUT, ping_interval=PING_INTERVAL)
+_by_default = UpgradeMiddleware(plain, websocket=WebSocketSettings(close_timeout=CLOSE_TIMEOUT))
+_pinging = UpgradeMiddleware(
+    plain, websocket=WebSocketSettings(close_timeout=CLOSE_TIMEOUT, ping_interval=PING_INTERVAL)
+)
 
 
 async def upgraded(scope: Scope, receive: Receive, send: Send) -> None:

@@ -235,12 +235,16 @@ def cores() -> tuple[int, int]:
 def environment(name: str, fault: str = "") -> Iterator[None]:
     """Servers that are started within the block have what `tests.soak.app` wants to know in their environment."""
     wanted = {"SOAK_FAULT": fault, **({"SOAK_POLITE": "1"} if name == "uvicorn" else {})}
+    before = {key: os.environ.get(key) for key in wanted}
     os.environ.update(wanted)
     try:
         yield
     finally:
-        for key in wanted:
-            del os.environ[key]
+        for key, value in before.items():
+            if value is None:
+                del os.environ[key]
+            else:
+                os.environ[key] = value
 
 
 @contextmanager

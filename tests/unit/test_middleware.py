@@ -12,13 +12,12 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Match, WebSocketRoute
 
-from asgi_upgrade import HandshakeMiddleware, UpgradeMiddleware
+from asgi_upgrade import HandshakeMiddleware, StreamSettings, TLSSettings, UpgradeMiddleware, WebSocketSettings
 from asgi_upgrade.guard.handshake import HANDSHAKE, Handshake
 from asgi_upgrade.switching import lifespan
 from asgi_upgrade.testing import UpgradeTransport
 from asgi_upgrade.websocket.bridge import BRIDGE, CONVERTED, Bridge
 from asgi_upgrade.websocket.handshake import Accept, Reject
-from asgi_upgrade.websocket.settings import WebSocketSettings
 from tests.unit.calls import CONNECT, REQUEST, Call, Extension, Seen, http_scope, page, run, websocket_scope
 from tests.unit.calls import HANDSHAKE as FIELDS
 
@@ -118,7 +117,7 @@ def test_a_handshake_goes_on_with_what_the_middleware_says_of_it() -> None:
         "allow_unoffered_subprotocols": True,
         "lenient_subprotocols": True,
     }
-    policy = UpgradeMiddleware(app, subprotocols=["a", "b"], deflate=False, **given)
+    policy = UpgradeMiddleware(app, subprotocols=["a", "b"], websocket=WebSocketSettings(deflate=False, **given))
     scope = offering()
     serve(policy, scope)
     (seen,) = app.scopes
@@ -126,7 +125,7 @@ def test_a_handshake_goes_on_with_what_the_middleware_says_of_it() -> None:
     handshake = seen[HANDSHAKE]
     assert handshake.carrier is scope["extensions"]["http.upgrade"]
     assert (handshake.policy, handshake.subprotocols) == (policy, ("a", "b"))
-    assert handshake.settings == WebSocketSettings(deflate=None, **given)
+    assert handshake.settings == WebSocketSettings(deflate=False, **given)
 
 
 def test_a_leaf_gets_the_websocket() -> None:
@@ -166,7 +165,7 @@ def test_a_handshake_with_a_fault_is_refused_before_the_application_sees_it(
 def test_subprotocols_may_be_read_leniently() -> None:
     app = Inside()
     scope = offering(headers=[*FIELDS, (b"sec-websocket-protocol", b"a/b")])
-    serve(UpgradeMiddleware(app, lenient_subprotocols=True), scope)
+    serve(UpgradeMiddleware(app, websocket=WebSocketSettings(lenient_subprotocols=True)), scope)
     assert app.scopes[0][HANDSHAKE].accept.subprotocols == ("a/b",)
 
 
@@ -179,7 +178,8 @@ def test_origins_may_be_allowed() -> None:
 
 def test_of_two_middlewares_both_decide() -> None:
     app = Inside()
-    outer, inner = UpgradeMiddleware(app, open_timeout=5, allowed_origins=["*"]), UpgradeMiddleware(app, open_timeout=3)
+    outer = UpgradeMiddleware(app, websocket=WebSocketSettings(open_timeout=5), allowed_origins=["*"])
+    inner = UpgradeMiddleware(app, websocket=WebSocketSettings(open_timeout=3))
     passed = outer.judge(offering())
     assert isinstance(passed, Handshake)
     again = inner.judge(offering(**{HANDSHAKE: passed}))
@@ -214,7 +214,7 @@ def test_what_something_around_may_not_have_seen_is_refused_and_said_once(
     caplog: pytest.LogCaptureFixture, *, allowed: bool
 ) -> None:
     app = Inside()
-    middleware = UpgradeMiddleware(app, allow_unguarded=allowed)
+    middleware = UpgradeMiddleware(app, insecure_allow_unguarded=allowed)
     for _ in range(2):
         assert serve(middleware, bridged(guarded=False)).status == (200 if allowed else 503)
     lines = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
@@ -226,12 +226,12 @@ def test_a_websocket_from_nobody_known_is_refused(caplog: pytest.LogCaptureFixtu
     app = Inside()
     assert serve(UpgradeMiddleware(app), websocket_scope(), CONNECT).status == 503
     assert app.scopes == []
-    assert serve(UpgradeMiddleware(app, allow_unguarded=True), websocket_scope(), CONNECT).status == 200
+    assert serve(UpgradeMiddleware(app, insecure_allow_unguarded=True), websocket_scope(), CONNECT).status == 200
     assert app.scopes[0]["type"] == "http"
 
 
 def test_what_the_server_cannot_do_is_said_with_its_first_websocket(caplog: pytest.LogCaptureFixture) -> None:
-    middleware = UpgradeMiddleware(Inside(), tls=TLS)
+    middleware = UpgradeMiddleware(Inside(), tls=TLSSettings(TLS))
     for _ in range(2):
         serve(middleware, websocket_scope(), CONNECT)
     assert len([record for record in caplog.records if "TLS cannot be offered" in record.getMessage()]) == 1
@@ -339,7 +339,7 @@ def test_http2_has_no_upgrade_field() -> None:
 @pytest.mark.parametrize("required", [True, False, private])
 @pytest.mark.parametrize("path", ["/private", "/public"])
 def test_requests_in_the_clear_are_refused_where_tls_is_required(scheme: str, required: Any, path: str) -> None:
-    middleware = UpgradeMiddleware(page, tls=TLS, tls_required=required)
+    middleware = UpgradeMiddleware(page, tls=TLSSettings(TLS, required=required))
     call = serve(middleware, http_scope(path, headers=[], scheme=scheme))
     refused = scheme in ("http", "ws") and (required is True or (required is private and path == "/private"))
     assert call.status == (426 if refused else 200)
@@ -351,7 +351,7 @@ def test_requests_in_the_clear_are_refused_where_tls_is_required(scheme: str, re
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_the_server_says_in_the_clear_that_there_is_tls(scheme: str) -> None:
     scope = http_scope("*", method="OPTIONS", headers=[], scheme=scheme)
-    call = serve(UpgradeMiddleware(page, tls=TLS), scope)
+    call = serve(UpgradeMiddleware(page, tls=TLSSettings(TLS)), scope)
     assert (call.status, call.body) == (200, b"")
     assert ((b"upgrade", b"TLS/1.2, HTTP/1.1") in call.sent[0]["headers"]) is (scheme == "http")
     assert serve(UpgradeMiddleware(page), scope).body == b"a page"
@@ -418,7 +418,9 @@ def test_a_handler_gets_the_request_and_the_limits(limit: str) -> None:
             raise
 
     async def test() -> None:
-        transport = UpgradeTransport(UpgradeMiddleware(page, protocols={"echo": echo}, **limits))
+        transport = UpgradeTransport(
+            UpgradeMiddleware(page, protocols={"echo": echo}, streams=StreamSettings(**limits))
+        )
         headers = {"Connection": "Upgrade", "Upgrade": "echo"}
         async with (
             httpx.AsyncClient(transport=transport, base_url="http://test") as http,
@@ -512,7 +514,7 @@ def test_what_is_seen_to_stand_around_the_outermost_speaks_against_that(
     caplog: pytest.LogCaptureFixture, *, allowed: bool
 ) -> None:
     app = Inside()
-    inner = HandshakeMiddleware(UpgradeMiddleware(app), allow_unguarded=allowed)
+    inner = HandshakeMiddleware(UpgradeMiddleware(app), insecure_allow_unguarded=allowed)
 
     async def around(scope: Scope, receive: Receive, send: Send) -> None:
         await inner(scope, receive, send)
@@ -529,8 +531,8 @@ def test_what_is_seen_to_stand_around_the_outermost_speaks_against_that(
 @pytest.mark.parametrize(
     "arguments",
     [
-        {"attach": 1},
-        {"allow_unguarded": None},
+        {"extend_server": 1},
+        {"insecure_allow_unguarded": None},
         {"subprotocols": "chat"},
         {"subprotocols": ["a b"]},
         {"subprotocols": [b"a"]},
@@ -544,9 +546,14 @@ def test_what_is_seen_to_stand_around_the_outermost_speaks_against_that(
         {"websocket_middleware": b"Guard"},
         {"websocket_middleware": [1]},
         {"websocket_middleware": {Inside}},
-        {"open_timeout": 0},
-        {"stop_timeout": -1},
-        {"keepalive_interval": 0},
+        {"websocket": None},
+        {"websocket": StreamSettings()},
+        {"streams": WebSocketSettings()},
+        {"streams": {"idle_timeout": 1}},
+        {"h2c": True},
+        {"h2c": ["10.0.0.0/8"]},
+        {"tls": TLS},
+        {"tls": True},
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(arguments: dict[str, Any]) -> None:
@@ -555,22 +562,22 @@ def test_what_makes_no_sense_is_refused_by_name(arguments: dict[str, Any]) -> No
 
 
 def test_what_is_lenient_may_have_other_subprotocols() -> None:
-    UpgradeMiddleware(page, subprotocols=["a/b"], lenient_subprotocols=True)
+    UpgradeMiddleware(page, subprotocols=["a/b"], websocket=WebSocketSettings(lenient_subprotocols=True))
 
 
 # The lifespan
 
 
-@pytest.mark.parametrize("attach", [True, False])
-def test_the_lifespan_attaches_to_the_server_and_passes(monkeypatch: pytest.MonkeyPatch, *, attach: bool) -> None:
+@pytest.mark.parametrize("extend", [True, False])
+def test_the_lifespan_extends_the_server_and_passes(monkeypatch: pytest.MonkeyPatch, *, extend: bool) -> None:
     asked: list[dict[str, Any]] = []
     monkeypatch.setattr("asgi_upgrade.middleware.attach_to_server", lambda **options: asked.append(options))
     app = Inside()
-    middleware = UpgradeMiddleware(app, attach=attach)
+    middleware = UpgradeMiddleware(app, extend_server=extend)
     serve(middleware, {"type": "lifespan"})
     assert app.scopes == [{"type": "lifespan"}]
     (options,) = asked
-    assert (options["change"], options["policy"]) == (attach, middleware)
+    assert (options["change"], options["policy"]) == (extend, middleware)
     assert not options["settings"]
 
 
@@ -578,7 +585,7 @@ def test_what_no_server_can_do_is_said_with_the_first_request(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lifespan, "_seen", [])
-    middleware = UpgradeMiddleware(page, tls=TLS)
+    middleware = UpgradeMiddleware(page, tls=TLSSettings(TLS))
     for _ in range(2):
         serve(middleware, http_scope(headers=[]))
     (line,) = [record.getMessage() for record in caplog.records]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import runpy
 import socket
 import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -27,7 +25,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from asgi_upgrade import UpgradeMiddleware, UpgradeResponse, UpgradeStream
+from asgi_upgrade import StreamSettings, UpgradeMiddleware, UpgradeResponse, UpgradeStream
 from asgi_upgrade.testing import UpgradeTransport
 
 pytestmark = pytest.mark.anyio
@@ -297,7 +295,7 @@ async def test_a_handler_that_does_not_read_makes_the_client_wait() -> None:
         await anyio.sleep_forever()
 
     async with (
-        connect(speaking(sit, total_timeout=0.5)) as client,
+        connect(speaking(sit, streams=StreamSettings(total_timeout=0.5))) as client,
         client.stream("GET", "/", headers=OFFER) as response,
     ):
         stream = response.extensions["network_stream"]
@@ -358,14 +356,6 @@ async def test_a_failed_tls_handshake_is_httpcores_error() -> None:
     async with connect(speaking(echo)) as client, client.stream("GET", "/", headers=OFFER) as response:
         with pytest.raises(httpcore.ConnectError):
             await response.extensions["network_stream"].start_tls(ssl.create_default_context(), "example.com", 5)
-
-
-async def test_the_example_of_the_documentation() -> None:
-    root = Path(__file__).parents[2]
-    example = (root / "docs" / "testing.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
-    names = runpy.run_path(str(root / "examples" / "line_protocol" / "app.py"))
-    exec(example, names)
-    await names["test_the_line_protocol"]()
 
 
 # WebSockets

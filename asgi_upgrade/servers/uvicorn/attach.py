@@ -65,7 +65,7 @@ def attach(
             "add it to the outermost application"
         )
     if not change:
-        return "attach=False, and uvicorn was not started with one of our protocols"
+        return "extend_server=False, and uvicorn was not started with one of our protocols"
     replacement = _REPLACEMENTS.get(f"{current.__module__}.{current.__qualname__}")
     if replacement is None:
         return f"uvicorn runs with {current.__qualname__}, which is not one of its own protocols"

@@ -23,6 +23,7 @@ from asgi_upgrade.tls.upgrade import TLS, Resume, find_tls, is_about_server
 if TYPE_CHECKING:
     from asgi_upgrade.http2.server import ServerSide
     from asgi_upgrade.servers.uvicorn.upgrading_protocol import UpgradingProtocol
+    from asgi_upgrade.tls.settings import TLSSettings
 
 __all__ = ["log_access", "upgrade_connection", "with_tls"]
 
@@ -49,20 +50,20 @@ def upgrade_connection(
     offer = UpgradeOffer.from_scope(scope)
     if offer is None:
         return app
-    must_be_tls = settings.tls_required is not None and settings.tls_required(scope)
+    tls = settings.tls
+    must_be_tls = tls is not None and tls.refuses(scope)
     if settings.h2c is not None and not must_be_tls and offer.find("h2c") is not None:
         from asgi_upgrade.http2.upgrade import H2C
 
         app = H2C(app, settings.h2c, _server_side(http))
-    if settings.tls is not None and find_tls(offer) is not None and _may_begin_tls(settings, scope):
+    if tls is not None and find_tls(offer) is not None and _may_begin_tls(tls, scope):
         bound: Resume = partial(resume, http.successor)
-        app = TLS(app, settings.tls, timeout=settings.open_timeout, resume=bound)
+        app = TLS(app, tls, resume=bound)
     return app
 
 
-def _may_begin_tls(settings: EdgeSettings, scope: Scope) -> bool:
-    assert settings.tls is not None
-    if settings.tls.verify_mode == ssl.CERT_NONE and settings.tls_required is None:
+def _may_begin_tls(tls: TLSSettings, scope: Scope) -> bool:
+    if tls.context.verify_mode == ssl.CERT_NONE and tls.required is False:
         return True
     return is_about_server(scope)
 

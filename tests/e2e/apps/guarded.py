@@ -12,7 +12,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
 
-from asgi_upgrade import UpgradeMiddleware
+from asgi_upgrade import H2CSettings, UpgradeMiddleware
 
 app = FastAPI()
 app.add_middleware(
@@ -20,7 +20,7 @@ app.add_middleware(
     allowed_origins=os.environ.get("ALLOWED_ORIGINS", "").split(),
     subprotocols=["configured.v1"],
     websocket_only=["/only"],
-    h2c=bool(os.environ.get("H2C")),
+    h2c=H2CSettings() if os.environ.get("H2C") else None,
 )
 
 

@@ -1,4 +1,4 @@
-"""Reverse proxies in front of a server: nginx as the documentation configures it, HAProxy, Apache."""
+"""Reverse proxies in front of a server: those of `examples/proxies`, and lighttpd."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.server.support.certificates import Certificate
     from tests.server.support.process import Server
 
-DOCUMENTATION = Path(__file__).parents[3] / "docs" / "origin.md"
+EXAMPLES = Path(__file__).parents[3] / "examples" / "proxies"
 
 NGINX = """
 daemon off;
@@ -36,20 +36,6 @@ http {{
 }}
 """
 
-HAPROXY = """
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 30s
-    timeout server 30s
-    timeout tunnel 30s
-frontend public
-    bind 127.0.0.1:{port}
-    default_backend application
-backend application
-    server uvicorn {upstream}
-"""
-
 APACHE = """
 ServerName 127.0.0.1
 Listen 127.0.0.1:{port}
@@ -60,18 +46,17 @@ LoadModule mpm_event_module {modules}/mod_mpm_event.so
 LoadModule authz_core_module {modules}/mod_authz_core.so
 LoadModule proxy_module {modules}/mod_proxy.so
 LoadModule proxy_http_module {modules}/mod_proxy_http.so
-ProxyPreserveHost On
-ProxyPass / http://{upstream}/ upgrade=websocket
+LoadModule headers_module {modules}/mod_headers.so
+{site}
 """
+
 CADDY = """
 {{
     admin off
     auto_https off
     storage file_system {folder}
 }}
-http://127.0.0.1:{port} {{
-    reverse_proxy {upstream}
-}}
+{site}
 """
 
 LIGHTTPD = """
@@ -115,7 +100,7 @@ class Proxy:
 def nginx(
     server: Server, folder: Path, *, certificate: Certificate | None = None, without: Sequence[str] = ()
 ) -> Iterator[Proxy]:
-    """nginx with the configuration of docs/origin.md, with TLS if there is a certificate.
+    """nginx with the configuration of `examples/proxies`, with TLS if there is a certificate.
 
     `without` names fields that it shall not forward as documented: nginx then does with them what it does by default.
     """
@@ -126,7 +111,7 @@ def nginx(
             f"listen 127.0.0.1:{port} ssl; "
             f"ssl_certificate {certificate.certfile}; ssl_certificate_key {certificate.keyfile};"
         )
-    site = _documented_site()
+    site = _example("nginx.conf")
     site = _replace(site, r"listen 443 ssl;", listen)
     site = _replace(site, r"http://127\.0\.0\.1:8000;", f"http://{server.host};")
     for field in without:
@@ -142,42 +127,46 @@ def haproxy(server: Server, folder: Path) -> Iterator[Proxy]:
     """HAProxy, which forwards Host and offers by itself, but none of a request that has a body."""
     port = free_port()
     configuration = folder / "haproxy.cfg"
-    configuration.write_text(HAPROXY.format(port=port, upstream=server.host))
+    site = _example("haproxy.cfg")
+    site = _replace(site, r"bind :443 .*", f"bind 127.0.0.1:{port}")
+    configuration.write_text(_replace(site, r"127\.0\.0\.1:8000", server.host))
     with daemon("haproxy", "-db", "-f", str(configuration), port=port):
         yield Proxy(port)
 
 
 @contextmanager
 def apache(server: Server, folder: Path) -> Iterator[Proxy]:
-    """Apache with the directives that docs/origin.md names."""
+    """Apache with the configuration of `examples/proxies`, without TLS."""
     port = free_port()
     user = "User www-data\nGroup www-data" if os.geteuid() == 0 else ""
     configuration = folder / "apache.conf"
-    configuration.write_text(
-        APACHE.format(port=port, folder=folder, user=user, modules=APACHE_MODULES, upstream=server.host)
-    )
+    site = _replace(_example("apache.conf"), r"\*:443", f"127.0.0.1:{port}")
+    site = _replace(site, r"127\.0\.0\.1:8000", server.host)
+    site = _replace(site, r"(?m)^ *SSLEngine.*\n.*\n.*SSLCertificateKeyFile.*\n", "")
+    configuration.write_text(APACHE.format(port=port, folder=folder, user=user, modules=APACHE_MODULES, site=site))
     with daemon("apache2", "-X", "-d", str(folder), "-f", str(configuration), port=port):
         yield Proxy(port)
 
 
-def _documented_site() -> str:
-    found = re.search(r"```nginx\n(.*?)```", DOCUMENTATION.read_text(), re.DOTALL)
-    assert found, f"{DOCUMENTATION} has no nginx configuration"
-    return found[1]
+def _example(name: str) -> str:
+    """The configuration that the documentation includes."""
+    return (EXAMPLES / name).read_text(encoding="utf-8")
 
 
 def _replace(text: str, pattern: str, replacement: str) -> str:
     text, count = re.subn(pattern, lambda _: replacement, text)
-    assert count == 1, f"{pattern!r} is {count} times in the documented configuration"
+    assert count == 1, f"{pattern!r} is {count} times in the configuration"
     return text
 
 
 @contextmanager
 def caddy(server: Server, folder: Path) -> Iterator[Proxy]:
-    """Caddy with nothing but `reverse_proxy`."""
+    """Caddy with the configuration of `examples/proxies`, without TLS."""
     port = free_port()
     configuration = folder / "Caddyfile"
-    configuration.write_text(CADDY.format(port=port, folder=folder, upstream=server.host))
+    site = _replace(_example("Caddyfile"), r"chat\.example\.com", f"http://127.0.0.1:{port}")
+    site = _replace(site, r"127\.0\.0\.1:8000", server.host)
+    configuration.write_text(CADDY.format(folder=folder, site=site))
     with daemon("caddy", "run", "--config", str(configuration), "--adapter", "caddyfile", port=port):
         yield Proxy(port)
 

@@ -13,7 +13,14 @@ from typing import Any
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
-from asgi_upgrade import H2CSettings, UpgradeMiddleware, UpgradeResponse, UpgradeStream
+from asgi_upgrade import (
+    H2CSettings,
+    StreamSettings,
+    UpgradeMiddleware,
+    UpgradeResponse,
+    UpgradeStream,
+    WebSocketSettings,
+)
 
 MESSAGE = bytes(1024)
 
@@ -222,7 +229,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     elif path == "/upgrade-waiting":
         await run(scope, upgrade_waiting(scope, receive, send))
     elif path in STREAMS:
-        await UpgradeResponse(handle, "stream", shutdown_timeout=0.5)(scope, receive, send)
+        await UpgradeResponse(handle, "stream", streams=StreamSettings(shutdown_timeout=0.5))(scope, receive, send)
     else:
         tell(scope, "alive")
         released[scope["query_string"].decode()].set()
@@ -239,22 +246,15 @@ async def upgrade_waiting(scope: Scope, receive: Receive, send: Send) -> None:
 
 # Where many connections are opened before something happens, none of them may be too old then.
 PATIENCE = float(os.environ.get("PATIENCE", "1"))
-TIMES: dict[str, Any] = {
-    "ping_interval": 1.0 * PATIENCE,
-    "ping_timeout": 1.0 * PATIENCE,
-    "open_timeout": 2.0 * PATIENCE,
-    "close_timeout": 1.0,
-}
+OPENING_AND_CLOSING: dict[str, Any] = {"open_timeout": 2.0 * PATIENCE, "close_timeout": 1.0}
+TIMES: dict[str, Any] = {"ping_interval": 1.0 * PATIENCE, "ping_timeout": 1.0 * PATIENCE, **OPENING_AND_CLOSING}
 app = UpgradeMiddleware(
     application,
     protocols={"table": handle},
     # Its own pings come later, so that those of WebSockets are the first to notice.
     h2c=H2CSettings(**{**TIMES, "ping_timeout": 2.0 * PATIENCE}, idle_timeout=2.0, write_timeout=10.0 * PATIENCE),
-    keepalive_interval=1.0,
-    stop_timeout=0.7,
-    answer_timeout=2.0,
-    shutdown_timeout=0.5,
-    **TIMES,
+    websocket=WebSocketSettings(stop_timeout=0.7, answer_timeout=2.0, **TIMES),
+    streams=StreamSettings(keepalive_interval=1.0, stop_timeout=0.7, shutdown_timeout=0.5, **OPENING_AND_CLOSING),
 )
 if os.environ.get("PLAIN"):
     app = application  # type: ignore[assignment]

@@ -34,8 +34,12 @@ if TYPE_CHECKING:
 class UpgradeMiddleware(_UpgradeMiddleware):
     """A subclass, as users may write them, and so that the server's process can be told not to attach."""
 
-    def __init__(self, app: ASGIApp, *, allow_unguarded: bool = False) -> None:
-        super().__init__(app, attach="GUARD_TEST_UNATTACHED" not in os.environ, allow_unguarded=allow_unguarded)
+    def __init__(self, app: ASGIApp, *, insecure_allow_unguarded: bool = False) -> None:
+        super().__init__(
+            app,
+            extend_server="GUARD_TEST_UNATTACHED" not in os.environ,
+            insecure_allow_unguarded=insecure_allow_unguarded,
+        )
 
 
 @dataclass(frozen=True)
@@ -194,7 +198,7 @@ def wrapping(app: ASGIApp, *wrappers: Callable[[ASGIApp], ASGIApp]) -> ASGIApp:
 
 
 outside = partial(PureGuard, name="outside")
-unguarded = partial(UpgradeMiddleware, allow_unguarded=True)
+unguarded = partial(UpgradeMiddleware, insecure_allow_unguarded=True)
 sub = "/sub/echo"
 BOTH = ("base", "pure")
 INNER = ("inner base", "inner pure")
@@ -253,12 +257,14 @@ CASES: dict[str, Case] = {
         lambda: wrapping(starlette(base, upgrade), outside, HandshakeMiddleware), ("outside", "base"), direct=None
     ),
     "guard around HandshakeMiddleware, unguarded allowed": Case(
-        lambda: wrapping(starlette(base, upgrade), outside, partial(HandshakeMiddleware, allow_unguarded=True)),
+        lambda: wrapping(
+            starlette(base, upgrade), outside, partial(HandshakeMiddleware, insecure_allow_unguarded=True)
+        ),
         ("outside", "base"),
         direct=("base",),
     ),
     "guard around, unguarded allowed": Case(
-        lambda: outside(starlette(base, Middleware(UpgradeMiddleware, allow_unguarded=True))),
+        lambda: outside(starlette(base, Middleware(UpgradeMiddleware, insecure_allow_unguarded=True))),
         ("outside", "base"),
         direct=("base",),
     ),

@@ -12,4 +12,4 @@ from asgi_upgrade import UpgradeMiddleware
 
 def upgrade(**options: Any) -> Middleware:
     """Like a user's, only that the environment may keep it from extending the server."""
-    return Middleware(UpgradeMiddleware, attach="LAYERS_UNATTACHED" not in os.environ, **options)
+    return Middleware(UpgradeMiddleware, extend_server="LAYERS_UNATTACHED" not in os.environ, **options)

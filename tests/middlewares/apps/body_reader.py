@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 
-from asgi_upgrade import UpgradeMiddleware
+from asgi_upgrade import UpgradeMiddleware, WebSocketSettings
 from tests.middlewares.apps.common import echo, page
 
 
@@ -34,7 +34,7 @@ def reading(dispatch: DispatchFunction) -> Starlette:
         routes=[Route("/page", page), WebSocketRoute("/rooms/{room}", echo)],
         middleware=[
             Middleware(BaseHTTPMiddleware, dispatch=dispatch),
-            Middleware(UpgradeMiddleware, open_timeout=1.0, attach=attach),
+            Middleware(UpgradeMiddleware, websocket=WebSocketSettings(open_timeout=1.0), extend_server=attach),
         ],
     )
 

@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from asgi_upgrade import UpgradeMiddleware
+from asgi_upgrade import UpgradeMiddleware, WebSocketSettings
 
 PAGE = "a page that is long enough to be compressed\n" * 100
 
@@ -24,7 +24,7 @@ PATHS = {
     "/sub/rooms/blue": "/sub/rooms/{room}",  # a mounted application
 }
 
-upgrade = Middleware(UpgradeMiddleware, open_timeout=2.0)
+upgrade = Middleware(UpgradeMiddleware, websocket=WebSocketSettings(open_timeout=2.0))
 
 
 async def page(request: Request) -> Response:
@@ -75,7 +75,11 @@ def fastapi() -> FastAPI:
     """With ours, unless the environment says PLAIN, and ready for more middleware around it."""
     app = FastAPI()
     if "PLAIN" not in os.environ:
-        app.add_middleware(UpgradeMiddleware, open_timeout=2.0, attach="UNATTACHED" not in os.environ)
+        app.add_middleware(
+            UpgradeMiddleware,
+            websocket=WebSocketSettings(open_timeout=2.0),
+            extend_server="UNATTACHED" not in os.environ,
+        )
     app.add_api_route("/page", page)
     app.add_api_websocket_route("/fail/{room}", fail)
     app.add_api_websocket_route("/leave/{room}", leave)

@@ -10,7 +10,7 @@ from tests.middlewares.apps.common import echo
 from tests.middlewares.apps.key import Key
 
 app = FastAPI()
-app.add_middleware(UpgradeMiddleware, attach="UNATTACHED" not in os.environ)
+app.add_middleware(UpgradeMiddleware, extend_server="UNATTACHED" not in os.environ)
 app.add_middleware(Key)
 app.add_api_websocket_route("/rooms/{room}", echo)
 

@@ -16,7 +16,7 @@ def application(*, panel_outside: bool, **options: Any) -> FastAPI:
     """With Panel outside or inside of the guard."""
     app = FastAPI()
     app.add_api_websocket_route("/rooms/{room}", echo)
-    app.add_middleware(UpgradeMiddleware, attach="UNATTACHED" not in os.environ, **options)
+    app.add_middleware(UpgradeMiddleware, extend_server="UNATTACHED" not in os.environ, **options)
     if panel_outside:
         app.add_middleware(Key)
     add_application("/panel", app=app, title="panel")(lambda: pn.pane.Markdown("hello from Panel"))

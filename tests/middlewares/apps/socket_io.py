@@ -23,7 +23,7 @@ def engine() -> socketio.AsyncServer:
 
 def fastapi() -> FastAPI:
     app = FastAPI()
-    app.add_middleware(UpgradeMiddleware, attach="UNATTACHED" not in os.environ)
+    app.add_middleware(UpgradeMiddleware, extend_server="UNATTACHED" not in os.environ)
     app.add_middleware(Key)
     app.add_api_route("/page", page)
     app.add_api_websocket_route("/rooms/{room}", echo)
@@ -36,7 +36,7 @@ def mounting() -> FastAPI:
     return app
 
 
-alone = UpgradeMiddleware(socketio.ASGIApp(engine()), attach="UNATTACHED" not in os.environ)
+alone = UpgradeMiddleware(socketio.ASGIApp(engine()), extend_server="UNATTACHED" not in os.environ)
 guarded_alone = Key(UpgradeMiddleware(socketio.ASGIApp(engine())))
 around = socketio.ASGIApp(engine(), fastapi())
 around_with_handshakes = HandshakeMiddleware(socketio.ASGIApp(engine(), fastapi()))

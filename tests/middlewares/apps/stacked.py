@@ -82,7 +82,7 @@ async def rooms(websocket: WebSocket) -> None:
         await websocket.send_text(text)
 
 
-app.add_middleware(UpgradeMiddleware, attach="UNATTACHED" not in os.environ)
+app.add_middleware(UpgradeMiddleware, extend_server="UNATTACHED" not in os.environ)
 
 
 @app.middleware("http")

@@ -19,7 +19,7 @@ def legacy(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
 
 
 app = FastAPI()
-app.add_middleware(UpgradeMiddleware, attach="UNATTACHED" not in os.environ)
+app.add_middleware(UpgradeMiddleware, extend_server="UNATTACHED" not in os.environ)
 app.add_middleware(Key)
 app.add_api_websocket_route("/rooms/{room}", echo)
 app.mount("/", WSGIMiddleware(legacy))

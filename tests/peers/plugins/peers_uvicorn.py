@@ -13,7 +13,7 @@ from uvicorn.config import Config
 from uvicorn.middleware.message_logger import MessageLoggerMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from asgi_upgrade import UpgradeMiddleware
+from asgi_upgrade import UpgradeMiddleware, WebSocketSettings
 
 # uvicorn's classes are replaced where they are defined, so that tests that build a connection by hand get ours, too.
 _REPLACED = {
@@ -49,11 +49,13 @@ def _add(config: Config) -> None:
         outer, app = app, app.app
     app = UpgradeMiddleware(
         app,
-        deflate=config.ws_per_message_deflate,
-        max_message_size=config.ws_max_size,
-        max_queue=config.ws_max_queue,
-        ping_interval=config.ws_ping_interval or None,
-        ping_timeout=config.ws_ping_timeout,
+        websocket=WebSocketSettings(
+            deflate=config.ws_per_message_deflate,
+            max_message_size=config.ws_max_size,
+            max_queue=config.ws_max_queue,
+            ping_interval=config.ws_ping_interval or None,
+            ping_timeout=config.ws_ping_timeout,
+        ),
     )
     if outer is None:
         config.loaded_app = app

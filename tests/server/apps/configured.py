@@ -5,7 +5,7 @@ from typing import Any
 from plain import app as application
 from starlette.types import Receive, Scope, Send
 
-from asgi_upgrade import UpgradeMiddleware
+from asgi_upgrade import UpgradeMiddleware, WebSocketSettings
 
 
 def has_query_ws(scope: Scope) -> bool:
@@ -13,15 +13,20 @@ def has_query_ws(scope: Scope) -> bool:
 
 
 default = UpgradeMiddleware(application)
-unattached = UpgradeMiddleware(application, attach=False)
+unattached = UpgradeMiddleware(application, extend_server=False)
 predicate = UpgradeMiddleware(application, websocket_only=has_query_ws)
-small_buffers = UpgradeMiddleware(application, write_buffer_size=16 * 1024, max_queue=8, max_queue_size=64 * 1024)
-impatient = UpgradeMiddleware(application, close_timeout=0.5)
-any_subprotocol = UpgradeMiddleware(
-    application, subprotocols=["v1/b"], allow_unoffered_subprotocols=True, lenient_subprotocols=True
+small_buffers = UpgradeMiddleware(
+    application,
+    websocket=WebSocketSettings(write_buffer_size=16 * 1024, max_queue=8, max_queue_size=64 * 1024),
 )
-long_queue = UpgradeMiddleware(application, max_queue_size=64 * 1024 * 1024)
-own_limits = UpgradeMiddleware(application, max_message_size=2000, ping_interval=None)
+impatient = UpgradeMiddleware(application, websocket=WebSocketSettings(close_timeout=0.5))
+any_subprotocol = UpgradeMiddleware(
+    application,
+    subprotocols=["v1/b"],
+    websocket=WebSocketSettings(allow_unoffered_subprotocols=True, lenient_subprotocols=True),
+)
+long_queue = UpgradeMiddleware(application, websocket=WebSocketSettings(max_queue_size=64 * 1024 * 1024))
+own_limits = UpgradeMiddleware(application, websocket=WebSocketSettings(max_message_size=2000, ping_interval=None))
 
 
 async def returns(scope: Scope, receive: Receive, send: Send) -> Any:
@@ -30,7 +35,7 @@ async def returns(scope: Scope, receive: Receive, send: Send) -> Any:
 
 
 returning = UpgradeMiddleware(returns)
-patient = UpgradeMiddleware(application, close_timeout=30, stop_timeout=30)
+patient = UpgradeMiddleware(application, websocket=WebSocketSettings(close_timeout=30, stop_timeout=30))
 twice = UpgradeMiddleware(UpgradeMiddleware(application))
 
 

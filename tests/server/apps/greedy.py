@@ -9,7 +9,7 @@ from notes import note
 from plain import app as application
 from starlette.types import Receive, Scope, Send
 
-from asgi_upgrade import UpgradeMiddleware, UpgradeStream
+from asgi_upgrade import H2CSettings, UpgradeMiddleware, UpgradeStream
 
 
 def size(scope: Scope) -> int:
@@ -68,4 +68,4 @@ async def paths(scope: Scope, receive: Receive, send: Send) -> None:
     await application_(scope, receive, send)
 
 
-app = UpgradeMiddleware(paths, h2c=True, protocols={"greedy": stream, "greedy-pair": pair})
+app = UpgradeMiddleware(paths, h2c=H2CSettings(), protocols={"greedy": stream, "greedy-pair": pair})

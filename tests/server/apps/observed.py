@@ -13,7 +13,7 @@ from starlette.routing import Mount, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from asgi_upgrade import ConnectionClosed, HandshakeEnded, Observer, UpgradeMiddleware
+from asgi_upgrade import ConnectionClosed, HandshakeEnded, Observer, UpgradeMiddleware, WebSocketSettings
 
 
 class Keeping(Observer):
@@ -126,8 +126,8 @@ app = FastAPI()
 app.add_middleware(
     UpgradeMiddleware,
     observer=observer,
-    open_timeout=0.7,
-    attach="UNATTACHED" not in os.environ,
+    websocket=WebSocketSettings(open_timeout=0.7),
+    extend_server="UNATTACHED" not in os.environ,
     insecure_skip_http_middleware=["/bypassed/{name}"],
 )
 app.add_middleware(Limit)

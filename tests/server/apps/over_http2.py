@@ -11,7 +11,7 @@ from plain import app as application
 from sessions import RELEASED
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from asgi_upgrade import UpgradeMiddleware
+from asgi_upgrade import H2CSettings, UpgradeMiddleware
 
 
 async def describe(scope: Scope, receive: Receive, send: Send) -> None:
@@ -211,7 +211,7 @@ networks = os.environ.get("H2C_NETWORKS")
 app = Outer(
     UpgradeMiddleware(
         pages,
-        h2c=networks.split() if networks else True,
+        h2c=H2CSettings(networks=networks.split() if networks else None),
         allowed_origins=["https://app.example.com"],
         subprotocols=["configured.v2", "configured.v1"],
         websocket_only=["/websocket-only"],

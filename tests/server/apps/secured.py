@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from asgi_upgrade import UpgradeMiddleware, UpgradeStream
+from asgi_upgrade import TLSSettings, UpgradeMiddleware, UpgradeStream
 
 logging.basicConfig(format="%(levelname)s: %(name)s: %(message)s")
 logging.getLogger("asgi_upgrade").setLevel(logging.DEBUG)
@@ -56,14 +56,14 @@ def is_private(scope: Scope) -> bool:
     return bool(scope["path"].startswith("/private"))
 
 
-app = Noting(UpgradeMiddleware(application, tls=context, protocols={"echo": echo}))
-impatient = UpgradeMiddleware(application, tls=context, open_timeout=0.5)
-advertising_h2 = UpgradeMiddleware(application, tls=careless)
-required = Noting(UpgradeMiddleware(application, tls=context, tls_required=True))
-certified = Noting(UpgradeMiddleware(application, tls=certifying))
-certified_and_required = Noting(UpgradeMiddleware(application, tls=certifying, tls_required=True))
-certified_if_they_like = Noting(UpgradeMiddleware(application, tls=optional))
-private = Noting(UpgradeMiddleware(application, tls=context, tls_required=is_private))
-unattached = UpgradeMiddleware(application, tls=context, tls_required=True, attach=False)
+app = Noting(UpgradeMiddleware(application, tls=TLSSettings(context), protocols={"echo": echo}))
+impatient = UpgradeMiddleware(application, tls=TLSSettings(context, handshake_timeout=0.5))
+advertising_h2 = UpgradeMiddleware(application, tls=TLSSettings(careless))
+required = Noting(UpgradeMiddleware(application, tls=TLSSettings(context, required=True)))
+certified = Noting(UpgradeMiddleware(application, tls=TLSSettings(certifying)))
+certified_and_required = Noting(UpgradeMiddleware(application, tls=TLSSettings(certifying, required=True)))
+certified_if_they_like = Noting(UpgradeMiddleware(application, tls=TLSSettings(optional)))
+private = Noting(UpgradeMiddleware(application, tls=TLSSettings(context, required=is_private)))
+unattached = UpgradeMiddleware(application, tls=TLSSettings(context, required=True), extend_server=False)
 inside = Starlette(routes=[Mount("/", application)])
-inside.add_middleware(UpgradeMiddleware, tls=context)
+inside.add_middleware(UpgradeMiddleware, tls=TLSSettings(context))

@@ -6,7 +6,7 @@ from pages import respond
 from plain import lifespan
 from starlette.types import Receive, Scope, Send
 
-from asgi_upgrade import UpgradeMiddleware, UpgradeStream
+from asgi_upgrade import H2CSettings, UpgradeMiddleware, UpgradeStream
 
 logging.basicConfig(format="%(levelname)s: %(name)s: %(message)s")
 logging.getLogger("asgi_upgrade").setLevel(logging.DEBUG)
@@ -23,4 +23,4 @@ async def fail(stream: UpgradeStream) -> None:
     raise RuntimeError("failed")
 
 
-app = UpgradeMiddleware(application, protocols={"fail": fail}, h2c=True)
+app = UpgradeMiddleware(application, protocols={"fail": fail}, h2c=H2CSettings())

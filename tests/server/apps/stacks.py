@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from asgi_upgrade import UpgradeMiddleware
+from asgi_upgrade import UpgradeMiddleware, WebSocketSettings
 
 
 async def page(request: Request) -> Response:
@@ -37,7 +37,7 @@ async def read_whole_body(request: Request, call_next: RequestResponseEndpoint) 
 
 
 def stack(*middleware: Middleware) -> Starlette:
-    upgrade = Middleware(UpgradeMiddleware, open_timeout=1.0, allowed_origins=["*"])
+    upgrade = Middleware(UpgradeMiddleware, websocket=WebSocketSettings(open_timeout=1.0), allowed_origins=["*"])
     return Starlette(routes=[Route("/page", page), WebSocketRoute("/echo", echo)], middleware=[*middleware, upgrade])
 
 

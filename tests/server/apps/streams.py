@@ -28,7 +28,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from asgi_upgrade import UpgradeAttribute, UpgradeMiddleware, UpgradeResponse, UpgradeStream
+from asgi_upgrade import StreamSettings, UpgradeAttribute, UpgradeMiddleware, UpgradeResponse, UpgradeStream
 
 Handler = Callable[[UpgradeStream], Awaitable[None]]
 
@@ -332,7 +332,7 @@ async def with_background(request: Request) -> UpgradeResponse:
 async def stream(name: str, request: Request) -> UpgradeResponse:
     options = {key: float(value) for key, value in request.query_params.items() if key.endswith("_timeout")}
     sizes = {key: int(value) for key, value in request.query_params.items() if key.endswith("_size")}
-    return UpgradeResponse(HANDLERS[name], **options, **sizes)  # type: ignore[arg-type]
+    return UpgradeResponse(HANDLERS[name], streams=StreamSettings(**options, **sizes))  # type: ignore[arg-type]
 
 
 @fastapi.get("/http")
@@ -415,12 +415,14 @@ PROTOCOLS: dict[str, Handler] = {
 
 unattached = FastAPI()
 unattached.include_router(fastapi.router)
-unattached.add_middleware(UpgradeMiddleware, protocols=PROTOCOLS, attach=False)
+unattached.add_middleware(UpgradeMiddleware, protocols=PROTOCOLS, extend_server=False)
 
 fastapi.add_middleware(UpgradeMiddleware, protocols=PROTOCOLS)
 fastapi.add_middleware(GZipMiddleware, minimum_size=0)
 starlette.add_middleware(UpgradeMiddleware)
 
 impatient = UpgradeMiddleware(
-    fastapi, protocols={"sit": sit}, idle_timeout=0.5, total_timeout=1.0, shutdown_timeout=0.5, close_timeout=0.5
+    fastapi,
+    protocols={"sit": sit},
+    streams=StreamSettings(idle_timeout=0.5, total_timeout=1.0, shutdown_timeout=0.5, close_timeout=0.5),
 )

@@ -5,7 +5,7 @@ from pages import respond
 from plain import app as application
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from asgi_upgrade import UpgradeMiddleware
+from asgi_upgrade import UpgradeMiddleware, WebSocketSettings
 
 
 class Outer:
@@ -70,6 +70,6 @@ app = Outer(
         allowed_origins=["https://app.example.com", "https://*.example.net"],
         subprotocols=["configured.v2", "configured.v1"],
         websocket_only=["/websocket-only", "/rooms/{name}"],
-        open_timeout=1.0,
+        websocket=WebSocketSettings(open_timeout=1.0),
     )
 )

@@ -18,7 +18,7 @@ def upgrade(app: ASGIApp, **options: Any) -> UpgradeMiddleware:
         allowed_origins=["https://friend.example"],
         subprotocols=["chat.v2", "chat.v1"],
         websocket_only=["/only"],
-        attach=os.environ["ATTACH"] == "yes",
+        extend_server=os.environ["ATTACH"] == "yes",
         **options,
     )
 

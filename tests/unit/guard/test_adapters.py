@@ -403,7 +403,9 @@ def test_a_guard_further_out_than_the_policy_gets_a_websocket_that_the_policy_de
 
 
 def test_a_handshake_that_has_passed_is_not_decided_about_again() -> None:
-    strict: Policy = UpgradeMiddleware(page, allowed_origins=lambda origin, scope: False, open_timeout=1)
+    strict: Policy = UpgradeMiddleware(
+        page, allowed_origins=lambda origin, scope: False, websocket=WebSocketSettings(open_timeout=1)
+    )
     leaf = Leaf()
     assert shake(AsWebSocket(leaf, strict)).status == 101
     assert leaf.scopes[0][CONVERTED].settings.open_timeout == WebSocketSettings.open_timeout

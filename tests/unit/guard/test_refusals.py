@@ -58,6 +58,6 @@ def test_the_log_names_the_application_and_the_cure(
     assert record.levelname == "ERROR"
     assert "middleware around Application may not have seen them" in line
     assert line.endswith(
-        "Wrap the outermost application in asgi_upgrade.HandshakeMiddleware, or set allow_unguarded=True."
+        "Wrap the outermost application in asgi_upgrade.HandshakeMiddleware, or set insecure_allow_unguarded=True."
     )
     assert ("No UpgradeMiddleware has been called with the server's lifespan" in line) is not lifespan

@@ -35,7 +35,7 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
         await send({**event, "type": "websocket.send"})
 
 
-middleware = UpgradeMiddleware(echo, attach=False, subprotocols=["chat"])
+middleware = UpgradeMiddleware(echo, extend_server=False, subprotocols=["chat"])
 
 
 class Recorder(asyncio.Protocol):

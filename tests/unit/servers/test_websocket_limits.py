@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from uvicorn.config import Config
 
+from asgi_upgrade import WebSocketSettings
 from asgi_upgrade.servers.websocket_limits import UVICORN, websocket_limits
-from asgi_upgrade.websocket.settings import SERVERS, WebSocketSettings
 
 NAMES = ("max_message_size", "max_queue", "ping_interval", "ping_timeout")
-LEFT = dict.fromkeys(NAMES, SERVERS)
 
 
 def config(**options: Any) -> Config:
@@ -51,41 +51,55 @@ def test_our_defaults_are_not_below_those_of_uvicorn() -> None:
 )
 def test_uvicorns_settings(options: dict[str, Any], limits: dict[str, Any]) -> None:
     assert websocket_limits(config(**options), UVICORN) == limits
-    settings = WebSocketSettings.given(**LEFT).for_server(limits)  # they are in range
+    settings = WebSocketSettings().for_server(limits)  # they are in range
     assert {name: getattr(settings, name) for name in limits} == limits
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_given_goes_before(name: str) -> None:
     limits = {"max_message_size": 3, "max_queue": 3, "ping_interval": 3.0, "ping_timeout": None}
-    settings = WebSocketSettings.given(**{**LEFT, name: 7}, close_timeout=2.0).for_server(limits)
+    given: dict[str, Any] = {name: 7, "close_timeout": 2.0}
+    settings = WebSocketSettings(**given).for_server(limits)
     assert {each: getattr(settings, each) for each in NAMES} == {**limits, name: 7}
     assert settings.close_timeout == 2.0
 
 
+def test_who_gives_the_default_has_given_it() -> None:
+    settings = WebSocketSettings(max_message_size=16 * 1024 * 1024, ping_interval=20.0)
+    assert settings == WebSocketSettings()
+    held = settings.for_server({"max_message_size": 3, "max_queue": 3, "ping_interval": None})
+    assert (held.max_message_size, held.max_queue, held.ping_interval) == (16 * 1024 * 1024, 3, 20.0)
+
+
 def test_none_is_a_setting_too() -> None:
-    settings = WebSocketSettings.given(**{**LEFT, "ping_interval": None})
-    assert settings.for_server({"ping_interval": 3.0}).ping_interval is None
+    assert WebSocketSettings(ping_interval=None).for_server({"ping_interval": 3.0}).ping_interval is None
+
+
+def test_a_copy_with_another_field_leaves_the_same_to_the_server() -> None:
+    settings = replace(WebSocketSettings(max_queue=5), idle_timeout=1.0)
+    held = settings.for_server({"max_message_size": 3, "max_queue": 3})
+    assert (held.max_message_size, held.max_queue, held.idle_timeout) == (3, 5, 1.0)
 
 
 @pytest.mark.parametrize("limits", [None, {}, {"unknown": 1}, {"close_timeout": 1.0}])
-def test_without_limits_the_defaults_hold(limits: dict[str, Any] | None) -> None:
-    settings = WebSocketSettings.given(**LEFT)
-    assert settings.for_server(limits) == settings
-    defaults = WebSocketSettings()
-    assert all(getattr(settings, name) == getattr(defaults, name) for name in NAMES)
+def test_without_limits_the_defaults_hold_as_plain_numbers(limits: dict[str, Any] | None) -> None:
+    settings = WebSocketSettings()
+    held = settings.for_server(limits)
+    assert held == settings
+    assert [type(getattr(held, name)) for name in NAMES] == [int, int, float, float]
+    assert settings.for_server(limits) is held
 
 
-@pytest.mark.parametrize("name", ["ping_interval", "ping_timeout", "idle_timeout"])
-def test_who_gives_0_is_told_what_turns_it_off(name: str) -> None:
-    with pytest.raises(
-        ValueError, match=f"^{name} must be a positive number of seconds, or None to turn it off, not 0$"
-    ):
-        WebSocketSettings.given(**{name: 0})
-    assert getattr(WebSocketSettings.given(**{name: None}), name) is None
+def test_another_server_has_other_limits() -> None:
+    settings = WebSocketSettings()
+    assert [settings.for_server({"max_queue": each}).max_queue for each in (3, 4, 3)] == [3, 4, 3]
+    assert settings.for_server(None).max_queue == 64
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_what_is_given_is_checked(name: str) -> None:
-    with pytest.raises(ValueError, match=name):
-        WebSocketSettings.given(**{**LEFT, name: -1})
+@pytest.mark.parametrize(
+    ("one", "other", "left"),
+    [({}, {}, True), ({}, {"max_queue": 64}, False), ({"max_queue": 64}, {}, False), ({}, {"max_queue": 100}, False)],
+)
+def test_of_two_policies_both_must_leave_it_to_the_server(one: Any, other: Any, *, left: bool) -> None:
+    both = WebSocketSettings(**one).stricter(WebSocketSettings(**other))
+    assert both.for_server({"max_queue": 1000}).max_queue == (1000 if left else 64)

@@ -219,9 +219,3 @@ def test_protocols_that_make_no_sense_are_refused_by_name(protocols: Any) -> Non
 def test_the_middleware_needs_an_application() -> None:
     with pytest.raises(ValueError, match="app must be an ASGI application, not None"):
         UpgradeMiddleware(None)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("name", ["read_buffer_size", "total_timeout", "shutdown_timeout"])
-def test_the_middlewares_limits_are_checked_by_name(name: str) -> None:
-    with pytest.raises(ValueError, match=name):
-        UpgradeMiddleware(handler, **{name: 0})  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from asgi_upgrade import UpgradeMiddleware, UpgradeResponse, UpgradeStream
+from asgi_upgrade import StreamSettings, UpgradeMiddleware, UpgradeResponse, UpgradeStream
 from asgi_upgrade.switching import response as switching_response
 from asgi_upgrade.testing import UpgradeTransport
 
@@ -189,7 +189,9 @@ async def test_middleware_that_waits_for_the_whole_body_makes_it_fail_in_bounded
     async def never(stream: UpgradeStream) -> None:
         raise AssertionError("not to be run")
 
-    app = make_app(Middleware(BaseHTTPMiddleware, dispatch=dispatch), handler=never, open_timeout=0.1)
+    app = make_app(
+        Middleware(BaseHTTPMiddleware, dispatch=dispatch), handler=never, streams=StreamSettings(open_timeout=0.1)
+    )
     async with connect(app) as client:
         assert (await client.get("/", headers=OFFER)).status_code == 500
     assert "the 101 did not reach the server in 0.1 seconds" in caplog.text
@@ -356,7 +358,7 @@ async def test_a_handler_that_cannot_be_awaited_is_an_error_of_its_own(caplog: p
     [({"idle_timeout": 0.1}, "no byte for 0.1 seconds"), ({"total_timeout": 0.1}, "open for 0.1 seconds")],
 )
 async def test_a_limit_cancels_the_handler(
-    limits: dict[str, float], reason: str, caplog: pytest.LogCaptureFixture
+    limits: dict[str, Any], reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     cleaned_up = anyio.Event()
 
@@ -369,7 +371,7 @@ async def test_a_limit_cancels_the_handler(
             cleaned_up.set()
 
     with caplog.at_level(logging.INFO, "asgi_upgrade"):
-        async with upgraded(make_app(handler=sit, **limits)) as (_, stream):
+        async with upgraded(make_app(handler=sit, streams=StreamSettings(**limits))) as (_, stream):
             assert await stream.read(100) == b"in the end"
             assert await stream.read(100) == b""
     assert cleaned_up.is_set()
@@ -382,7 +384,7 @@ async def _pour(stream: UpgradeStream) -> None:
 
 
 async def test_a_client_that_takes_its_time_is_not_idle() -> None:
-    async with upgraded(make_app(handler=_pour, idle_timeout=0.5)) as (_, stream):
+    async with upgraded(make_app(handler=_pour, streams=StreamSettings(idle_timeout=0.5))) as (_, stream):
         for _ in range(4):
             await anyio.sleep(0.2)  # all in all longer than the timeout
             left = 2_000_000
@@ -393,7 +395,10 @@ async def test_a_client_that_takes_its_time_is_not_idle() -> None:
 
 async def test_a_client_that_takes_nothing_is_idle(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "asgi_upgrade"):
-        async with upgraded(make_app(handler=_pour, idle_timeout=0.2, close_timeout=0.2)) as (_, stream):
+        async with upgraded(make_app(handler=_pour, streams=StreamSettings(idle_timeout=0.2, close_timeout=0.2))) as (
+            _,
+            stream,
+        ):
             await anyio.sleep(1)
             received = 0
             while data := await stream.read(1_000_000):
@@ -411,7 +416,7 @@ async def test_shutdown_is_told_and_then_enforced(caplog: pytest.LogCaptureFixtu
         await stream.send(b"told")
         await anyio.sleep_forever()
 
-    transport = UpgradeTransport(make_app(handler=sit, shutdown_timeout=0.2))
+    transport = UpgradeTransport(make_app(handler=sit, streams=StreamSettings(shutdown_timeout=0.2)))
     with caplog.at_level(logging.INFO, "asgi_upgrade"):
         async with (
             httpx.AsyncClient(transport=transport, base_url="http://test") as client,
@@ -502,8 +507,8 @@ def print_it(stream: UpgradeStream) -> None:
         ({"headers": {"TE": "trailers"}}, "te"),
         ({"headers": {"x": "a\r\nb: c"}}, "x"),
         ({"headers": {"x y": "z"}}, "x y"),
-        ({"idle_timeout": 0}, "idle_timeout must be .* or None to turn it off, not 0"),
-        ({"read_buffer_size": 0}, "read_buffer_size"),
+        ({"streams": None}, "streams must be StreamSettings, not None"),
+        ({"streams": {"idle_timeout": 1}}, "streams must be StreamSettings"),
     ],
 )
 def test_an_argument_that_makes_no_sense_is_refused_by_name(arguments: dict[str, Any], named: str) -> None:

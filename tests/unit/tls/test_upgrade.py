@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trustme
 
-from asgi_upgrade import UpgradeMiddleware, UpgradeOffer
+from asgi_upgrade import TLSSettings, UpgradeMiddleware, UpgradeOffer
 from asgi_upgrade.http2.settings import H2CSettings
 from asgi_upgrade.servers import attach_to_server, report_unavailable
 from asgi_upgrade.servers.edge_settings import EdgeSettings
@@ -32,36 +32,36 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"tls": True}, "tls must be an ssl.SSLContext for the server's side"),
-        ({"tls": "cert.pem"}, "tls must be"),
-        ({"tls": ssl.create_default_context()}, "tls must be"),
-        ({"tls_required": True}, "tls_required needs tls"),
-        ({"tls_required": lambda scope: True}, "tls_required needs tls"),
-        ({"tls": SERVER, "tls_required": "/private"}, "tls_required must be a bool or a predicate"),
-        ({"tls": SERVER, "tls_required": None}, "tls_required must be"),
-        ({"h2c": "10.0.0.0/8"}, "h2c"),
-        ({"h2c": ["10.0.0.1/8"]}, "h2c"),
-        ({"h2c": 1}, "h2c"),
-        ({"h2c": None}, "h2c"),
+        ({"context": True}, "context must be an ssl.SSLContext for the server's side"),
+        ({"context": "cert.pem"}, "context must be"),
+        ({"context": ssl.create_default_context()}, "context must be"),
+        ({"required": "/private"}, "required must be a bool or a predicate on the scope, not '/private'"),
+        ({"required": None}, "required must be"),
+        ({"handshake_timeout": 0}, "handshake_timeout must be a positive number of seconds, not 0"),
+        ({"handshake_timeout": None}, "handshake_timeout must be"),
     ],
 )
-def test_a_bad_argument_is_named(arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=f"^{message}"):
-        UpgradeMiddleware(application, **arguments)
+def test_a_bad_setting_is_named(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=rf"^TLSSettings\.{message}"):
+        TLSSettings(**{"context": SERVER, **arguments})
+
+
+@pytest.mark.parametrize(("required", "refused"), [(False, False), (True, True), (lambda scope: scope["secret"], True)])
+def test_what_is_refused_in_the_clear(required: Any, *, refused: bool) -> None:
+    assert TLSSettings(SERVER, required=required).refuses({"secret": True}) is refused
 
 
 def test_without_the_package_h2_h2c_cannot_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "h2", None)
     with pytest.raises(ValueError, match=r"^h2c needs .*asgi-upgrade\[h2\]"):
-        UpgradeMiddleware(application, h2c=True)
-    UpgradeMiddleware(application, h2c=False)
+        UpgradeMiddleware(application, h2c=H2CSettings())
+    UpgradeMiddleware(application, h2c=None)
 
 
 def test_good_arguments() -> None:
-    UpgradeMiddleware(application, tls=SERVER)
-    UpgradeMiddleware(application, tls=SERVER, tls_required=True)
-    UpgradeMiddleware(application, tls=SERVER, tls_required=lambda scope: False)
-    UpgradeMiddleware(application, tls=SERVER, h2c=["10.0.0.0/8"])
+    UpgradeMiddleware(application, tls=TLSSettings(SERVER))
+    UpgradeMiddleware(application, tls=TLSSettings(SERVER, required=lambda scope: False))
+    UpgradeMiddleware(application, tls=TLSSettings(SERVER), h2c=H2CSettings(networks=["10.0.0.0/8"]))
 
 
 # What cannot be offered is logged
@@ -73,8 +73,8 @@ def test_good_arguments() -> None:
         (None, []),
         (EdgeSettings(), []),
         (EdgeSettings(h2c=H2CSettings()), ["h2c cannot be offered"]),
-        (EdgeSettings(tls=SERVER), ["TLS cannot be offered"]),
-        (EdgeSettings(h2c=H2CSettings(), tls=SERVER), ["h2c and TLS cannot be offered"]),
+        (EdgeSettings(tls=TLSSettings(SERVER)), ["TLS cannot be offered"]),
+        (EdgeSettings(h2c=H2CSettings(), tls=TLSSettings(SERVER)), ["h2c and TLS cannot be offered"]),
     ],
 )
 def test_one_warning_says_what_cannot_be_offered(
@@ -90,12 +90,12 @@ def test_a_server_that_is_not_known_cannot_offer_anything(caplog: pytest.LogCapt
         return True
 
     async def start() -> bool:
-        return attach_to_server(change=True, settings=EdgeSettings(tls=SERVER, tls_required=required))
+        return attach_to_server(change=True, settings=EdgeSettings(tls=TLSSettings(SERVER, required=required)))
 
     with caplog.at_level(logging.WARNING):
         assert asyncio.run(start()) is False
     [message] = [message for message in caplog.messages if "TLS" in message]
-    assert "tls_required" in message
+    assert "TLSSettings.required" in message
 
 
 # Offers
@@ -161,7 +161,7 @@ class Exchange:
         def resume(*args: Any, **kwargs: Any) -> None:
             raise AssertionError("there is nothing to resume on")
 
-        await TLS(self.app, SERVER, timeout=1.0, resume=resume)(self.scope, receive, send)
+        await TLS(self.app, TLSSettings(SERVER, handshake_timeout=1.0), resume=resume)(self.scope, receive, send)
 
 
 def part(body: bytes, *, more: bool = False) -> dict[str, Any]:

@@ -172,7 +172,7 @@ class TestSettings:
     def test_out_of_range(self, name: str, values: list[object]) -> None:
         for value in values:
             options: dict[str, Any] = {name: value}
-            with pytest.raises(ValueError, match=f"^{name} must be .*, not {value!r}$"):
+            with pytest.raises(ValueError, match=rf"^PerMessageDeflate\.{name} must be .*, not {value!r}$"):
                 PerMessageDeflate(**options)
 
     @pytest.mark.parametrize(

@@ -557,7 +557,7 @@ def conversation(app: Any, client: Any, more: tuple[tuple[bytes, bytes], ...] = 
     """`client(websocket)` speaks with `app` through the whole of the package, without a server."""
 
     async def test() -> None:
-        transport = UpgradeTransport(UpgradeMiddleware(app, **options))
+        transport = UpgradeTransport(UpgradeMiddleware(app, websocket=WebSocketSettings(**options)))
         headers = [*(field for field in HANDSHAKE if field[0] != b"host"), *more]
         async with (
             httpx.AsyncClient(transport=transport, base_url="http://test") as http,
