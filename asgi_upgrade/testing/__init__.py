@@ -11,6 +11,7 @@ Connections that have been switched are real sockets with both ends in this proc
 direction and the loss of the connection are what they are on a server.
 """
 
+from asgi_upgrade.testing.guarded import assert_guarded
 from asgi_upgrade.testing.lifespan import LifespanError, run_lifespan
 from asgi_upgrade.testing.transport import UpgradeTransport
 from asgi_upgrade.testing.websocket import ClientWebSocket, WebSocketDenied, connect_websocket
@@ -20,6 +21,7 @@ __all__ = [
     "LifespanError",
     "UpgradeTransport",
     "WebSocketDenied",
+    "assert_guarded",
     "connect_websocket",
     "run_lifespan",
 ]

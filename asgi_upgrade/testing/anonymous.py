@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import anyio
 
 from asgi_upgrade.testing.libraries import installed
-from asgi_upgrade.testing.transport import UpgradeTransport
 from asgi_upgrade.testing.websocket import WebSocketDenied, connect_websocket
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from starlette.types import ASGIApp
+    from asgi_upgrade.testing.transport import UpgradeTransport
 
 __all__ = ["Answer", "Trial", "try_anonymously"]
 
@@ -48,13 +47,12 @@ class Trial(NamedTuple):
 
 
 async def try_anonymously(
-    app: ASGIApp,
     path: str,
+    transport: UpgradeTransport,
     *,
     base_url: str = "http://localhost",
     headers: Mapping[str, str] | None = None,
     timeout: float = 5.0,  # noqa: ASYNC109
-    transport: UpgradeTransport | None = None,
 ) -> Trial:
     """Try to open a WebSocket without credentials, once as a program does it and once as a page of the same origin.
 
@@ -62,15 +60,13 @@ async def try_anonymously(
     runs as far as it lets the client in, its endpoint too.
 
     Args:
-        app: The application.
         path: The path, maybe with a query.
+        transport: Runs the application.
         base_url: Scheme and host of the request. Default: ``"http://localhost"``.
         headers: Header fields that every client sends. Default: none.
         timeout: Seconds for each answer. Default: 5.
-        transport: What runs the application, if it is running. Default: one of its own, without lifespan.
     """
     seen: list[tuple[Answer, str]] = []
-    transport = transport or UpgradeTransport(app, raise_app_exceptions=False)
     for fields in ({}, {"Origin": base_url}):
         answer, words = await _try(transport, path, base_url, {**(headers or {}), **fields}, timeout)
         seen.append((answer, words))

@@ -7,7 +7,7 @@ import hashlib
 import json
 import secrets
 from collections import deque
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
@@ -20,6 +20,7 @@ from asgi_upgrade.testing.libraries import installed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
+    from types import TracebackType
 
 __all__ = ["ClientWebSocket", "WebSocketDenied", "connect_websocket"]
 
@@ -98,7 +99,8 @@ async def connect_websocket(
             raise WebSocketDenied(response)
         websocket = ClientWebSocket(response, _check(response, key, subprotocols), timeout)
         yield websocket
-        await websocket.close()
+        with suppress(TimeoutError):  # the connection ends all the same
+            await websocket.close()
     except BaseException as error:
         if not await opening.__aexit__(type(error), error, error.__traceback__):
             raise
@@ -282,8 +284,10 @@ class _Deadline:
     def __enter__(self) -> None:
         self._scope.__enter__()
 
-    def __exit__(self, *error: object) -> bool | None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
         try:
-            return self._scope.__exit__(*error)
+            return self._scope.__exit__(kind, error, traceback)
         except TimeoutError:
             raise TimeoutError(self._problem) from None
