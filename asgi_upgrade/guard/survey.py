@@ -51,6 +51,7 @@ class Layer:
         sees: Whether it is shown that the layer looks at what arrives: a middleware for HTTP does not see a scope of
             type ``websocket``.
         is_policy: Whether it is an `UpgradeMiddleware`.
+        for_websocket: Whether its code shows that it does something for scopes of type ``websocket``.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Layer:
     may_refuse: bool
     sees: bool = True
     is_policy: bool = False
+    for_websocket: bool = False
 
 
 @dataclass(frozen=True)
@@ -234,11 +236,9 @@ class _Surveyor:
         scope = {"type": "http", "path": sample, "root_path": "", "headers": [], "query_string": b"", "method": "GET"}
         bypassed = any(policy.bypasses(scope) for policy in way.policies)
         layers = way.layers
-        if bypassed:
-            layers = tuple(
-                replace(layer, form="websocket", sees=layer.is_policy or (layer.sees and layer.form == "websocket"))
-                for layer in layers
-            )
+        if bypassed or not way.policies:
+            # It comes as the WebSocket that a plain server makes of it.
+            layers = tuple(replace(layer, form="websocket", sees=layer.for_websocket) for layer in layers)
         self.found.routes.append(
             SurveyedRoute(path, _name(endpoint), layers, way.host, opaque=opaque, bypassed=bypassed, sample=sample)
         )
@@ -255,9 +255,10 @@ def _adapted(app: Any, way: _Way) -> Any:
 def _layer(node: Any, way: _Way) -> Layer:
     name = _name(node)
     package = name.partition(".")[0]
-    sees = way.form == "http" or read(node) is Reading.WEBSOCKET
+    for_websocket = read(node) is not Reading.HTTP
     may_refuse = name == _MAY_REFUSE or package not in _LET_PASS
-    return Layer(name, way.form, may_refuse, sees)
+    # What is given a WebSocket by an adapter wants it.
+    return Layer(name, way.form, may_refuse, for_websocket=for_websocket)
 
 
 def _is_endpoint(route: Any, node: Any) -> bool:
