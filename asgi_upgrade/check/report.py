@@ -187,7 +187,7 @@ def _matches(route: SurveyedRoute, name: str) -> bool:
 
 
 def _check_guards(found: Survey, guards: Sequence[str]) -> None:
-    names = {layer.name for route in found.routes for layer in route.layers}
+    names = {layer.name for route in found.routes for layer in route.layers if layer.may_refuse}
     for guard in guards:
         if not any(is_named(name, [guard]) for name in names):
             raise CheckError(f"no WebSocket route passes {guard}; they pass: {', '.join(sorted(names)) or 'nothing'}")

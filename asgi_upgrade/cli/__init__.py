@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING
 
 from asgi_upgrade.cli import check, probe
@@ -24,9 +25,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: Those of the command line. Default: the program's.
     """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] in _COMMANDS:
+        module, text = _COMMANDS[words[0]]
+        parser = argparse.ArgumentParser(prog=f"asgi-upgrade {words[0]}", description=f"{_as_sentence(text)}.")
+        module.add_arguments(parser)
+        # Options may stand between positional arguments, which subparsers do not allow.
+        return module.run(parser.parse_intermixed_args(words[1:]))
     parser = argparse.ArgumentParser(prog="asgi-upgrade", description="Tools for HTTP Upgrade on ASGI.")
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, (module, words) in _COMMANDS.items():
-        module.add_arguments(commands.add_parser(name, help=words, description=f"{words[0].upper()}{words[1:]}."))
-    parsed = parser.parse_args(arguments)
-    return _COMMANDS[parsed.command][0].run(parsed)
+    for name, (_, text) in _COMMANDS.items():
+        commands.add_parser(name, help=text)
+    parser.parse_args(words)
+    return 2  # never: it has been said what is missing
+
+
+def _as_sentence(text: str) -> str:
+    return text[0].upper() + text[1:]
