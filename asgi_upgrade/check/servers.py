@@ -35,10 +35,12 @@ def _uvicorn(*, has_policy: bool, extend: bool) -> str:
         return "not extended: there is no UpgradeMiddleware that its lifespan reaches"
     if not extend:
         return "extended only if it is started with http='asgi_upgrade.servers.uvicorn:AutoUpgradeProtocol'"
-    from uvicorn.protocols.http.auto import AutoHTTPProtocol
+    try:
+        from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-    from asgi_upgrade.servers.uvicorn.attach import replacement_of
-
+        from asgi_upgrade.servers.uvicorn.attach import replacement_of
+    except (ImportError, AttributeError) as error:
+        return f"not extended, this version is not known: {error}"
     found = replacement_of(AutoHTTPProtocol)
     if found is None:
         return f"not extended: {AutoHTTPProtocol.__qualname__} is not known"

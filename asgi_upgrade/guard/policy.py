@@ -115,7 +115,7 @@ class HandshakePolicy:
             return app
         if isinstance(handshake, Reject):
             return self.watch(_answering(handshake), scope, _outcome_of(handshake))
-        if self._is_unguarded(scope):
+        if isinstance(handshake.carrier, Bridge) and self._is_unguarded(scope):
             return self.watch(answer_unavailable, scope, Outcome.UNGUARDED)
         scope[HANDSHAKE] = handshake
         handshake.arrived()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from asgi_upgrade.servers.edge_settings import EdgeSettings
+from asgi_upgrade.servers.lifespans import NOT_HERE
 from asgi_upgrade.switching.lifespan import IN_PROCESS, note_lifespan
+from asgi_upgrade.system.internals import Missing, version_of
 
 if TYPE_CHECKING:
     from asgi_upgrade.guard.handshake import Policy
@@ -36,27 +39,39 @@ def attach_to_server(
         return True
     if in_lifespan:
         note_lifespan()
+    server = "hypercorn"
+    problem: str | None = NOT_HERE
     if "hypercorn.asyncio.lifespan" in sys.modules:
-        from asgi_upgrade.servers.hypercorn import attach as attach_to_hypercorn
-
-        if attach_to_hypercorn(change=change, policy=policy):
-            report_unavailable(settings)
+        problem = _attach(server, change=change, policy=policy)
+    if problem is NOT_HERE and "uvicorn" in sys.modules:
+        server = "uvicorn"
+        problem = _attach(server, change=change, settings=settings, policy=policy, in_lifespan=in_lifespan)
+        if problem is None:
             return True
-    if "uvicorn" not in sys.modules:
-        report_unavailable(settings)
+    report_unavailable(settings)
+    if server not in sys.modules:
         logger.info("The server does not offer http.upgrade: its own WebSockets are used.")
-        return False
-    from asgi_upgrade.servers.uvicorn.attach import attach
-
-    problem = attach(change=change, settings=settings, policy=policy, in_lifespan=in_lifespan)
-    if problem is not None:
-        report_unavailable(settings)
+    elif problem is not None:
         logger.warning(
-            "uvicorn does not offer http.upgrade (%s): its own WebSockets are used, and no other protocol can be "
-            "switched to. Start it with http='asgi_upgrade.servers.uvicorn:AutoUpgradeProtocol'.",
+            "%s does not offer http.upgrade (%s): its own WebSockets are used, and no other protocol can be "
+            "switched to. %s.",
+            server,
             problem,
+            "Use a version of it that this package knows, or tell us"
+            if isinstance(problem, Missing)
+            else "Start it with http='asgi_upgrade.servers.uvicorn:AutoUpgradeProtocol'",
         )
     return problem is None
+
+
+def _attach(server: str, **options: Any) -> str | None:
+    """Extend a server if it runs here; return what stands against it, `NOT_HERE` if that is another server."""
+    try:
+        attach = import_module(f"asgi_upgrade.servers.{server}.attach").attach
+    except (ImportError, AttributeError) as error:
+        return Missing(f"{server} {version_of(server)}: {error}")
+    problem: str | None = attach(**options)
+    return problem
 
 
 def report_unavailable(settings: EdgeSettings | None) -> None:

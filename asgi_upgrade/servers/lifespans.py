@@ -10,9 +10,12 @@ import asyncio
 from collections.abc import Iterator
 from typing import TypeVar
 
-__all__ = ["running_lifespans"]
+__all__ = ["NOT_HERE", "running_lifespans"]
 
 Lifespan = TypeVar("Lifespan")
+
+NOT_HERE = "it does not run this application's lifespan"
+"""What stands against extending a server that is not the one."""
 
 
 def running_lifespans(kind: type[Lifespan]) -> Iterator[Lifespan]:

@@ -47,7 +47,10 @@ def fields_of_101(
     """
     fields = [(b"connection", b"Upgrade"), *[field for field in essential if field[0] != b"connection"]]
     # What does not reach the wire need not be checked, and most fields are the essential ones themselves.
-    added = [field for field in headers if field[0] not in NOT_IN_101 and tuple(field) not in essential]
+    sent = [*headers]
+    if sent[: len(essential)] == essential:
+        sent = sent[len(essential) :]
+    added = [field for field in sent if field[0] not in NOT_IN_101 and tuple(field) not in essential]
     if added:
         fixed = {name for name, _ in essential} | NOT_IN_101
         added = check_response_headers([field for field in added if field[0].lower() not in fixed])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from enum import Enum, auto
+from enum import IntEnum
 from typing import Any, NamedTuple, Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -71,20 +71,20 @@ class InPlaceAnswer(Protocol):
         """The application has returned, or has raised ``error``; raise it again if it is nobody else's."""
 
 
-class Phase(Enum):
+class Phase(IntEnum):
     """How far the answer is. It goes down this list, and may skip lines."""
 
-    WAITING = auto()
+    WAITING = 0
     """There is none."""
-    ANSWERED = auto()
+    ANSWERED = 1
     """A response that is no 101 has begun."""
-    SWITCHING = auto()
+    SWITCHING = 2
     """A 101 has arrived here."""
-    SWITCHED = auto()
+    SWITCHED = 3
     """The connection belongs to the new protocol."""
-    REFUSED = auto()
+    REFUSED = 4
     """The 101 could not go out: nobody has announced it, or it was too late."""
-    ENDED = auto()
+    ENDED = 5
     """The application has returned, and the connection stays what it was."""
 
 
@@ -102,14 +102,15 @@ class Rules(NamedTuple):
     forwards: bool
 
 
-RULES = {
-    Phase.WAITING: Rules(announces=True, starts=True, forwards=True),
-    Phase.ANSWERED: Rules(announces=False, starts=False, forwards=True),
-    Phase.SWITCHING: Rules(announces=False, starts=False, forwards=False),
-    Phase.SWITCHED: Rules(announces=False, starts=False, forwards=False),
-    Phase.REFUSED: Rules(announces=False, starts=False, forwards=False),
-    Phase.ENDED: Rules(announces=False, starts=False, forwards=True),
-}
+# By phase.
+RULES = (
+    Rules(announces=True, starts=True, forwards=True),  # WAITING
+    Rules(announces=False, starts=False, forwards=True),  # ANSWERED
+    Rules(announces=False, starts=False, forwards=False),  # SWITCHING
+    Rules(announces=False, starts=False, forwards=False),  # SWITCHED
+    Rules(announces=False, starts=False, forwards=False),  # REFUSED
+    Rules(announces=False, starts=False, forwards=True),  # ENDED
+)
 
 
 class Switchover:
@@ -205,7 +206,8 @@ class Switchover:
             if self._side is None or not RULES[self.phase].announces or self._side.is_gone():
                 switched.set_result(False)
             else:
-                self.withdraw()
+                if self._switched is not None:
+                    self.withdraw()
                 self._protocol, self._essential, self._switched = protocol, essential, switched
             return switched
 

@@ -129,7 +129,7 @@ class Accept(NamedTuple):
             lines.append((b"sec-websocket-protocol", subprotocol.encode("ascii")))
         if extensions is not None:
             lines += check_response_headers([(b"sec-websocket-extensions", extensions.encode("latin-1"))])
-        return lines + check_added_headers(headers)
+        return lines + check_added_headers(headers) if headers else lines
 
 
 def check_added_headers(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
@@ -142,8 +142,6 @@ def check_added_headers(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
         ValueError: as `Accept.response_headers`.
         TypeError: as `Accept.response_headers`.
     """
-    if not headers:
-        return []
     checked = check_response_headers(headers)
     for name, _ in checked:
         if name in _RESERVED or name.startswith(b"sec-websocket-"):

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Awaitable
-from enum import Enum, auto
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from starlette.responses import PlainTextResponse
@@ -57,18 +57,18 @@ def _uncancel(task: asyncio.Task[Any]) -> int:
     return 0
 
 
-class Phase(Enum):
+class Phase(IntEnum):
     """How far the application's answer to a handshake is. It goes down this list, and may skip lines."""
 
-    WAITING = auto()
+    WAITING = 0
     """It has not answered."""
-    SWITCHING = auto()
+    SWITCHING = 1
     """It has accepted, and the 101 is on its way out."""
-    OPEN = auto()
+    OPEN = 2
     """The connection is a WebSocket."""
-    DENYING = auto()
+    DENYING = 3
     """It has begun a denial response, whose body may follow."""
-    DENIED = auto()
+    DENIED = 4
     """The response is complete: its own, or one of ours."""
 
 
@@ -210,9 +210,9 @@ class WebSocketSession:
 
     def _stop_deadline(self) -> None:
         """The application has answered, or has returned."""
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+        assert self._deadline is not None
+        self._deadline.cancel()
+        self._deadline = None
 
     def _wake(self) -> None:
         """It is decided whether there is a connection."""
@@ -295,7 +295,8 @@ class WebSocketSession:
                 raise RuntimeError(f"A WebSocket cannot be refused with status {message['status']}.")
             headers = check_response_headers(message.get("headers", ()))
             self._phase = Phase.DENYING
-            self._stop_deadline()
+            if self._deadline is not None:
+                self._stop_deadline()
             await self._http_send({"type": "http.response.start", "status": message["status"], "headers": headers})
         else:
             raise RuntimeError(
@@ -334,7 +335,7 @@ class WebSocketSession:
     async def _accept_with(self, message: Message) -> None:
         """Send the 101 and wait for the switch."""
         subprotocol = message.get("subprotocol")
-        if subprotocol is None:
+        if subprotocol is None and self._accept.subprotocols:
             subprotocol = self._accept.choose_subprotocol(self._handshake.subprotocols)
         offered_only = not self._settings.allow_unoffered_subprotocols
         if offered_only and subprotocol is not None and subprotocol not in self._accept.subprotocols:
@@ -349,7 +350,8 @@ class WebSocketSession:
             handshake = self._accept.response_headers(
                 subprotocol=subprotocol, extensions=extensions, offered_only=offered_only
             )
-            headers = handshake + check_added_headers(message.get("headers", ()))
+            added = message.get("headers", ())
+            headers = handshake + check_added_headers(added) if added else handshake
             assert self._protocol is not None
             self._switched = switched = self._carrier["connect"](self._protocol, handshake)
         self._phase = Phase.SWITCHING
@@ -361,8 +363,10 @@ class WebSocketSession:
 
     def _opened(self) -> None:
         self._phase = Phase.OPEN
-        self._stop_deadline()
-        self._wake()
+        if self._deadline is not None:
+            self._stop_deadline()
+        if self._turn is not None:
+            self._turn.set()
         self._opened_at = asyncio.get_running_loop().time()
         if self._connected and self._protocol is not None:
             self._protocol.handshake = None
@@ -380,7 +384,8 @@ class WebSocketSession:
         if self._observed is not None and self._phase is not Phase.OPEN:
             self._observed.outcome = self._observed.outcome or self._outcome(error)
         self._task = None
-        self._stop_deadline()
+        if self._deadline is not None:
+            self._stop_deadline()
         try:
             await self._finish(task, error)
         finally:
@@ -493,7 +498,8 @@ class WebSocketSession:
 
     async def _respond(self, status: int, text: str) -> None:
         self._phase = Phase.DENYING
-        self._stop_deadline()
+        if self._deadline is not None:
+            self._stop_deadline()
         response = PlainTextResponse(text + "\n", status)
         await response(self._scope, self._http_receive, self._http_send)
         self._phase = Phase.DENIED
@@ -530,10 +536,11 @@ class WebSocketSession:
 _UNDECIDED = (Phase.WAITING, Phase.SWITCHING)
 _UNDECIDED_OR_DENYING = (*_UNDECIDED, Phase.DENYING)
 
-# The messages that the application may send in each phase but `OPEN`, where they go to what carries the connection.
-_SENDS = {
-    Phase.WAITING: WebSocketSession._send_before_accept,
-    Phase.SWITCHING: WebSocketSession._send_while_switching,
-    Phase.DENYING: WebSocketSession._send_denial,
-    Phase.DENIED: WebSocketSession._send_after_denial,
-}
+# What takes a message of the application, by phase. That of `OPEN` goes to what carries the connection.
+_SENDS = (
+    WebSocketSession._send_before_accept,
+    WebSocketSession._send_while_switching,
+    WebSocketSession._send_while_switching,
+    WebSocketSession._send_denial,
+    WebSocketSession._send_after_denial,
+)

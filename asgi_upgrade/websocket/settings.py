@@ -62,7 +62,8 @@ class WebSocketSettings:
             frame, or before the frame that broke a rule. Default: 1.
         ping_interval: Time between pings (§5.5.2); ``None`` sends none. Default: the server's, else 20.
         ping_timeout: How long the client may stay silent after a ping before the connection ends with 1011: no pong, no
-            other bytes, nothing taken of what waits for it. ``None`` waits for ever. Default: the server's, else 20.
+            other byte arrives, and the client takes nothing of what was sent before. ``None`` waits for ever. Default:
+            the server's, else 20.
         idle_timeout: Time without a message in either direction after which the connection ends with 1001;
             ``None`` never ends it. Default: ``None``.
         deflate: Whether to agree to permessage-deflate (RFC 7692), or how. Default: ``True``, as `PerMessageDeflate`

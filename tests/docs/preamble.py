@@ -25,6 +25,8 @@ from asgi_upgrade import (
     H2CSettings,
     HandshakeMiddleware,
     PerMessageDeflate,
+    StreamSettings,
+    TLSSettings,
     UpgradeMiddleware,
     UpgradeResponse,
     UpgradeStream,

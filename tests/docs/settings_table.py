@@ -66,10 +66,11 @@ def list_settings(kind: type[Any]) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _shorten(annotation: str) -> str:
-    """A type as somebody would say it."""
-    for long, short in (("ssl.SSLContext", "SSLContext"), ("'", "")):
+    """A type as somebody would say it, without `|`, which separates the cells of a table."""
+    spoken = {"AllowedOrigins": "Sequence[str] | Callable[[str, Scope], bool]", "ssl.SSLContext": "SSLContext"}
+    for long, short in spoken.items():
         annotation = annotation.replace(long, short)
-    return annotation
+    return "` or `".join(annotation.split(" | "))
 
 
 def render() -> str:
@@ -78,7 +79,8 @@ def render() -> str:
     for kind in DESCRIBED:
         text += f"\n## {kind.__name__}\n\n| setting | type | default | meaning |\n|---|---|---|---|\n"
         for row in list_settings(kind):
-            name, annotation, default, meaning = (cell.replace("|", "\\|") for cell in row)
+            assert "|" not in "".join(row), row  # not every renderer knows how to escape it
+            name, annotation, default, meaning = row
             text += f"| `{name}` | `{annotation}` | {default} | {meaning} |\n"
     return text + "\n"
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.docs.blocks import ROOT
+from tests.docs.tutorial import read_steps, save
 from tests.server.support.process import child_environment, uvicorn
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from tests.server.support.process import Server
 
-PAGE = ROOT / "docs" / "tutorial" / "index.md"
-FENCE = re.compile(r'^```(?P<language>python title="(?P<title>.*)"|console)\n(?P<text>(?s:.*?))^```$', re.MULTILINE)
 ADDRESS = "127.0.0.1:8000"
 
 
@@ -34,23 +32,6 @@ class Reader:
         self.stack = stack
         self.server: Server | None = None
         self.commands: list[str] = []
-
-    def save(self, title: str, code: str) -> None:
-        """Save a file, or change it."""
-        name, comma, _ = title.partition(",")
-        path = self.folder / name
-        if comma:
-            self.insert(path, code)
-        else:
-            path.write_text(code, encoding="utf-8")
-
-    @staticmethod
-    def insert(path: Path, code: str) -> None:
-        """Put what is new around the line that both have: an import above everything, the rest behind that line."""
-        before = path.read_text(encoding="utf-8")
-        [shared] = [line for line in code.splitlines() if line and line in before.splitlines()]
-        above, _, behind = code.partition(shared)
-        path.write_text(above + before.replace(shared, shared + behind.rstrip(), 1), encoding="utf-8")
 
     def enter(self, command: str, expected: list[str]) -> None:
         """Enter a command, and compare what it prints."""
@@ -95,11 +76,11 @@ def test_each_step_prints_what_the_tutorial_shows(reader: Reader, monkeypatch: p
     unimportant = re.compile(r"(, \d+ warnings?)? in [\d.]+s$")
     run = reader.run
     monkeypatch.setattr(reader, "run", lambda command: [unimportant.sub("", line) for line in run(command)])
-    for fence in FENCE.finditer(PAGE.read_text(encoding="utf-8")):
-        if fence["title"]:
-            reader.save(fence["title"], fence["text"])
+    for title, text in read_steps():
+        if title:
+            save(reader.folder, title, text)
             continue
-        for entry in re.split(r"^\$ ", fence["text"], flags=re.MULTILINE)[1:]:
+        for entry in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
             command, *expected = entry.splitlines()
             reader.enter(command, [unimportant.sub("", line) for line in expected])
     assert len(reader.commands) == 12

@@ -9,6 +9,7 @@ import pytest
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.docs.blocks import ROOT, read_blocks
+from tests.docs.tutorial import save_all
 from tests.e2e.support.browser import complaints
 from tests.e2e.support.chat import ChatPage
 from tests.e2e.support.guarded import guarded
@@ -118,3 +119,19 @@ def test_the_example_of_the_readme_works_in_a_browser_as_printed(ada: Chrome, tm
         ada.get(server.url("http", "/"))
         ada.find_element("tag name", "button").click()
         WebDriverWait(ada, 10, 0.05).until(lambda _: ada.find_element("tag name", "pre").text == "ada: hello")
+
+
+def test_the_chat_of_the_tutorial_works_between_two_browsers(ada: Chrome, bob: Chrome, tmp_path: Path) -> None:
+    save_all(tmp_path)
+    with uvicorn("app:app", "--app-dir", str(tmp_path)) as server:
+        for driver, name, password in ((ada, "ada", "lovelace"), (bob, "grace", "hopper")):
+            driver.get(server.url("http", "/"))
+            driver.find_element("name", "name").send_keys(name)
+            driver.find_element("name", "password").send_keys(password)
+            driver.find_element("tag name", "button").click()
+            WebDriverWait(driver, 10, 0.05).until(lambda each: each.execute_script("return socket.readyState === 1"))
+        ada.find_element("tag name", "input").send_keys("hello\n")
+        for driver in (ada, bob):
+            WebDriverWait(driver, 10, 0.05).until(
+                lambda each: each.find_element("tag name", "pre").text == "ada: hello"
+            )

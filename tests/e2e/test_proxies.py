@@ -55,7 +55,7 @@ def test_the_same_origin_passes_and_messages_go_both_ways(proxy: Proxy) -> None:
         assert websocket.subprotocol == "configured.v1"
         for message in ("grüße " * 20_000, bytes(range(256)) * 1000, "after"):
             websocket.send(message)
-            assert websocket.recv(timeout=5) == message
+            assert websocket.recv(timeout=30) == message
         assert websocket.ping().wait(5)
     assert websocket.close_code == 1000
 
@@ -65,7 +65,7 @@ def test_close_codes_come_through(proxy: Proxy) -> None:
         open_websocket(proxy, "/close/4001?reason=enough") as websocket,
         pytest.raises(ConnectionClosedError) as closed,
     ):
-        websocket.recv(timeout=5)
+        websocket.recv(timeout=30)
     assert closed.value.rcvd == Close(4001, "enough")
 
 
@@ -117,7 +117,7 @@ def test_nginx_that_ends_tls_and_says_so_is_transparent(
         nginx(one_server, tmp_path, certificate=certificate) as proxy,
         open_websocket(proxy, "/handshake", ssl=certificate.client) as websocket,
     ):
-        described = json.loads(websocket.recv(timeout=5))
+        described = json.loads(websocket.recv(timeout=30))
     assert (described["scheme"], described["host"]) == ("wss", proxy.host)
 
 

@@ -74,9 +74,9 @@ def test_aiohttp(chat: Server) -> None:
             async with session.ws_connect(ROOM, origin=base, protocols=["chat.v1"], compress=15) as websocket:
                 assert websocket.protocol == "chat.v1"
                 assert websocket.compress
-                assert (await websocket.receive_json(timeout=5))["user"] == "Ada"
+                assert (await websocket.receive_json(timeout=30))["user"] == "Ada"
                 await websocket.send_json({"text": "hello"})
-                while (event := await websocket.receive_json(timeout=5))["type"] != "message":
+                while (event := await websocket.receive_json(timeout=30))["type"] != "message":
                     assert event["type"] == "joined"
                 assert event["text"] == "hello"
 
@@ -92,8 +92,8 @@ def test_httpx_ws(chat: Server) -> None:
         websocket: WebSocketSession
         with connect_ws(chat.url("http", ROOM), client, subprotocols=[CHAT]) as websocket:
             assert websocket.subprotocol == "chat.v1"
-            assert websocket.receive_json(timeout=5)["user"] == "Ada"
+            assert websocket.receive_json(timeout=30)["user"] == "Ada"
             websocket.send_json({"text": "hello"})
-            while (event := json.loads(websocket.receive_text(timeout=5)))["type"] != "message":
+            while (event := json.loads(websocket.receive_text(timeout=30)))["type"] != "message":
                 assert event["type"] == "joined"
             assert event["text"] == "hello"

@@ -41,7 +41,7 @@ def http2() -> Iterator[Server]:
 
 
 def connect(proxy: Proxy) -> Peer:
-    return Peer(socket.create_connection(("127.0.0.1", proxy.port), timeout=10), proxy.host)
+    return Peer(socket.create_connection(("127.0.0.1", proxy.port), timeout=30), proxy.host)
 
 
 def passes_the_upgrade(peer: Peer, server: Server) -> bool:

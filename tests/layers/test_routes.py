@@ -49,7 +49,7 @@ def check_refused(place: Place, connect: Callable[[Visit], Outcome], logged: Cal
     assert (outcome.status, outcome.seen) == (404, list(place.seen)), "the answer to the request counts"
     if place.refused is None:
         return
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while not (lines := [line for line in logged() if place.refused in line]):
         assert time.monotonic() < deadline, "nothing tells why"
         time.sleep(0.01)

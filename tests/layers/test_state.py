@@ -48,11 +48,10 @@ def test_a_limit_of_connections_holds_while_one_is_open(process: Process, positi
 
 def wait_for_room(process: Process, app: str, visit: Visit) -> None:
     """The application may learn a moment later that its client has gone."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while process.visit(app, visit).status != 101:
         assert time.monotonic() < deadline, "the limit never gave the place back"
         time.sleep(0.01)
-    time.sleep(0.05)
 
 
 def test_a_limit_of_messages_counts_them(process: Process, position: str) -> None:
@@ -114,13 +113,15 @@ def test_an_error_of_the_endpoint_passes_each_layer_once(process: Process, posit
 def test_layers_that_take_time_take_it_once(process: Process, position: str) -> None:
     app, (_, visit) = f"three that take time / {position}", right("three that take time")
     process.visit(app, visit)
-    took = []
-    for _ in range(5):
+    for _ in range(300):
         started = time.monotonic()
         with process.server(app).handshaker() as websocket:
             websocket.open(visit.path)
-            took.append(time.monotonic() - started)
-    assert 0.03 <= min(took) < 0.06
+            took = time.monotonic() - started
+        assert took >= 0.03
+        if took < 0.06:
+            return
+    pytest.fail("it always took as long as twice would take")
 
 
 @pytest.mark.parametrize("name", ["gate", "several, and HTTP between", "closes", "replays the body"])

@@ -99,7 +99,7 @@ def test_the_time_it_took_is_that_of_the_handshake_or_of_the_websocket(
     with server.websocket("/rooms/blue") as websocket:
         time.sleep(0.3)
         exchange(websocket)
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 30
     while (taken := seconds() - before) == 0 and time.monotonic() < deadline:
         time.sleep(0.02)  # it is counted once the application has returned
     assert (taken > 0.3) is not exporter.of_handshake

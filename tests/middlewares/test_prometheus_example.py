@@ -51,7 +51,7 @@ def test_the_metrics_of_open_and_ended_connections(server: Server) -> None:
     for number in range(3):
         assert refuse(server, f"/unknown/{number}").status == 404
 
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while (now := scrape(server))[f"websocket_connections{{{ROOM}}}"]:
         assert time.monotonic() < deadline
         time.sleep(0.02)

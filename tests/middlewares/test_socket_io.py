@@ -38,16 +38,16 @@ def talk(server: Server, transports: list[str], headers: Mapping[str, str] | Non
     """Connect, call, and end over a WebSocket."""
     with socketio.SimpleClient() as client:
         client.connect(server.url("http", ""), headers=dict(headers or {}), transports=transports)
-        assert client.call("echo", "hello", timeout=5) == "hello to you"
+        assert client.call("echo", "hello", timeout=30) == "hello to you"
         assert client.transport == "websocket"
-        assert client.call("echo", "again", timeout=5) == "again to you"
+        assert client.call("echo", "again", timeout=30) == "again to you"
 
 
 def talk_asynchronously(server: Server, headers: Mapping[str, str]) -> None:
     async def run() -> None:
         client = socketio.AsyncClient()
         await client.connect(server.url("http", ""), headers=dict(headers), transports=["websocket"])
-        answers = await asyncio.gather(*(client.call("echo", f"{number}", timeout=5) for number in range(20)))
+        answers = await asyncio.gather(*(client.call("echo", f"{number}", timeout=30) for number in range(20)))
         assert answers == [f"{number} to you" for number in range(20)]
         await client.disconnect()
 
@@ -124,7 +124,7 @@ def test_ctrl_c_stops_the_server_while_a_client_is_connected(app: str) -> None:
     with uvicorn(f"tests.middlewares.apps.socket_io:{app}", "--app-dir", str(ROOT)) as server:
         client = socketio.Client(reconnection=False)
         client.connect(server.url("http", ""), headers=KEY, transports=["websocket"])
-        assert client.call("echo", "hello", timeout=5) == "hello to you"
+        assert client.call("echo", "hello", timeout=30) == "hello to you"
         server.process.send_signal(signal.SIGINT)
         server.wait()
         client.disconnect()

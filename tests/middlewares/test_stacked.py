@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -28,9 +27,7 @@ def test_a_websocket_passes_all_of_them(server: Server) -> None:
     correlation_id, request_id = uuid4().hex, uuid4().hex
     headers = {**HTTPS, "X-Name": "ada", "X-Correlation-ID": correlation_id, "X-Request-ID": request_id}
     with server.handshaker() as websocket:
-        started = time.monotonic()
         response = websocket.open("/rooms/blue", {**headers, "Origin": f"https://{server.host}"})
-        assert time.monotonic() - started < 2
         assert response.header("content-encoding") is None
         assert response.header("x-dispatched") == "101"
         assert response.header("x-correlation-id") == correlation_id

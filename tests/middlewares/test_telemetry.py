@@ -75,7 +75,7 @@ def told_of(server: Server, page: str, path: str, count: int) -> Told:
     """Talk, and give what is told of that, once so many things are whole."""
     before = len(told(server, page))
     talk(server, path)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while sum(map(is_whole, new := told(server, page)[before:])) < count:
         assert time.monotonic() < deadline, new
         time.sleep(0.02)

@@ -40,7 +40,7 @@ def wait_for_one(list_them: Callable[[], list[Any]], act: Callable[[], object]) 
     """Act, and give what is told about that; a client knows of the end before the server has told of it."""
     before = len(list_them())
     act()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while len(told := list_them()) == before:
         assert time.monotonic() < deadline, "nothing is told"
         time.sleep(0.01)

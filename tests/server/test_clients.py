@@ -36,9 +36,9 @@ def test_websockets_chats_in_text_and_bytes(server: Server, compression: str | N
         assert bool(websocket.protocol.extensions) is (compression is not None)
         for message in ("", TEXT, DATA, "after"):
             websocket.send(message)
-            assert websocket.recv(timeout=5) == message
+            assert websocket.recv(timeout=30) == message
         websocket.send(iter(["in ", "three ", "fragments"]))
-        assert websocket.recv(timeout=5) == "in three fragments"
+        assert websocket.recv(timeout=30) == "in three fragments"
         assert websocket.ping().wait(5)
     assert websocket.close_code == 1000
 
@@ -61,7 +61,7 @@ def test_websockets_sees_the_close_code_of_the_app(server: Server) -> None:
         connect(server.url("ws", "/close?code=4001&reason=enough")) as websocket,
         pytest.raises(ConnectionClosedError) as caught,
     ):
-        websocket.recv(timeout=5)
+        websocket.recv(timeout=30)
     assert caught.value.rcvd is not None
     assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (4001, "enough")
 
@@ -103,11 +103,11 @@ def test_httpx_ws_chats_in_text_bytes_and_json(server: Server) -> None:
     websocket: WebSocketSession
     with httpx.Client() as client, connect_ws(server.url("ws", "/echo"), client) as websocket:
         websocket.send_text(TEXT)
-        assert websocket.receive_text(timeout=5) == TEXT
+        assert websocket.receive_text(timeout=30) == TEXT
         websocket.send_bytes(DATA)
-        assert websocket.receive_bytes(timeout=5) == DATA
+        assert websocket.receive_bytes(timeout=30) == DATA
         websocket.send_json({"a": 1})
-        assert websocket.receive_json(timeout=5) == {"a": 1}
+        assert websocket.receive_json(timeout=30) == {"a": 1}
 
 
 def test_httpx_ws_sees_refusals_and_close_codes(server: Server) -> None:
@@ -120,7 +120,7 @@ def test_httpx_ws_sees_refusals_and_close_codes(server: Server) -> None:
             pytest.raises(WebSocketDisconnect) as closed,
             connect_ws(server.url("ws", "/close?code=4001&reason=enough"), client) as websocket,
         ):
-            websocket.receive_text(timeout=5)
+            websocket.receive_text(timeout=30)
         assert (closed.value.code, closed.value.reason) == (4001, "enough")
 
 
@@ -130,7 +130,7 @@ def test_many_asynchronous_clients_chat_at_once(server: Server) -> None:
         async with aconnect_ws(server.url("ws", "/echo"), client) as websocket:
             for _ in range(5):
                 await websocket.send_text(str(number))
-                assert await websocket.receive_text(timeout=5) == str(number)
+                assert await websocket.receive_text(timeout=30) == str(number)
 
     async def everybody() -> None:
         async with httpx.AsyncClient() as client:

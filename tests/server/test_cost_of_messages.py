@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import sys
-import time
 import zlib
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ import pytest
 
 from tests.server.support.floods import kernel_buffers, send_until_cut
 from tests.server.support.process import uvicorn
-from tests.server.support.usage import measured, memory, peak
+from tests.server.support.usage import measured, memory, peak, still
 from tests.server.support.websocket import BINARY, PING, TEXT, close_frame, frame
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def test_memory_follows_what_has_arrived_of_a_frame_not_what_it_announces(fresh:
         assert memory(pid) - before < 4 * MEBIBYTE + count * 32 * KIBIBYTE
         for websocket in websockets:
             websocket.send(bytes(20_000))
-        time.sleep(0.3)
+            websocket.wait_until_read()
         fresh.settle()
         assert memory(pid) - before < 4 * MEBIBYTE + count * 160 * KIBIBYTE
         rest = bytes(MEBIBYTE - 20_000)
@@ -88,7 +87,7 @@ def test_compressed_messages_are_not_inflated_before_there_is_room_for_them(fres
         before = peak(pid)
         last = frame(TEXT, b"that was all") if ending == "message" else close_frame(1000)
         websocket.send(bombs(count) + last)
-        time.sleep(0.5)
+        still(lambda: peak(pid))
         fresh.settle()
         # A queue of 256 KiB, a message of 1 MiB, the pieces it is put together from, and what was read.
         assert peak(pid) - before < 6 * MEBIBYTE
@@ -136,12 +135,10 @@ def test_little_is_read_behind_the_end(fresh: Server, ending: str, patient: bool
         websocket.send(last)
         if patient:
             assert websocket.receive_close()[0] == code
-        start = time.monotonic()
         with measured(fresh.process.pid) as spent:
-            sent = send_until_cut(websocket.socket, seconds=8)
+            sent = send_until_cut(websocket.socket, seconds=60)
         # The longest message, a bit more, and what the kernel may hold at both ends.
         assert sent < 18 * MEBIBYTE + kernel_buffers()
-        assert time.monotonic() - start < 4
         assert spent.seconds < 1
 
 
@@ -172,7 +169,7 @@ def test_a_text_takes_up_to_four_times_its_length(fresh: Server) -> None:
         before = peak(pid)
         text = "a" * (MEBIBYTE - 8) + "\N{GRINNING FACE}"
         websocket.send(frame(TEXT, text.encode()))
-        time.sleep(0.3)
+        websocket.wait_until_read()
         fresh.settle()
         assert peak(pid) - before < 16 * MEBIBYTE
         websocket.reset()

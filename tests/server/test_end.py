@@ -139,7 +139,7 @@ def test_an_app_that_raises_is_in_the_log_before_the_client_has_answered(server:
     with server.websocket("/raise-after-a-message") as websocket:
         # More than the server reads at once: what it has not read when it closes would reset the connection.
         websocket.send(frame(TEXT, b"hello") + frame(0x2, bytes(300_000)) * 3)
-        server.log.search("RuntimeError: raised after a message", start=start, timeout=4)
+        server.log.search("RuntimeError: raised after a message", start=start, timeout=9)
         assert websocket.receive_close()[0] == 1011
         # The close is a whole one all the same.
         websocket.send_close(1011)

@@ -50,7 +50,7 @@ def line_protocol() -> Iterator[Server]:
 def speak(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
     client = EXAMPLES / "line_protocol" / "client.py"
     command = [sys.executable, str(client), server.url("http"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
 
 
 def test_the_client_chooses_the_second_version(line_protocol: Server) -> None:
@@ -101,7 +101,7 @@ def forwarded(server: Server, target: str = "digest", token: str = TOKEN) -> Ite
     command = [str(EXAMPLES / "tunnel" / "client.py"), server.url("http", f"/tunnel/{target}")]
     with running(command, ready="forwarding", environment={"TUNNEL_TOKEN": token}) as client:
         port = int(client.log.search(r"forwarding 127\.0\.0\.1:(\d+)")[1])
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
             yield client, connection
 
 
@@ -159,7 +159,7 @@ def execute(server: Server, *command: str, given: bytes = b"", token: str = TOKE
     """Run a command with input, as `docker exec -i` does; give its output, its errors and its exit code."""
     program = [sys.executable, str(Path(__file__).parent / "support" / "docker_exec.py"), server.host, there, *command]
     environment = {**os.environ, "EXEC_TOKEN": token}
-    done = subprocess.run(program, input=given, capture_output=True, timeout=30, check=False, env=environment)
+    done = subprocess.run(program, input=given, capture_output=True, timeout=100, check=False, env=environment)
     return done.stdout, done.stderr, done.returncode
 
 
@@ -244,7 +244,7 @@ def test_a_client_that_vanishes_ends_the_command(engine: Server) -> None:
         peer.receive_exactly(1000)
         assert inspect(engine, target)["Running"]
         peer.reset()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while inspect(engine, target)["Running"]:
         assert time.monotonic() < deadline
     assert inspect(engine, target)["ExitCode"] != 0

@@ -60,7 +60,7 @@ async def client(request: pytest.FixtureRequest, shared: Callable[..., Server], 
         }[request.param]
         server = shared("raw_extension:app", http=f"asgi_upgrade.servers.uvicorn:{protocol}")
         transport, base = httpx.AsyncHTTPTransport(), server.url("http", "")
-    async with httpx.AsyncClient(transport=transport, base_url=base, timeout=10) as client:
+    async with httpx.AsyncClient(transport=transport, base_url=base, timeout=60) as client:
         yield client
 
 
@@ -253,7 +253,7 @@ async def test_a_transport_that_is_closing_is_not_switched(
         server.log.search("^busy$", start=start)
         peer.reset()
     left.touch()
-    async with httpx.AsyncClient(base_url=server.url("http", ""), timeout=10) as client:
+    async with httpx.AsyncClient(base_url=server.url("http", ""), timeout=60) as client:
         assert await result(client, key) == {"switched": False, "calls": []}
     assert not any("101" in line for line in server.log.lines[start:])
 

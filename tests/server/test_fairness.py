@@ -82,7 +82,7 @@ def test_a_websocket_that_sends_for_ever(server: Server, size: int, deflate: boo
     start = time.monotonic()
     peer.reset()
     server.note(peer.key, "raised")
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 60
     served(server)
 
 
@@ -94,7 +94,7 @@ def test_a_stream_that_sends_for_ever(server: Server, protocol: str) -> None:
     start = time.monotonic()
     peer.reset()
     server.note(peer.key, "raised")
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 60
     served(server)
 
 
@@ -120,7 +120,7 @@ def test_a_stream_of_http2_that_sends_for_ever(server: Server, size: int, kind: 
         start = time.monotonic()
         client.peer.reset()
         server.note(client.peer.key, "raised")
-        assert time.monotonic() - start < 10
+        assert time.monotonic() - start < 60
     served(server)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -167,7 +166,7 @@ def test_a_request_cut_anywhere_arrives_whole(server: Server, cut: str) -> None:
             "before the last byte": len(sent) - 1,
         }
         peer.send(sent[: position[cut]])
-        time.sleep(0.02)
+        peer.wait_until_read()
         peer.send(sent[position[cut] :])
         assert_intact(peer.receive_response(), BODY)
         assert_alive(peer)
@@ -382,7 +381,7 @@ def test_malformed_chunks_get_400_and_never_a_half_read_request(server: Server, 
             peer.send(head + chunks)
         else:
             peer.send(head)
-            time.sleep(0.02)
+            peer.wait_until_read()
             peer.send(chunks)
         assert peer.receive_response().status == 400
         assert peer.receive_end() == b""
@@ -392,7 +391,7 @@ def test_malformed_chunks_get_400_and_never_a_half_read_request(server: Server, 
 def test_malformed_chunks_after_good_ones_get_400_and_never_a_half_read_request(server: Server) -> None:
     with server.peer() as peer:
         peer.send(peer.request("POST", headers={**JAVA, "Transfer-Encoding": "chunked"}, body=b"4\r\ngood\r\n"))
-        time.sleep(0.02)
+        peer.wait_until_read()
         peer.send(b"xyz\r\n")
         assert peer.receive_response().status == 400
         assert peer.receive_end() == b""
@@ -416,7 +415,7 @@ def test_content_length_beside_transfer_encoding_is_answered_as_without_an_offer
 def test_a_client_that_leaves_in_mid_body_is_a_disconnect_to_the_app(server: Server) -> None:
     with server.peer() as peer:
         peer.send(peer.request("POST", headers={**JAVA, "Content-Length": 100}, body=b"half"))
-        time.sleep(0.02)
+        peer.wait_until_read()
         peer.close()
         assert server.note(peer.key, "incomplete")["length"] in (0, 4)
         assert "complete" not in server.notes(peer.key)

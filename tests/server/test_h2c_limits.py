@@ -138,7 +138,7 @@ def test_requests_that_were_reset_count_until_their_application_returns(client: 
     """Otherwise resetting them would be the way around the limit."""
     streams = [client.request("GET", "/slow?4") for _ in range(100)]
     client.find(h2.events.SettingsAcknowledged)
-    time.sleep(0.1)
+    client.peer.wait_until_read()
     for stream_id in streams:
         client.h2.reset_stream(stream_id, ErrorCodes.CANCEL)
     client.flush()
@@ -286,7 +286,7 @@ def test_a_connection_without_requests_is_closed(impatient: Server) -> None:
         client.h2.ping(b"12345678")  # not a request
         client.flush()
         assert ends(client, ErrorCodes.NO_ERROR)
-        assert 0.3 < time.monotonic() - started < 10
+        assert 0.3 < time.monotonic() - started < 30
 
 
 def test_a_client_without_a_preface_is_cut_off(impatient: Server) -> None:

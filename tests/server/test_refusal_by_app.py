@@ -87,7 +87,7 @@ def test_an_app_that_returns_before_accept_is_a_500_with_an_error_in_the_log(ser
 
 
 def test_an_app_that_never_answers_is_cut_off_after_open_timeout(server: Server) -> None:
-    """`open_timeout` is one second in `apps/upgraded.py`."""
+    """`open_timeout` is two seconds in `apps/upgraded.py`."""
     with server.handshaker() as websocket:
         assert websocket.refused("/never-answer").status == 503
         assert server.note(websocket.key, "cancelled") == {}

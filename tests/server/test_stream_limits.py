@@ -43,7 +43,7 @@ def fresh(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 
 def send_on_and_on(peer: Peer) -> None:
-    for _ in range(100):
+    for _ in range(600):
         peer.send(b"on and on")
         time.sleep(0.05)
 
@@ -84,28 +84,28 @@ def test_a_handler_that_does_not_expect_the_end_of_its_input_is_no_error(each_lo
 
 def test_a_connection_on_which_nothing_moves_is_closed(each_loop: Server) -> None:
     with each_loop.peer() as peer:
-        upgrade(peer, "/streams/sit?idle_timeout=0.8")
+        upgrade(peer, "/streams/sit?idle_timeout=1.5")
         for _ in range(4):
-            time.sleep(0.25)
+            time.sleep(0.4)
             peer.send(b"still here")  # each byte counts
         start = time.monotonic()
         assert peer.receive_end() == b""
-        assert 0.5 < time.monotonic() - start < 10
+        assert 1.4 < time.monotonic() - start < 30
         assert each_loop.note(peer.key, "ended") == {"by": "CancelledError"}
 
 
 def test_what_is_sent_counts_as_well(each_loop: Server) -> None:
     """A client that only listens is not idle."""
     with each_loop.peer() as peer:
-        upgrade(peer, "/streams/tick?idle_timeout=0.8")
+        upgrade(peer, "/streams/tick?idle_timeout=1.5")
         assert peer.receive_end() == b"tick" * 5
 
 
 def test_asyncios_streams_are_subject_to_the_limits_too(each_loop: Server) -> None:
     with each_loop.peer() as peer:
-        upgrade(peer, "/streams/asyncio-lines?idle_timeout=0.8")
-        for _ in range(3):
-            time.sleep(0.3)
+        upgrade(peer, "/streams/asyncio-lines?idle_timeout=1.5")
+        for _ in range(4):
+            time.sleep(0.4)
             peer.send(b"line\n")
             assert peer.receive_exactly(5) == b"LINE\n"
         assert peer.receive_end() == b""
@@ -117,7 +117,7 @@ def test_a_connection_that_lasts_too_long_is_closed(each_loop: Server) -> None:
         start = time.monotonic()
         while peer.socket.recv(65536):
             pass
-        assert 0.3 < time.monotonic() - start < 5
+        assert 0.3 < time.monotonic() - start < 30
     each_loop.log.search(r"GET /streams/send-for-ever\?total_timeout=0.5 HTTP/1.1: open for 0.5 seconds")
 
 
@@ -136,7 +136,7 @@ def test_the_middlewares_limits_are_those_of_its_protocols(impatient: Server) ->
             upgrade(peer, "/anywhere", {"Upgrade": "sit"})
         with pytest.raises((BrokenPipeError, ConnectionResetError)):
             send_on_and_on(busy)
-        assert 0.9 < time.monotonic() - start < 10
+        assert 0.9 < time.monotonic() - start < 30
         assert idle.receive_end() == b""
     impatient.log.search("INFO GET /anywhere HTTP/1.1: no byte for 0.5 seconds, the sit connection is closed.")
     impatient.log.search("INFO GET /anywhere HTTP/1.1: open for 1 seconds, the sit connection is closed.")
@@ -152,7 +152,7 @@ def test_a_handler_is_told_that_the_server_stops_and_may_end_well(fresh: Server)
         fresh.terminate()
         assert peer.receive_end() == b"goodbye"
         assert fresh.note(peer.key, "told") == {"shutting_down": True}
-    assert fresh.wait(10) in (0, -15)
+    assert fresh.wait() in (0, -15)
     assert not any("ERROR" in line or "Traceback" in line for line in fresh.log.lines)
 
 
@@ -162,10 +162,9 @@ def test_a_handler_that_goes_on_is_cancelled_after_a_grace_time(fresh: Server) -
         fresh.note(peer.key, "started")
         start = time.monotonic()
         fresh.terminate()
-        time.sleep(0.2)
         peer.send(b"still served")
         assert peer.receive_end() == b""
-        assert 0.5 < time.monotonic() - start < 10
+        assert 0.5 < time.monotonic() - start < 30
         assert fresh.note(peer.key, "ended") == {"by": "CancelledError"}
-    fresh.wait(10)
+    fresh.wait()
     assert not any("ERROR" in line or "Traceback" in line for line in fresh.log.lines)

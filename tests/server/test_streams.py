@@ -57,7 +57,7 @@ def send_until_blocked(peer: Peer, data: bytes) -> int:
             sent += peer.socket.send(data[sent : sent + 65536])
     except TimeoutError:
         pass
-    peer.socket.settimeout(10)
+    peer.socket.settimeout(30)
     return sent
 
 

@@ -355,10 +355,10 @@ def test_httpx_gives_a_network_stream_that_can_begin_tls(server: Server, client:
             http.stream("GET", server.url("http", "/http"), headers=OFFER) as response,
         ):
             assert response.status_code == 101
-            stream = await response.extensions["network_stream"].start_tls(client, "127.0.0.1", timeout=5)
+            stream = await response.extensions["network_stream"].start_tls(client, "127.0.0.1", timeout=30)
             data = b""
             while b"}" not in data:
-                data += await stream.read(65536, timeout=5)
+                data += await stream.read(65536, timeout=30)
             await stream.aclose()
             return data
 
@@ -376,8 +376,8 @@ def test_httpx_can_ask_about_the_server(start: Start, client: ssl.SSLContext) ->
             http.stream("OPTIONS", server.url("http"), headers=OFFER, extensions={"target": b"*"}) as response,
         ):
             assert response.status_code == 101
-            stream = await response.extensions["network_stream"].start_tls(client, "127.0.0.1", timeout=5)
-            data = await stream.read(65536, timeout=5)
+            stream = await response.extensions["network_stream"].start_tls(client, "127.0.0.1", timeout=30)
+            data = await stream.read(65536, timeout=30)
             await stream.aclose()
             return bytes(data)
 
@@ -484,7 +484,7 @@ def test_a_handshake_that_does_not_come_closes_the_connection(start: Start, pars
         offer(peer)
         began = time.monotonic()
         assert peer.receive_end() == b""
-        assert 0.3 < time.monotonic() - began < 5
+        assert 0.3 < time.monotonic() - began < 30
     server.log.search("the TLS handshake failed")
     assert complaints(server) == []
 
@@ -661,7 +661,7 @@ def test_a_connection_counts_once_times_out_and_ends_with_the_server(
         assert plain.ask().status == 200
         start = time.monotonic()
         assert idle.receive_end() == b""
-        assert 0.5 < time.monotonic() - start < 10
+        assert 0.5 < time.monotonic() - start < 30
     for leave in (socket.socket.close, reset):
         with server.peer() as peer:
             offer(peer)

@@ -155,5 +155,5 @@ def test_two_middlewares_in_one_app_convert_once() -> None:
 
 def test_of_several_servers_on_one_loop_only_that_of_the_application_is_extended() -> None:
     command = [sys.executable, str(APPS / "many_servers.py")]
-    ran = subprocess.run(command, env=child_environment({}), check=True, capture_output=True, timeout=30)
+    ran = subprocess.run(command, env=child_environment({}), check=True, capture_output=True, timeout=100)
     assert json.loads(ran.stdout) == [13]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.server.conftest import COMBINATIONS, PARSERS
-from tests.server.support.process import uvicorn
+from tests.server.support.process import PATIENCE, uvicorn
 from tests.server.support.websocket import BINARY, PING, TEXT, Frame, frame
 from tests.server.test_fallthrough import JAVA, PIPELINES, assert_intact, pipelined
 
@@ -224,7 +224,7 @@ def test_arguments_of_the_middleware_go_before(shared: Callable[..., Server]) ->
     server = shared("configured:own_limits", "--ws-max-size", "1000", "--ws-ping-interval", "0.1")
     with server.websocket() as websocket:
         assert websocket.receive_until_silence(0.4) == b""
-        websocket.socket.settimeout(10)
+        websocket.socket.settimeout(PATIENCE)
         websocket.send_bytes(bytes(2000))
         assert websocket.receive_message() == bytes(2000)
         websocket.send_bytes(bytes(2001))
@@ -275,7 +275,7 @@ def test_limit_concurrency_counts_open_websockets_and_answers_503(parser: str) -
                 websocket.send_text("still served")
                 assert websocket.receive_message() == "still served"
                 websocket.finish()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE
         while is_busy(server) and time.monotonic() < deadline:
             time.sleep(0.02)  # it takes a moment to notice that all are gone
         assert_echoes(server)
@@ -318,7 +318,7 @@ def test_timeout_keep_alive_ends_idle_connections_but_no_websocket(parser: str) 
         start = time.monotonic()
         for peer in (ignored, with_body, plain_again, refused):
             assert peer.receive_end() == b""
-        assert 0.5 < time.monotonic() - start < 5
+        assert 0.5 < time.monotonic() - start < PATIENCE
         websocket.send_text("still here")
         assert websocket.receive_message() == "still here"
         websocket.finish()

@@ -51,7 +51,7 @@ def test_reload_attaches_again_and_closes_open_websockets(tmp_path: Path) -> Non
             app.write_text(source + "# changed, and longer\n")
             assert websocket.receive_close()[0] in (1001, 1012)
             websocket.send_close(1012)
-        server.log.search("Application startup complete", start=start, timeout=10)
+        server.log.search("Application startup complete", start=start)
         start = len(server.log.lines)
         assert_upgrades(server)
         server.log.search('"GET /echo HTTP/1.1" 101', start=start)

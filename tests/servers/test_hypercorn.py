@@ -42,7 +42,7 @@ def test_our_defaults_are_not_below_those_of_hypercorn() -> None:
 
 
 def connect(server: Running) -> Peer:
-    return Peer(socket.create_connection(("127.0.0.1", server.port), timeout=10), f"127.0.0.1:{server.port}")
+    return Peer(socket.create_connection(("127.0.0.1", server.port), timeout=30), f"127.0.0.1:{server.port}")
 
 
 @pytest.fixture(scope="module", params=["asyncio", "uvloop"])
@@ -158,7 +158,7 @@ def test_a_shutdown_closes_websockets_with_1012() -> None:
         with websocket_connect(server.url("/chat"), proxy=None, close_timeout=1) as websocket:
             server.process.send_signal(signal.SIGTERM)
             with pytest.raises(ConnectionClosed) as caught:
-                websocket.recv(timeout=5)
+                websocket.recv(timeout=30)
         assert caught.value.rcvd is not None
         assert caught.value.rcvd.code == 1012
         assert server.process.wait(10) == 0
@@ -173,7 +173,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 def test_over_tls(certificate: Certificate) -> None:
     options = f"asyncio --certfile {certificate.certfile} --keyfile {certificate.keyfile}"
     with run("hypercorn", APP, command=COMMAND + options) as server:
-        plain = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+        plain = socket.create_connection(("127.0.0.1", server.port), timeout=30)
         context = certificate.client
         with Peer(context.wrap_socket(plain, server_hostname="127.0.0.1"), "127.0.0.1") as peer:
             upgrade(peer, "/echo", early=b"first")
@@ -189,7 +189,7 @@ def test_applications_under_its_dispatcher_are_guarded(name: str) -> None:
             with pytest.raises(InvalidStatus, match="401"):
                 websocket_connect(server.url(f"/{app}/rooms/blue"), proxy=None)
             with websocket_connect(server.url(f"/{app}/rooms/blue?token=good"), proxy=None) as websocket:
-                assert websocket.recv(timeout=5) == f"{app} 1 {name == 'hypercorn'}"
+                assert websocket.recv(timeout=30) == f"{app} 1 {name == 'hypercorn'}"
 
 
 def test_its_own_limits_hold_for_websockets(tmp_path: Path) -> None:
@@ -197,12 +197,12 @@ def test_its_own_limits_hold_for_websockets(tmp_path: Path) -> None:
     config.write_text("websocket_max_message_size = 1000\nwebsocket_ping_interval = 0.1\n")
     with run("hypercorn", APP, command=COMMAND + f"asyncio --config {config}") as server:
         address = ("127.0.0.1", server.port)
-        with WebSocket(socket.create_connection(address, timeout=10), f"127.0.0.1:{server.port}") as websocket:
+        with WebSocket(socket.create_connection(address, timeout=30), f"127.0.0.1:{server.port}") as websocket:
             websocket.open("/chat")
             assert websocket.receive_frame().opcode == PING
         with websocket_connect(server.url("/chat"), proxy=None) as other:
             other.send("x" * 1001)
             with pytest.raises(ConnectionClosed) as caught:
-                other.recv(timeout=5)
+                other.recv(timeout=30)
         assert caught.value.rcvd is not None
         assert caught.value.rcvd.code == 1009

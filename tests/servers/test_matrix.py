@@ -30,7 +30,7 @@ def get(server: Running, target: str) -> httpx.Response:
 def closed_with(websocket: ClientConnection) -> tuple[int, str]:
     """Code and reason of the close frame that the server sends next."""
     with pytest.raises(ConnectionClosed) as caught:
-        websocket.recv(timeout=2)
+        websocket.recv(timeout=30)
     assert caught.value.rcvd is not None
     return caught.value.rcvd.code, caught.value.rcvd.reason
 
@@ -116,7 +116,7 @@ def test_text_and_bytes_pass(server: Running) -> None:
     with open_room(server) as (websocket, _):
         for message in ("text, and ünïcode", b"\x00\xff bytes", "x" * 70000, b"x" * 70000):
             websocket.send(message)
-            assert websocket.recv(timeout=5) == message
+            assert websocket.recv(timeout=30) == message
 
 
 def test_empty_messages_pass(server: Running) -> None:
@@ -124,7 +124,7 @@ def test_empty_messages_pass(server: Running) -> None:
     with open_room(server) as (websocket, _):
         for message in ("", b"", "end"):
             websocket.send(message)
-            assert websocket.recv(timeout=2) == message
+            assert websocket.recv(timeout=30) == message
 
 
 def test_the_application_closes(server: Running) -> None:
@@ -157,14 +157,14 @@ def test_the_client_closes(server: Running) -> None:
 
 def test_the_client_leaves_before_it_is_accepted(server: Running) -> None:
     """the application learns of a client that leaves before it is accepted"""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
         client.sendall(
             f"GET /undecided/soon?{GOOD} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nConnection: Upgrade\r\n"
             "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
         )
         server.wait_for("undecided soon")
-    server.wait_for("left soon websocket.connect websocket.disconnect", 2)
+    server.wait_for("left soon websocket.connect websocket.disconnect", 30)
 
 
 # HTTP/2

@@ -15,6 +15,7 @@ from anyio.abc import ByteStream
 from asgi_upgrade.streams.protocol import StreamProtocol
 from asgi_upgrade.streams.settings import StreamSettings
 from asgi_upgrade.streams.stream import UpgradeStream
+from tests.unit.waiting import still
 
 
 class Remote:
@@ -46,14 +47,18 @@ class Remote:
     async def send_until_blocked(self) -> int:
         """Send zeros until nothing has moved for a while; give how many."""
         sent = 0
-        with anyio.move_on_after(0.3) as patience:
+
+        async def fill() -> None:
+            nonlocal sent
             while True:
                 try:
                     sent += self.socket.send(bytes(65536))
                 except BlockingIOError:
-                    await anyio.sleep(0.01)
-                else:
-                    patience.deadline = anyio.current_time() + 0.3
+                    await anyio.sleep(0.001)
+
+        filling = asyncio.ensure_future(fill())
+        await still(lambda: sent, 200)
+        filling.cancel()
         return sent
 
     def finish(self) -> None:

@@ -34,6 +34,12 @@ def methods_of(public: Any) -> list[tuple[str, Any]]:
     return [(name, each) for name, each in functions if not name.startswith("_") and name in vars(public)]
 
 
+def test_nothing_else_is_in_reach() -> None:
+    """Rooms, yes; but no name of a room that is not meant for users."""
+    names = {name for name, value in vars(asgi_upgrade).items() if not inspect.ismodule(value)}
+    assert {name for name in names if not name.startswith("_")} == set(asgi_upgrade.__all__) - {"__version__"}
+
+
 @pytest.mark.parametrize("name", PUBLIC)
 def test_a_public_name_is_documented_with_its_arguments(name: str) -> None:
     public = getattr(asgi_upgrade, name)

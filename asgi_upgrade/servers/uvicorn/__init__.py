@@ -12,6 +12,8 @@ without a lifespan::
 from __future__ import annotations
 
 import asyncio
+from importlib import import_module
+from importlib.util import find_spec
 
 __all__ = ["AutoUpgradeProtocol", "H11UpgradeProtocol", "HttpToolsUpgradeProtocol", "ZttpUpgradeProtocol"]
 
@@ -21,29 +23,27 @@ HttpToolsUpgradeProtocol: type[asyncio.Protocol]
 ZttpUpgradeProtocol: type[asyncio.Protocol]
 
 
+# Where each of them is, and uvicorn's module that it extends.
+_ROOMS = {
+    "H11UpgradeProtocol": ("h11_protocol", "h11_impl"),
+    "HttpToolsUpgradeProtocol": ("httptools_protocol", "httptools_impl"),
+    "ZttpUpgradeProtocol": ("zttp_protocol", "zttp_impl"),
+}
+
+
 def __getattr__(name: str) -> type[asyncio.Protocol]:
     # Looked up on first use: each of them imports a parser that may not be installed.
-    if name in __all__:
-        from asgi_upgrade.servers.uvicorn.logs import adopt_logging
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from asgi_upgrade.servers.uvicorn.internals import missing_for
+    from asgi_upgrade.servers.uvicorn.logs import adopt_logging
 
-        adopt_logging()
+    adopt_logging()
     if name == "AutoUpgradeProtocol":
-        try:
-            import httptools  # noqa: F401
-        except ImportError:
-            name = "H11UpgradeProtocol"
-        else:
-            name = "HttpToolsUpgradeProtocol"
-    if name == "H11UpgradeProtocol":
-        from asgi_upgrade.servers.uvicorn.h11_protocol import H11UpgradeProtocol
-
-        return H11UpgradeProtocol
-    if name == "HttpToolsUpgradeProtocol":
-        from asgi_upgrade.servers.uvicorn.httptools_protocol import HttpToolsUpgradeProtocol
-
-        return HttpToolsUpgradeProtocol
-    if name == "ZttpUpgradeProtocol":
-        from asgi_upgrade.servers.uvicorn.zttp_protocol import ZttpUpgradeProtocol
-
-        return ZttpUpgradeProtocol
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        name = "H11UpgradeProtocol" if find_spec("httptools") is None else "HttpToolsUpgradeProtocol"
+    room, extended = _ROOMS[name]
+    lacking = missing_for(f"uvicorn.protocols.http.{extended}")
+    if lacking is not None:
+        raise ImportError(f"{lacking}: {name} cannot extend it. Use a version of uvicorn that this package knows.")
+    protocol: type[asyncio.Protocol] = getattr(import_module(f"asgi_upgrade.servers.uvicorn.{room}"), name)
+    return protocol

@@ -13,8 +13,9 @@ from uvicorn.lifespan.on import LifespanOn
 
 from asgi_upgrade.guard.adapters import adapt_layers
 from asgi_upgrade.servers.edge_settings import EdgeSettings
-from asgi_upgrade.servers.lifespans import running_lifespans
+from asgi_upgrade.servers.lifespans import NOT_HERE, running_lifespans
 from asgi_upgrade.servers.uvicorn.edge import edge_of
+from asgi_upgrade.servers.uvicorn.internals import missing_for
 from asgi_upgrade.servers.uvicorn.logs import adopt_logging
 from asgi_upgrade.servers.uvicorn.upgrading_protocol import UpgradingProtocol
 
@@ -53,7 +54,7 @@ def attach(
     adopt_logging()
     lifespan = next(running_lifespans(LifespanOn), None)
     if lifespan is None:
-        return "no uvicorn runs this application's lifespan"
+        return NOT_HERE
     config = lifespan.config
     if settings:
         edge_of(config).settings = settings
@@ -69,6 +70,9 @@ def attach(
             "this UpgradeMiddleware has not been called with uvicorn's lifespan, which mounted applications are not: "
             "add it to the outermost application"
         )
+    lacking = missing_for(current.__module__)
+    if lacking is not None:
+        return lacking
     if not change:
         return "extend_server=False, and uvicorn was not started with one of our protocols"
     replacement = replacement_of(current)

@@ -68,7 +68,9 @@ class HttpToolsUpgradeProtocol(UpgradingProtocol, httptools_impl.HttpToolsProtoc
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError:
-            self._stop_serving_offer()
+            if self._serving_offer:
+                self._serving_offer = False
+                self.app = self.plain_app
             self.logger.warning("Invalid HTTP request received.")
             self.send_400_response("Invalid HTTP request received.")
         except httptools.HttpParserUpgrade as upgrade:
@@ -80,8 +82,12 @@ class HttpToolsUpgradeProtocol(UpgradingProtocol, httptools_impl.HttpToolsProtoc
     def _offer_arrived(self, rest: bytes) -> None:
         self._held = rest
         if self._serving_offer:
-            self._stop_serving_offer()
-            self._await_answer()
+            self._serving_offer = False
+            self.app = self.plain_app
+            if not self.cycle.response_complete:
+                self.cycle.on_response = self._on_answer
+            else:
+                self._go_on()
             return
         self._head = request_head(
             self.parser.get_method(), self.url, self.parser.get_http_version().encode(), self.headers
@@ -89,21 +95,10 @@ class HttpToolsUpgradeProtocol(UpgradingProtocol, httptools_impl.HttpToolsProtoc
         if self.cycle is None or self.cycle.response_complete:
             self._go_on()
         else:
-            self._await_answer()
-
-    def _stop_serving_offer(self) -> None:
-        if self._serving_offer:
-            self._serving_offer = False
-            self.app = self.plain_app
-
-    def _await_answer(self) -> None:
-        """Go on with what is held once the last request that has been read is answered."""
-        if self.cycle.response_complete:
-            self._go_on()
-        else:
             self.cycle.on_response = self._on_answer
 
     def _on_answer(self) -> None:
+        """Go on with what is held: the last request that has been read is answered."""
         self.on_response_complete()
         self._go_on()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.types import Message, Receive, Scope, Send
 
 from asgi_upgrade.guard.in_place import InPlace
+from asgi_upgrade.servers.uvicorn.edge import edge_of
 from asgi_upgrade.servers.uvicorn.head import request_head
 from asgi_upgrade.servers.uvicorn.upgrades import log_access, upgrade_connection, with_tls
 from asgi_upgrade.switching.fields import print_fields
@@ -73,7 +74,7 @@ class OfferingRequest:
             return app(scope, receive, send)  # type: ignore[no-any-return]
         self._cycle = send.__self__  # type: ignore[attr-defined]
         self._cycle.offering = self  # for `UpgradingProtocol`
-        edge = http.edge
+        edge = edge_of(http.config)
         self._switchover.offer(scope, edge.websocket_limits, lingers=True)
         if edge.settings is not None and scope["scheme"] == "http":
             app = upgrade_connection(app, http, edge.settings, scope, self._resume_http)
@@ -176,7 +177,11 @@ class OfferingRequest:
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         http.let_go()
-        self._forget_http()
+        # Nothing of what served HTTP is kept.
+        self._http = None
+        cycle.on_response = cycle.flow = cycle.offering = None
+        if not self._receivers:
+            cycle.message_event = None
         if early:
             replay(protocol, early)
         if http.half_closed and not protocol.eof_received():
@@ -210,13 +215,3 @@ class OfferingRequest:
         else:
             self._cycle.transport = _Closed()  # uvicorn closes it if the application has raised an exception
             closed.add_done_callback(lambda _: self._connections.discard(self))
-
-    def _forget_http(self) -> None:
-        """Let go of all that served HTTP."""
-        cycle = self._cycle
-        self._http = None
-        cycle.on_response = None
-        cycle.flow = None
-        cycle.offering = None
-        if not self._receivers:
-            cycle.message_event = None

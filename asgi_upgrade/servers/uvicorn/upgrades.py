@@ -16,6 +16,7 @@ from uvicorn.protocols.utils import get_client_addr, get_path_with_query_string
 
 from asgi_upgrade.http.offer import UpgradeOffer
 from asgi_upgrade.servers.edge_settings import EdgeSettings
+from asgi_upgrade.servers.uvicorn.edge import edge_of
 from asgi_upgrade.system.logs import printable
 from asgi_upgrade.tls.scope import without_certificate
 from asgi_upgrade.tls.upgrade import TLS, Resume, find_tls, is_about_server
@@ -122,5 +123,5 @@ def _server_side(http: UpgradingProtocol) -> ServerSide:
         is_busy=is_busy,
         tasks=tasks,
         logger=http.logger,
-        websocket_limits=http.edge.websocket_limits,
+        websocket_limits=edge_of(http.config).websocket_limits,
     )

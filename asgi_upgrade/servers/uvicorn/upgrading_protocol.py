@@ -12,7 +12,6 @@ from urllib.parse import unquote
 from uvicorn.config import Config
 
 from asgi_upgrade.http.offer import has_upgrade
-from asgi_upgrade.servers.uvicorn.edge import Edge, edge_of
 from asgi_upgrade.servers.uvicorn.head import match_absolute_form, replace_host
 
 if TYPE_CHECKING:
@@ -67,11 +66,6 @@ class UpgradingProtocol:
     def serve_with(self, app: Any) -> None:
         """Call ``app`` for all requests from now on."""
         self.app = self._plain_app = app
-
-    @property
-    def edge(self) -> Edge:
-        """What belongs to the server of this connection."""
-        return edge_of(self.config)
 
     def shutdown(self) -> None:
         self.stopping = True

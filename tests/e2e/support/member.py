@@ -26,6 +26,6 @@ def say(websocket: ClientConnection, text: str) -> None:
 def await_event(websocket: ClientConnection, *kinds: str) -> Any:
     """Wait for the next event of one of these kinds."""
     while True:
-        event = json.loads(websocket.recv(timeout=10))
+        event = json.loads(websocket.recv(timeout=30))
         if event["type"] in kinds:
             return event

@@ -61,7 +61,7 @@ class Uvicorn(Deployment):
 
     def __init__(self, process: Server, *, direct: bool, lifespan: bool, attached: bool) -> None:
         self._process = process
-        line = process.log.search("^PORTS ", timeout=20).string
+        line = process.log.search("^PORTS ", timeout=60).string
         self._ports: dict[str, int] = json.loads(line.removeprefix("PORTS "))
         self.direct = direct
         self.arranged = lifespan or not direct
@@ -167,7 +167,7 @@ class Call(InProcess):
 
     def connect(self, app: ASGIApp, path: str, headers: dict[str, str]) -> Outcome:
         called = HandshakeMiddleware(app) if self.outermost else app
-        return asyncio.run(asyncio.wait_for(self._run(called, path, headers), 10))
+        return asyncio.run(asyncio.wait_for(self._run(called, path, headers), 60))
 
     async def _run(self, app: ASGIApp, path: str, headers: dict[str, str]) -> Outcome:
         if not self.arranged:

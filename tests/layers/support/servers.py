@@ -30,7 +30,7 @@ class Process:
     """Servers of many applications, each with a port of its own."""
 
     def __init__(self, server: Server) -> None:
-        line: str = server.log.search("^PORTS ", timeout=20).string
+        line: str = server.log.search("^PORTS ", timeout=60).string
         self._ports: dict[str, int] = json.loads(line.removeprefix("PORTS "))
         self._server = server
 
@@ -52,7 +52,7 @@ class Process:
     def visiting(self, name: str, visit: Visit) -> Iterator[tuple[WebSocket, Outcome]]:
         """The same, but the WebSocket is open, if it was opened, until the block ends."""
         with self.server(name).handshaker() as websocket:
-            websocket.socket.settimeout(5)
+            websocket.socket.settimeout(30)
             websocket.send(websocket.handshake(visit.path, visit.headers))
             response = websocket.receive_response()
             outcome = Outcome(response.status, response.headers)
@@ -85,7 +85,7 @@ class Process:
 
     def wait_until_seen(self, key: str, entry: str) -> None:
         """Wait for what a layer notes in its own time."""
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while entry not in self.tell(key=key)["seen"]:
             assert time.monotonic() < deadline, f"nobody has seen {entry}"
             time.sleep(0.01)

@@ -35,7 +35,7 @@ async def returns(scope: Scope, receive: Receive, send: Send) -> Any:
 
 
 returning = UpgradeMiddleware(returns)
-patient = UpgradeMiddleware(application, websocket=WebSocketSettings(close_timeout=30, stop_timeout=30))
+patient = UpgradeMiddleware(application, websocket=WebSocketSettings(close_timeout=100, stop_timeout=100))
 twice = UpgradeMiddleware(UpgradeMiddleware(application))
 
 

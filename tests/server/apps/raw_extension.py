@@ -102,7 +102,7 @@ async def start(scope: Scope, send: Send, protocol: Any, headers: Any = ()) -> A
     """Announce `protocol`, send the 101, give the future's result."""
     switched = scope["extensions"]["http.upgrade"]["connect"](protocol, [(b"upgrade", b"echo"), *headers])
     await send({"type": "http.response.start", "status": 101, "headers": []})
-    return await asyncio.wait_for(switched, 5)
+    return await asyncio.wait_for(switched, 30)
 
 
 async def describe(scope: Scope, receive: Receive, send: Send) -> None:
@@ -114,7 +114,7 @@ async def describe(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def results(scope: Scope, receive: Receive, send: Send) -> None:
     """What the session with that key came to, once that is known."""
-    for _ in range(500):
+    for _ in range(3000):
         if key_of(scope) in RESULTS:
             break
         await asyncio.sleep(0.01)
@@ -197,11 +197,11 @@ async def busy(scope: Scope, receive: Receive, send: Send) -> None:
     protocol = Echo("")
     switched = connect(protocol, [(b"upgrade", b"echo")])
     await send({"type": "http.response.start", "status": 101, "headers": []})
-    RESULTS[key_of(scope)] = {"switched": await asyncio.wait_for(switched, 5), "calls": protocol.calls}
+    RESULTS[key_of(scope)] = {"switched": await asyncio.wait_for(switched, 30), "calls": protocol.calls}
 
 
 def wait_for_file(path: Path) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while not path.exists() and time.monotonic() < deadline:
         time.sleep(0.001)
 

@@ -36,8 +36,9 @@ async def read_whole_body(request: Request, call_next: RequestResponseEndpoint) 
     return Response(body, response.status_code, dict(response.headers))
 
 
-def stack(*middleware: Middleware) -> Starlette:
-    upgrade = Middleware(UpgradeMiddleware, websocket=WebSocketSettings(open_timeout=1.0), allowed_origins=["*"])
+def stack(*middleware: Middleware, open_timeout: float = 60.0) -> Starlette:
+    settings = WebSocketSettings(open_timeout=open_timeout)
+    upgrade = Middleware(UpgradeMiddleware, websocket=settings, allowed_origins=["*"])
     return Starlette(routes=[Route("/page", page), WebSocketRoute("/echo", echo)], middleware=[*middleware, upgrade])
 
 
@@ -51,4 +52,4 @@ gzip_outside = stack(gzip)
 gzip_outside_base = stack(gzip, header)
 gzip_inside_base = stack(header, gzip)
 everything = stack(cors, gzip, header, gzip, header)
-body_reader = stack(Middleware(BaseHTTPMiddleware, dispatch=read_whole_body))
+body_reader = stack(Middleware(BaseHTTPMiddleware, dispatch=read_whole_body), open_timeout=1.0)

@@ -70,6 +70,6 @@ app = Outer(
         allowed_origins=["https://app.example.com", "https://*.example.net"],
         subprotocols=["configured.v2", "configured.v1"],
         websocket_only=["/websocket-only", "/rooms/{name}"],
-        websocket=WebSocketSettings(open_timeout=1.0),
+        websocket=WebSocketSettings(open_timeout=2.0),
     )
 )

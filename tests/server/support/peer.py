@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Self
 
+from .kernel import unread
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+PATIENCE = 30.0  # seconds for anything that has to come: a busy machine is no reason to fail
 KEY_HEADER = "X-Note-Key"  # under which the applications note what they see
 
 
@@ -92,6 +95,13 @@ class Peer:
 
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)
+
+    def wait_until_read(self) -> None:
+        """Wait until the server's process has read all that was sent, so that what is sent now comes by itself."""
+        deadline = time.monotonic() + PATIENCE
+        while unread(self.socket):
+            assert time.monotonic() < deadline, "the server does not read"
+            time.sleep(0.001)
 
     def send_in_pieces(self, data: bytes, size: int, pause: float = 0.001) -> None:
         """Send `data` in segments of `size` bytes, `pause` seconds apart."""

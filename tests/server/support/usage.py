@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -48,3 +49,16 @@ def measured(pid: int) -> Iterator[Spent]:
     before = cpu(pid)
     yield spent
     spent.seconds = cpu(pid) - before
+
+
+def still(value: Callable[[], int], times: int = 20) -> int:
+    """Wait until a value of a process that works has been the same `times` times, 20 ms and some work apart."""
+    deadline = time.monotonic() + 60
+    seen, left = value(), times
+    while left:
+        time.sleep(0.02)
+        left -= 1
+        if (now := value()) != seen:
+            assert time.monotonic() < deadline, f"it still changes: {now}"
+            seen, left = now, times
+    return seen

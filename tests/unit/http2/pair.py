@@ -411,7 +411,7 @@ async def joined(app: ASGIApp | None = None, *, first: bool = False, **options: 
                 call.end.cancel()
         if not pair.wire.lost:
             pair.protocol.abort()
-        await asyncio.wait_for(closed, 5)
+        await asyncio.wait_for(closed, 30)
         assert all(task.done() for task in pair.server.tasks)
 
 

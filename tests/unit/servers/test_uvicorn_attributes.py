@@ -41,4 +41,4 @@ def test_a_connection_that_is_not_upgraded_has_no_attributes_of_ours() -> None:
     async def run() -> None:
         assert await _attributes(HttpToolsUpgradeProtocol) == await _attributes(httptools_impl.HttpToolsProtocol)
 
-    asyncio.run(asyncio.wait_for(run(), 10))
+    asyncio.run(asyncio.wait_for(run(), 60))

@@ -12,6 +12,7 @@ import pytest
 from asgi_upgrade.system.progress import measure
 from asgi_upgrade.websocket.protocol import ClientDisconnected
 from tests.unit.connected import LOOPS, Client, connected, run
+from tests.unit.waiting import PATIENCE, until
 from tests.unit.wire import BINARY, PING, PONG, TEXT, frame, read_frames
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def test_an_answer_that_the_loop_has_not_read_yet_is_an_answer(on_loop: Callable
             pinged = time.monotonic()
             await asyncio.sleep(timeout * 0.8)
             client.socket.send(frame(PONG))
-            time.sleep(pinged + timeout + late - time.monotonic())  # noqa: ASYNC251 - that is what this is about
+            time.sleep(max(pinged + timeout + late - time.monotonic(), 0))  # noqa: ASYNC251 - that is what this is about
             receiving = asyncio.ensure_future(protocol.receive())
             await asyncio.sleep(0.05)
             assert not receiving.done()
@@ -71,13 +72,12 @@ def test_an_answer_behind_messages_for_a_slow_application_is_an_answer(
         timeout = 0.4
         async with connected(ping_interval=timeout, ping_timeout=timeout, max_queue=2) as (protocol, client):
             await client.send(frame(TEXT, b"one") + frame(TEXT, b"two"))
-            await asyncio.sleep(0.05)
-            assert not protocol._transport.is_reading()
+            await until(lambda: not protocol._transport.is_reading())
             assert await client.receive_exactly(2) == PING_BYTES
             pinged = time.monotonic()
             await client.send(frame(TEXT, b"three") + frame(PONG))
             await asyncio.sleep(timeout * 0.8)
-            time.sleep(pinged + timeout + late - time.monotonic())  # noqa: ASYNC251
+            time.sleep(max(pinged + timeout + late - time.monotonic(), 0))  # noqa: ASYNC251
             for expected in ("one", "two", "three"):
                 assert (await protocol.receive())["text"] == expected
             receiving = asyncio.ensure_future(protocol.receive())
@@ -144,7 +144,7 @@ def test_a_client_whose_system_takes_everything_must_answer(on_loop: Callable[[T
             receiving = asyncio.ensure_future(protocol.receive())
             start = time.monotonic()
             while not receiving.done():
-                assert time.monotonic() - start < 5
+                assert time.monotonic() - start < PATIENCE
                 with suppress(ClientDisconnected):
                     await protocol.send(binary(b"tick"))
                 await asyncio.sleep(0.01)
@@ -197,9 +197,12 @@ def test_progress_is_what_has_been_acknowledged(on_loop: Callable[[Test], None])
             assert after.taken + after.waiting - before.taken == 100_010
             assert after.waiting > 0
             await client.receive_exactly(100_010)
-            await asyncio.sleep(0.1)
-            end = measure(protocol._transport)
-            assert end is not None
-            assert (end.taken - before.taken, end.waiting) == (100_010, 0)
+
+            def taken() -> bool:
+                end = measure(protocol._transport)
+                assert end is not None
+                return (end.taken - before.taken, end.waiting) == (100_010, 0)
+
+            await until(taken)
 
     on_loop(test)

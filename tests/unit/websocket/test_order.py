@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.unit.connected import LOOPS, connected, run
+from tests.unit.waiting import turns
 from tests.unit.wire import TEXT, close, frame
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def test_one_who_was_woken_and_finds_nothing_waits_again(on_loop: Callable[[Test
             await asyncio.sleep(0)
             protocol.data_received(texts(1))
             assert (await protocol.receive())["text"] == "1"
-            await asyncio.sleep(0.01)
+            await turns()
             assert not waiting.done()
             protocol.data_received(texts(2))
             assert (await waiting)["text"] == "2"

@@ -11,6 +11,7 @@ import pytest
 
 from asgi_upgrade.websocket.protocol import ClientDisconnected, WebSocketProtocol
 from tests.unit.connected import LOOPS, Client, connected, run
+from tests.unit.waiting import PATIENCE, arrived, still, turns, until
 from tests.unit.wire import (
     BINARY,
     CLOSE,
@@ -72,8 +73,9 @@ BAD_ANSWER = close_sent(1002, "reserved bit set")
 
 async def settle() -> None:
     """Let what has been sent arrive, and what it wakes run."""
-    for _ in range(5):
-        await asyncio.sleep(0.002)
+    await turns()
+    await asyncio.sleep(0.001)
+    await turns()
 
 
 async def echo(protocol: WebSocketProtocol) -> dict[str, Any]:
@@ -114,10 +116,10 @@ def test_what_was_too_much_to_inflate_comes_before_the_end(on_loop: Callable[[Te
         async with connected(deflate=True, max_queue_size=25_000) as (protocol, client):
             tail = close(1001) if ending == "close" else b""
             await client.send(b"".join(map(inflating, messages)) + tail)
-            await asyncio.sleep(0.05)
+            await arrived(client.socket)
             if ending == "end":
                 client.end()
-                await asyncio.sleep(0.05)
+                await arrived(client.socket)
             elif ending == "reset":
                 client.reset()
             for message in messages[:3]:
@@ -151,9 +153,9 @@ def test_a_close_of_ours_is_answered_behind_what_is_held(on_loop: Callable[[Test
     async def test() -> None:
         async with connected(deflate=True, max_queue_size=10_000) as (protocol, client):
             await client.send(inflating(bytes(10_000)) * 50 + close(1000))
-            await asyncio.sleep(0.05)
+            await arrived(client.socket)
             await protocol.send(closing(1000))
-            await asyncio.wait_for(protocol.wait_closed(), 5)
+            await asyncio.wait_for(protocol.wait_closed(), PATIENCE)
 
     on_loop(test)
 
@@ -327,7 +329,7 @@ def test_a_client_that_does_not_answer_the_close_is_cut_off(on_loop: Callable[[T
             assert await client.receive_frame() == close_sent(1000)
             started = time.monotonic()
             await protocol.wait_closed()
-            assert 0.05 < time.monotonic() - started < 5
+            assert 0.05 < time.monotonic() - started < 30
             assert await protocol.receive() == disconnect(1006)
 
     on_loop(test)
@@ -344,7 +346,7 @@ def test_a_client_that_goes_instead_of_answering_the_close(on_loop: Callable[[Te
             else:
                 client.end()
                 assert await client.receive_end() == []
-            await asyncio.wait_for(protocol.wait_closed(), 2)
+            await asyncio.wait_for(protocol.wait_closed(), PATIENCE)
             assert await protocol.receive() == disconnect(1006)
 
     on_loop(test)
@@ -353,7 +355,7 @@ def test_a_client_that_goes_instead_of_answering_the_close(on_loop: Callable[[Te
 @pytest.mark.parametrize("closer", ["client", "application", "shutdown"])
 def test_a_close_behind_a_large_message(on_loop: Callable[[Test], None], closer: str) -> None:
     async def test() -> None:
-        async with connected(socket_buffer=SMALL_BUFFER, stop_timeout=10.0) as (protocol, client):
+        async with connected(socket_buffer=SMALL_BUFFER, stop_timeout=50.0) as (protocol, client):
             await protocol.send(binary(bytes(UNREAD)))
             if closer == "client":
                 await client.send(close(1001))
@@ -378,15 +380,15 @@ def test_a_close_behind_a_large_message(on_loop: Callable[[Test], None], closer:
 def test_a_slow_client_gets_all_that_came_before_the_close(on_loop: Callable[[Test], None]) -> None:
     async def test() -> None:
         size = MEBIBYTE
-        async with connected(socket_buffer=SMALL_BUFFER, close_timeout=0.1) as (protocol, client):
+        async with connected(socket_buffer=SMALL_BUFFER, close_timeout=0.6) as (protocol, client):
             await protocol.send(binary(bytes(size)))
             await protocol.send(closing())
             started = time.monotonic()
             data = b""
             while len(data) < size + 10 + 4:
                 data += await client.receive_exactly(min(size // 10, size + 14 - len(data)))
-                await asyncio.sleep(0.04)
-            assert time.monotonic() - started > 0.3
+                await asyncio.sleep(0.09)
+            assert time.monotonic() - started > 0.8
             assert read_frames(data) == [Frame(BINARY, bytes(size)), close_sent(1000)]
             await client.send(close(1000))
             assert await client.receive_end() == []
@@ -403,7 +405,7 @@ def test_a_client_that_reads_nothing_is_cut_off(on_loop: Callable[[Test], None],
                 protocol.shutdown()
             else:
                 await protocol.send(closing())
-            await asyncio.wait_for(protocol.wait_closed(), 5)
+            await asyncio.wait_for(protocol.wait_closed(), PATIENCE)
             with pytest.raises(AssertionError, match="the last frame is cut"):
                 await client.receive_end()
 
@@ -482,10 +484,10 @@ def test_a_half_closed_connection_carries_the_answers(on_loop: Callable[[Test], 
             await client.send(frame(TEXT, b"one") + frame(TEXT, b"two"))
             client.end()
             assert await protocol.receive() == received("one")
-            await asyncio.sleep(0.05)
+            await arrived(client.socket)
             await protocol.send(text("1"))
             assert await protocol.receive() == received("two")
-            await asyncio.sleep(0.05)
+            await turns()
             await protocol.send(text("2"))
             assert await protocol.receive() == disconnect(1006)
             # There was no close frame, so there is none in answer.
@@ -507,7 +509,7 @@ def test_a_half_closed_connection_ends_with_our_close_frame(
             await protocol.send(text("1"))
             await protocol.receive()
             assert await client.receive_end() == [Frame(TEXT, b"1"), answer]
-            await asyncio.wait_for(protocol.wait_closed(), 1)
+            await asyncio.wait_for(protocol.wait_closed(), PATIENCE)
 
     on_loop(test)
 
@@ -529,7 +531,7 @@ def test_the_server_waits_for_the_end_of_the_client(on_loop: Callable[[Test], No
                 await app
                 client.end()
                 assert await client.receive() == b""
-                await asyncio.wait_for(protocol.wait_closed(), 1)
+                await asyncio.wait_for(protocol.wait_closed(), PATIENCE)
 
     on_loop(test)
 
@@ -542,7 +544,7 @@ def test_the_server_does_not_wait_long_for_the_end_of_the_client(on_loop: Callab
             assert await protocol.receive() == disconnect(1000)
             await asyncio.sleep(1.1)
             assert await client.receive_end() == [Frame(BINARY, bytes(UNREAD)), close_sent(1000)]
-            await asyncio.wait_for(protocol.wait_closed(), 1)
+            await asyncio.wait_for(protocol.wait_closed(), PATIENCE)
 
     on_loop(test)
 
@@ -588,7 +590,7 @@ def test_a_broken_rule_is_told_and_ends_our_direction(
             await settle()
             await client.send(close(1000))
             client.end()
-            await asyncio.wait_for(protocol.wait_closed(), 2)
+            await asyncio.wait_for(protocol.wait_closed(), PATIENCE)
 
     on_loop(test)
 
@@ -618,7 +620,7 @@ def test_a_client_that_broke_a_rule_and_stays_is_cut_off(on_loop: Callable[[Test
             await client.send(BAD)
             assert await protocol.receive() == disconnect(1002, "reserved bit set")
             assert await client.receive_end() == [BAD_ANSWER]
-            await asyncio.wait_for(protocol.wait_closed(), 2)
+            await asyncio.wait_for(protocol.wait_closed(), PATIENCE)
 
     on_loop(test)
 
@@ -655,7 +657,7 @@ def test_answers_in_time_go_out_before_the_close_frame(
     on_loop: Callable[[Test], None], sent: bytes, answer: Frame
 ) -> None:
     async def test() -> None:
-        async with connected(answer_timeout=10) as (protocol, client):
+        async with connected(answer_timeout=50) as (protocol, client):
             await client.send(frame(TEXT, b"one") + frame(TEXT, b"two") + sent)
             for message in ("one", "two"):
                 assert await protocol.receive() == received(message)
@@ -681,7 +683,7 @@ def test_the_time_for_answers_is_limited(on_loop: Callable[[Test], None], sent: 
             # The application is busy from now on.
             started = time.monotonic()
             assert await client.receive_end() == [Frame(TEXT, b"1"), *([answer] if answer else [])]
-            assert 0.03 < time.monotonic() - started < 5
+            assert 0.03 < time.monotonic() - started < 30
             with pytest.raises(ClientDisconnected):
                 await protocol.send(text("too late"))
             assert await protocol.receive() == received("two")
@@ -710,7 +712,7 @@ def test_a_cancelled_receive_loses_nothing(on_loop: Callable[[Test], None]) -> N
                         protocol.data_received(frame(TEXT, sent[-1].encode()))
                 with pytest.raises(asyncio.CancelledError):
                     await task
-                assert [await asyncio.wait_for(protocol.receive(), 1) for _ in sent] == [
+                assert [await asyncio.wait_for(protocol.receive(), PATIENCE) for _ in sent] == [
                     received(each) for each in sent
                 ]
 
@@ -766,7 +768,10 @@ def test_several_receivers_share_the_messages(on_loop: Callable[[Test], None]) -
             first, second, third = (asyncio.ensure_future(protocol.receive()) for _ in range(3))
             await settle()
             await client.send(frame(TEXT, b"one") + frame(TEXT, b"two"))
-            assert list(await asyncio.wait_for(asyncio.gather(first, second), 1)) == [received("one"), received("two")]
+            assert list(await asyncio.wait_for(asyncio.gather(first, second), PATIENCE)) == [
+                received("one"),
+                received("two"),
+            ]
             assert not third.done()
             await client.send(frame(TEXT, b"three"))
             assert await third == received("three")
@@ -776,7 +781,7 @@ def test_several_receivers_share_the_messages(on_loop: Callable[[Test], None]) -
             await asyncio.sleep(0)
             protocol.data_received(frame(TEXT, b"four"))
             first.cancel()
-            assert await asyncio.wait_for(second, 1) == received("four")
+            assert await asyncio.wait_for(second, PATIENCE) == received("four")
             with pytest.raises(asyncio.CancelledError):
                 await first
 
@@ -876,12 +881,8 @@ def test_a_slow_client_blocks_the_application(on_loop: Callable[[Test], None]) -
             tracemalloc.start()
             try:
                 app = asyncio.ensure_future(stream())
-                await settle()
-                blocked_at = sent
                 # What fits into the buffers of both kernels and into ours, no more.
-                assert 4 <= blocked_at < 40
-                await asyncio.sleep(0.1)
-                assert sent == blocked_at
+                assert 4 <= await still(lambda: sent) < 40
                 for number in range(200):
                     assert await client.receive_frame() == Frame(BINARY, number.to_bytes(2, "big") * (size // 2))
                 await app
@@ -908,11 +909,7 @@ def test_a_slow_application_stops_the_client(on_loop: Callable[[Test], None]) ->
             tracemalloc.start()
             try:
                 sending = asyncio.ensure_future(stream())
-                await asyncio.sleep(0.1)
-                blocked_at = sent
-                assert blocked_at < 30
-                await asyncio.sleep(0.1)
-                assert sent == blocked_at
+                assert await still(lambda: sent) < 30
                 for number in range(300):
                     message = await protocol.receive()
                     assert message == received(number.to_bytes(2, "big") * (size // 2))
@@ -929,7 +926,8 @@ def test_the_number_of_waiting_messages_is_limited_too(on_loop: Callable[[Test],
         async with connected(socket_buffer=SMALL_BUFFER, max_queue=8) as (protocol, client):
             total = 100_000
             sending = asyncio.ensure_future(client.send(frame(TEXT) * total))
-            await asyncio.sleep(0.2)
+            await until(lambda: not protocol._transport.is_reading())
+            await still(sending.done)
             assert not sending.done()
             for _ in range(total):
                 assert await protocol.receive() == received("")
@@ -947,7 +945,8 @@ def test_an_echo_to_a_client_that_does_not_read_stops_it(on_loop: Callable[[Test
             tracemalloc.start()
             try:
                 sending = asyncio.ensure_future(client.send(frame(BINARY, bytes(size)) * total))
-                await asyncio.sleep(0.2)
+                await until(lambda: not protocol._transport.is_reading())
+                await still(sending.done)
                 assert not sending.done()
                 assert not app.done()
                 for _ in range(total):
@@ -976,7 +975,8 @@ def test_a_flood_of_pings_by_a_client_that_does_not_read(on_loop: Callable[[Test
             tracemalloc.start()
             try:
                 sending = asyncio.ensure_future(client.send(flood))
-                await asyncio.sleep(0.2)
+                await until(lambda: not protocol._transport.is_reading())
+                await still(sending.done)
                 assert not sending.done()
                 assert tracemalloc.get_traced_memory()[1] < 2 * MEBIBYTE
             finally:
@@ -1032,11 +1032,11 @@ def test_a_silent_client_is_left(on_loop: Callable[[Test], None], interval: floa
         async with connected(ping_interval=interval, ping_timeout=timeout, close_timeout=0.1) as (protocol, client):
             started = time.monotonic()
             assert await protocol.receive() == disconnect(1011, "keepalive ping timeout")
-            assert interval + timeout - 0.02 < time.monotonic() - started < 5
+            assert interval + timeout - 0.02 < time.monotonic() - started < 30
             assert await client.receive_end() == [Frame(PING, b""), close_sent(1011, "keepalive ping timeout")]
             # What it says now is not answered (RFC 6455 section 7.1.7), and it cannot keep the connection.
             await client.send(frame(PING) + frame(TEXT, b"here I am") + close(1000))
-            await asyncio.wait_for(protocol.wait_closed(), 2)
+            await asyncio.wait_for(protocol.wait_closed(), PATIENCE)
             assert await protocol.receive() == disconnect(1011, "keepalive ping timeout")
 
     on_loop(test)
@@ -1046,13 +1046,13 @@ def test_without_a_ping_timeout_a_silent_client_stays(on_loop: Callable[[Test], 
     async def test() -> None:
         async with connected(ping_interval=0.02, ping_timeout=None) as (protocol, client):
             app = asyncio.ensure_future(protocol.receive())
-            await asyncio.sleep(0.2)
+            for _ in range(4):
+                assert await client.receive_frame() == Frame(PING, b"")
             assert not app.done()
             await client.send(close(1000))
-            frames = await client.receive_end()
-            assert frames[-1] == close_sent(1000)
-            assert frames[:-1] == [Frame(PING, b"")] * len(frames[:-1])
-            assert len(frames) > 3
+            *pings, last = await client.receive_end()
+            assert last == close_sent(1000)
+            assert pings == [Frame(PING, b"")] * len(pings)
             await app
 
     on_loop(test)
@@ -1080,7 +1080,7 @@ def test_a_client_that_stops_in_the_middle_of_a_long_frame_is_left(on_loop: Call
             assert await protocol.receive() == disconnect(1011, "keepalive ping timeout")
             await client.send(bytes(100_000))
             assert await client.receive_end() == [Frame(PING, b""), close_sent(1011, "keepalive ping timeout")]
-            await asyncio.wait_for(protocol.wait_closed(), 2)
+            await asyncio.wait_for(protocol.wait_closed(), PATIENCE)
 
     on_loop(test)
 
@@ -1115,7 +1115,7 @@ def test_a_client_that_takes_nothing_of_a_large_message_is_left(on_loop: Callabl
             blocked = asyncio.ensure_future(protocol.send(text("blocked")))
             with pytest.raises(ClientDisconnected, match="1011"):
                 await blocked
-            await asyncio.wait_for(protocol.wait_closed(), 2)
+            await asyncio.wait_for(protocol.wait_closed(), PATIENCE)
             client.reset()
 
     on_loop(test)
@@ -1168,7 +1168,7 @@ def test_an_idle_connection_is_closed(on_loop: Callable[[Test], None]) -> None:
             started = time.monotonic()
             reason = "no message for 0.15 seconds"
             assert await protocol.receive() == disconnect(1001, reason)
-            assert 0.13 < time.monotonic() - started < 5
+            assert 0.13 < time.monotonic() - started < 30
             with pytest.raises(ClientDisconnected, match=reason):
                 await protocol.send(text("late"))
             await client.send(close(1001))
@@ -1179,15 +1179,15 @@ def test_an_idle_connection_is_closed(on_loop: Callable[[Test], None]) -> None:
 
 def test_messages_in_either_direction_keep_a_connection(on_loop: Callable[[Test], None]) -> None:
     async def test() -> None:
-        async with connected(idle_timeout=0.3) as (protocol, client):
-            for number in range(8):
+        async with connected(idle_timeout=1.0) as (protocol, client):
+            for number in range(5):
                 if number % 2:
                     await client.send(frame(TEXT, b"hello"))
                     assert await protocol.receive() == received("hello")
                 else:
                     await protocol.send(text("hello"))
                     assert await client.receive_frame() == Frame(TEXT, b"hello")
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.3)
             await client.send(close(1000))
             assert await protocol.receive() == disconnect(1000)
 
@@ -1222,13 +1222,13 @@ def test_the_server_stops(on_loop: Callable[[Test], None]) -> None:
 
 def test_the_server_stops_after_the_client_has_closed(on_loop: Callable[[Test], None]) -> None:
     async def test() -> None:
-        async with connected(answer_timeout=10) as (protocol, client):
+        async with connected(answer_timeout=50) as (protocol, client):
             await client.send(frame(TEXT, b"question") + close(1000))
             await settle()
             protocol.shutdown()
             assert await client.receive_end() == [close_sent(1000)]
             client.end()
-            await asyncio.wait_for(protocol.wait_closed(), 1)
+            await asyncio.wait_for(protocol.wait_closed(), PATIENCE)
             assert await protocol.receive() == received("question")
             assert await protocol.receive() == disconnect(1000)
 
@@ -1257,7 +1257,7 @@ def test_the_server_stops_and_the_client_does_not_care(on_loop: Callable[[Test],
             protocol.shutdown()
             if reading:
                 assert await client.receive_end() == [close_sent(1012)]
-            await asyncio.wait_for(protocol.wait_closed(), 2)
+            await asyncio.wait_for(protocol.wait_closed(), PATIENCE)
             assert await protocol.receive() == disconnect(1012)
 
     on_loop(test)
@@ -1281,7 +1281,7 @@ def test_the_server_stops_after_the_client_has_gone(on_loop: Callable[[Test], No
 def test_a_silent_client_holds_up_a_stop_for_stop_timeout_only(on_loop: Callable[[Test], None], state: str) -> None:
     async def test() -> None:
         buffer = SMALL_BUFFER if state == "full" else None
-        async with connected(socket_buffer=buffer, close_timeout=15, stop_timeout=0.2) as (protocol, client):
+        async with connected(socket_buffer=buffer, close_timeout=100, stop_timeout=0.2) as (protocol, client):
             if state == "closing":
                 await protocol.send(closing())
             elif state == "full":
@@ -1291,15 +1291,15 @@ def test_a_silent_client_holds_up_a_stop_for_stop_timeout_only(on_loop: Callable
                 assert (await protocol.receive())["type"] == "websocket.disconnect"
             protocol.shutdown()
             start = time.monotonic()
-            await asyncio.wait_for(protocol.wait_closed(), 5)
-            assert 0.1 < time.monotonic() - start < 3
+            await asyncio.wait_for(protocol.wait_closed(), PATIENCE)
+            assert 0.19 < time.monotonic() - start < 30
 
     on_loop(test)
 
 
 def test_a_client_that_answers_at_a_stop_sees_a_clean_end(on_loop: Callable[[Test], None]) -> None:
     async def test() -> None:
-        async with connected(stop_timeout=3) as (protocol, client):
+        async with connected(stop_timeout=50) as (protocol, client):
             protocol.shutdown()
             assert await client.receive_frame() == close_sent(1012)
             await client.send(close(1012))
@@ -1312,9 +1312,9 @@ def test_a_client_that_answers_at_a_stop_sees_a_clean_end(on_loop: Callable[[Tes
 
 def test_a_stop_waits_no_longer_than_a_close(on_loop: Callable[[Test], None]) -> None:
     async def test() -> None:
-        async with connected(close_timeout=0.1, stop_timeout=15) as (protocol, _):
+        async with connected(close_timeout=0.1, stop_timeout=100) as (protocol, _):
             protocol.shutdown()
-            await asyncio.wait_for(protocol.wait_closed(), 5)
+            await asyncio.wait_for(protocol.wait_closed(), PATIENCE)
 
     on_loop(test)
 
@@ -1322,27 +1322,28 @@ def test_a_stop_waits_no_longer_than_a_close(on_loop: Callable[[Test], None]) ->
 # The end of what is too long
 
 
-@pytest.mark.parametrize("pieces", [10, 1000])
+@pytest.mark.parametrize("sending_on", [False, True])
 def test_our_direction_does_not_end_while_a_client_sends_what_is_too_long(
-    on_loop: Callable[[Test], None], pieces: int
+    on_loop: Callable[[Test], None], sending_on: bool
 ) -> None:
     """It may only look at the close frame when it is done; but a second is enough."""
 
     async def test() -> None:
-        async with connected(max_message_size=1000, close_timeout=5) as (protocol, client):
+        async with connected(max_message_size=1000, close_timeout=100) as (protocol, client):
             receiving = asyncio.ensure_future(protocol.receive())
             start = time.monotonic()
             await client.send(header(BINARY, 1_000_000))
             assert await client.receive_frame() == close_sent(1009, "message is longer than 1000 bytes")
             ended = asyncio.ensure_future(client.receive_end())
-            for _ in range(pieces):
+            for _ in range(10):
+                await client.send(bytes(100))
+                await turns()
+            assert not ended.done()
+            while sending_on and not ended.done():
                 await client.send(bytes(100))
                 await asyncio.sleep(0.01)
-                if ended.done():
-                    break
-            assert ended.done() == (pieces == 1000)
             assert await ended == []
-            assert time.monotonic() - start < 3
+            assert time.monotonic() - start < 30
             assert (await receiving)["code"] == 1009
 
     on_loop(test)

@@ -26,6 +26,7 @@ from asgi_upgrade.websocket.session import WebSocketSession
 from asgi_upgrade.websocket.settings import WebSocketSettings
 from tests.unit import wire
 from tests.unit.calls import HANDSHAKE, REQUEST
+from tests.unit.waiting import PATIENCE, turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,7 +137,7 @@ def test_middleware_that_gives_the_request_for_ever_leaves_the_loop_its_turns(*,
     async def test() -> None:
         server = Server()
         running = asyncio.ensure_future(server.session(receive=receive, open_timeout=0.3).run(wait_and_return))
-        await asyncio.wait_for(running, 5)
+        await asyncio.wait_for(running, PATIENCE)
         assert server.status == 503
         assert 2 < asked < 20
 
@@ -156,9 +157,9 @@ def test_middleware_that_has_an_answer_at_first_is_asked_until_the_client_leaves
             return await server.receive()
 
         running = asyncio.ensure_future(server.session(receive=receive).run(wait_and_return))
-        await asyncio.sleep(0.05)
+        await turns()
         server.gone.set()
-        await asyncio.wait_for(running, 5)
+        await asyncio.wait_for(running, PATIENCE)
 
     asyncio.run(test())
 
@@ -243,9 +244,9 @@ def test_a_client_that_leaves_before_the_accept_is_no_error(caplog: pytest.LogCa
             await server.session(receive=receive, send=send).run(wait_and_return)
 
         running = asyncio.ensure_future(Plain(inside)(server.scope(), server.receive, server.send))
-        await asyncio.sleep(0.01)
+        await turns()
         server.gone.set()
-        await asyncio.wait_for(running, 5)
+        await asyncio.wait_for(running, PATIENCE)
         assert server.status == 400
 
     asyncio.run(test())
@@ -256,9 +257,9 @@ def test_a_server_that_stops_ends_the_wait_for_the_client() -> None:
     async def test() -> None:
         server = Server()
         running = asyncio.ensure_future(server.session().run(wait_and_return))
-        await asyncio.sleep(0.01)
+        await turns()
         server.stop()
-        await asyncio.wait_for(running, 5)
+        await asyncio.wait_for(running, PATIENCE)
         assert server.status == 503
 
     asyncio.run(test())
@@ -268,9 +269,9 @@ def test_a_server_that_stops_leaves_an_answer_that_has_begun_alone() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         waiting = asyncio.ensure_future(receive())
-        await asyncio.sleep(0.01)
+        await turns()
         await send({"type": "websocket.http.response.start", "status": 401, "headers": []})
-        await asyncio.sleep(0.02)
+        await turns(60)
         assert not waiting.done()
         await send({"type": "websocket.http.response.body", "body": b"no"})
         assert (await waiting)["type"] == "websocket.disconnect"
@@ -278,9 +279,9 @@ def test_a_server_that_stops_leaves_an_answer_that_has_begun_alone() -> None:
     async def test() -> None:
         server = Server()
         running = asyncio.ensure_future(server.session().run(app))
-        await asyncio.sleep(0.02)
+        await turns(60)
         server.stop()
-        await asyncio.wait_for(running, 5)
+        await asyncio.wait_for(running, PATIENCE)
         assert server.status == 401
 
     asyncio.run(test())
@@ -299,7 +300,7 @@ def serve(
     async def test() -> None:
         servers.append(server := Server(switched))
         session = server.session(changes=scope, **settings)
-        returned.append(await asyncio.wait_for(session.run(app), 5))
+        returned.append(await asyncio.wait_for(session.run(app), PATIENCE))
 
     asyncio.run(test())
     return servers[0], returned[0]
@@ -462,7 +463,7 @@ def test_a_cancellation_of_others_is_raised_again_and_answers_nothing() -> None:
     async def test() -> None:
         server = Server()
         running = asyncio.ensure_future(server.session().run(wait_and_return))
-        await asyncio.sleep(0.01)
+        await turns()
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
@@ -566,7 +567,7 @@ def conversation(app: Any, client: Any, more: tuple[tuple[bytes, bytes], ...] = 
             assert response.status_code == 101
             await client(response.extensions["network_stream"])
 
-    asyncio.run(asyncio.wait_for(test(), 10))
+    asyncio.run(asyncio.wait_for(test(), 60))
 
 
 def test_the_end_of_a_connection_is_logged_with_its_code(caplog: pytest.LogCaptureFixture) -> None:
@@ -721,7 +722,7 @@ def bridged(app: Any, *received: Message) -> list[Message]:
     async def test() -> None:
         scope = {**Server().scope(), "type": "websocket", "scheme": "ws", "subprotocols": ["a", "b"]}
         scope["extensions"] = {"websocket.http.response": {}}
-        await asyncio.wait_for(Bridge(scope, queue.get, send).run(handshake), 5)
+        await asyncio.wait_for(Bridge(scope, queue.get, send).run(handshake), PATIENCE)
 
     asyncio.run(test())
     return sent

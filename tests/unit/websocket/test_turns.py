@@ -11,6 +11,7 @@ import pytest
 
 from asgi_upgrade.websocket.protocol import ClientDisconnected, WebSocketProtocol
 from tests.unit.connected import LOOPS, Client, connected, run
+from tests.unit.waiting import PATIENCE, arrived, turns
 from tests.unit.wire import BINARY, frame
 
 if TYPE_CHECKING:
@@ -111,14 +112,13 @@ def test_a_client_that_vanishes_ends_an_endless_loop(on_loop: Callable[[Test], N
 
             reader = asyncio.ensure_future(discard(client))
             sender = asyncio.ensure_future(send_for_ever())
-            await asyncio.sleep(0.05)
+            await turns(100)
+            assert not sender.done()
             reader.cancel()
             await asyncio.sleep(0)
-            start = time.monotonic()
             client.reset()
             with pytest.raises(ClientDisconnected):
-                await sender
-            assert time.monotonic() - start < 10
+                await asyncio.wait_for(sender, PATIENCE)
 
     on_loop(test)
 
@@ -163,7 +163,7 @@ def test_a_full_queue_is_taken_in_turns(on_loop: Callable[[Test], None]) -> None
     async def test() -> None:
         async with connected() as (protocol, client):
             await client.send(frame(BINARY, b"x") * 4000)
-            await asyncio.sleep(0.05)
+            await arrived(client.socket)
             counted = Turns()
             for _ in range(4000):
                 await protocol.receive()

@@ -1,10 +1,4 @@
-"""The extension ``http.upgrade`` for hypercorn over asyncio.
-
-hypercorn looks its class for HTTP/1.1 connections up for each connection, so replacing it during the lifespan's startup
-is enough. Ours differs only for requests that offer an upgrade: they are served as HTTP, WebSocket handshakes included,
-through an `OfferingRequest`. h11 stops behind such a request until it is answered, and with it hypercorn's loop that
-reads the socket: all that has arrived by then is in two buffers, and can be handed over with the transport.
-"""
+"""One request that offers an upgrade, as hypercorn serves it: hypercorn's side of a `Switchover`."""
 
 from __future__ import annotations
 
@@ -12,99 +6,24 @@ import asyncio
 import time
 from collections.abc import Awaitable
 from contextlib import suppress
-from inspect import signature
 from typing import TYPE_CHECKING, Any, cast
-from weakref import WeakSet
 
 import h11
-import hypercorn.protocol
-from hypercorn.app_wrappers import ASGIWrapper
-from hypercorn.asyncio.lifespan import Lifespan
 from hypercorn.asyncio.tcp_server import TCPServer
-from hypercorn.config import Config
-from hypercorn.protocol.events import Request
-from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
+from hypercorn.protocol.h11 import H11WSConnection
 from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
 from starlette.types import Message, Receive, Send
 
-from asgi_upgrade.guard.adapters import adapt_layers
 from asgi_upgrade.guard.in_place import InPlace
-from asgi_upgrade.http.offer import has_upgrade
-from asgi_upgrade.servers.lifespans import running_lifespans
 from asgi_upgrade.servers.websocket_limits import HYPERCORN, websocket_limits
 from asgi_upgrade.switching.fields import print_fields
 from asgi_upgrade.switching.owner import replay, shut_down
 from asgi_upgrade.switching.switchover import Switchover
 
 if TYPE_CHECKING:
-    from asgi_upgrade.guard.handshake import Policy
+    from hypercorn.protocol.h11 import H11Protocol
 
-__all__ = ["H11UpgradeProtocol", "attach"]
-
-_attached: WeakSet[Config] = WeakSet()
-
-
-def attach(*, change: bool, policy: Policy | None = None) -> bool:
-    """Extend the hypercorn whose lifespan runs in the current task, or another one of this loop.
-
-    Args:
-        change: ``False`` only looks whether it is.
-        policy: Who decides on handshakes; what stands around it is adapted to them.
-
-    Returns:
-        Whether there is one, and new connections will have the extension.
-    """
-    lifespan = next(running_lifespans(Lifespan), None)
-    if lifespan is None or "connection_state" not in signature(H11Protocol.__init__).parameters:
-        return False  # hypercorn before 0.17 is built differently
-    config = lifespan.config
-    if change:
-        hypercorn.protocol.H11Protocol = H11UpgradeProtocol  # type: ignore[attr-defined]
-        _attached.add(config)
-        if policy is not None and isinstance(lifespan.app, ASGIWrapper):
-            lifespan.app.app = adapt_layers(lifespan.app.app, policy)  # type: ignore[arg-type, assignment]
-    return config in _attached
-
-
-class H11UpgradeProtocol(H11Protocol):
-    """An HTTP/1.1 connection of hypercorn that can be given away."""
-
-    async def _create_stream(self, request: h11.Request) -> None:
-        server = getattr(self.send, "__self__", None)
-        if not (
-            self.config in _attached
-            and isinstance(server, TCPServer)
-            and request.http_version == b"1.1"  # RFC 9110 §7.8: an Upgrade field in HTTP/1.0 is ignored
-            and request.method != b"CONNECT"
-            and has_upgrade(list(request.headers))
-        ):
-            await super()._create_stream(request)
-            return
-        offering = OfferingRequest(self, server)
-        self.stream = offering.stream = HTTPStream(
-            offering,
-            self.config,
-            self.context,
-            self.task_group,
-            self.ssl,
-            self.client,
-            self.server,
-            self.stream_send,
-            STREAM_ID,
-        )
-        raw = self.config.h11_pass_raw_headers
-        await self.stream.handle(
-            Request(
-                stream_id=STREAM_ID,
-                headers=request.headers.raw_items() if raw else list(request.headers),
-                http_version=request.http_version.decode(),
-                method=request.method.decode("ascii").upper(),
-                raw_path=request.target,
-                state=self.connection_state,
-            )
-        )
-        self.keep_alive_requests += 1
-        await self.context.mark_request()
+__all__ = ["OfferingRequest"]
 
 
 class OfferingRequest:
@@ -117,7 +36,7 @@ class OfferingRequest:
 
     stream: HTTPStream  # set before it is called
 
-    def __init__(self, http: H11UpgradeProtocol, server: TCPServer) -> None:
+    def __init__(self, http: H11Protocol, server: TCPServer) -> None:
         self._http = http
         self._reader = server.reader
         self._writer = server.writer

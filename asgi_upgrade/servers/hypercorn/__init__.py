@@ -1,0 +1,1 @@
+"""hypercorn over asyncio, extended with ``http.upgrade``."""

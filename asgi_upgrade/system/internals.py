@@ -1,0 +1,92 @@
+"""Compares what this package uses of the insides of another one with what is there.
+
+A server, or a framework, may change what it has never promised. Then it is to be said at startup which version has
+changed what, and not found out by a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module, metadata
+from types import FunctionType, ModuleType
+from typing import Any
+
+__all__ = ["Internals", "Missing", "names_of", "version_of"]
+
+
+def names_of(owner: Any) -> set[str]:
+    """Return the names that a module or a class has, and those that the methods of the class use.
+
+    What an object gets in ``__init__`` is no attribute of its class, but methods name it.
+
+    Args:
+        owner: The module or class.
+    """
+    names = set(dir(owner))
+    if not isinstance(owner, ModuleType):
+        for kind in owner.__mro__:
+            for value in vars(kind).values():
+                names.update(_names_in(value))
+    return names
+
+
+def _names_in(value: Any) -> Iterator[str]:
+    if isinstance(value, property):
+        value = value.fget
+    if isinstance(value, (staticmethod, classmethod)):
+        value = value.__func__
+    if isinstance(value, FunctionType):
+        yield from value.__code__.co_names
+        yield from value.__code__.co_varnames
+
+
+class Missing(str):
+    """Words for what a version of a package lacks."""
+
+    __slots__ = ()
+
+
+def version_of(distribution: str) -> str:
+    """Return the version of an installed package, by its name on PyPI."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "of an unknown version"
+
+
+class Internals:
+    """What is used of one package.
+
+    Args:
+        distribution: Its name on PyPI.
+        needed: What is used: ``module:Class`` or ``module``, and the names.
+    """
+
+    def __init__(self, distribution: str, needed: Mapping[str, tuple[str, ...]]) -> None:
+        self._distribution = distribution
+        self.needed = needed
+
+    def missing(self, *owners: str) -> Missing | None:
+        """Return what is not there, as words for a log line; ``None`` if all is.
+
+        Args:
+            owners: The keys to look at. Default: all.
+        """
+        lacking = [each for owner in owners or self.needed for each in self._lacking(owner)]
+        if not lacking:
+            return None
+        return Missing(f"{self._distribution} {version_of(self._distribution)} has no {', '.join(lacking)}")
+
+    def _lacking(self, owner: str) -> Iterator[str]:
+        module, _, name = owner.partition(":")
+        try:
+            found: Any = import_module(module)
+            if name:
+                found = getattr(found, name)
+        except (ImportError, AttributeError):
+            yield name or module
+            return
+        names = names_of(found)
+        for each in self.needed[owner]:
+            if each not in names:
+                yield f"{name}.{each}" if name else f"{module}.{each}"

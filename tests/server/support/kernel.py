@@ -1,0 +1,39 @@
+"""What Linux knows of a TCP connection on this machine."""
+
+from __future__ import annotations
+
+import fcntl
+import struct
+import termios
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
+
+__all__ = ["unread"]
+
+_TABLE = Path("/proc/net/tcp")
+
+
+def unread(sock: socket.socket) -> int:
+    """Bytes that the process at the other end, on this machine, has not read yet; 0 if it has left."""
+    # TIOCOUTQ is what Linux calls SIOCOUTQ for sockets: what the other kernel side has not acknowledged.
+    (on_its_way,) = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))
+    return on_its_way or _waiting(_written(sock.getpeername()), _written(sock.getsockname()))
+
+
+def _waiting(local: str, remote: str) -> int:
+    """What waits in the receive queue of the socket with these addresses."""
+    for line in _TABLE.read_text().splitlines()[1:]:
+        _, its_own, its_peer, _, queues, *_ = line.split()
+        if (its_own, its_peer) == (local, remote):
+            return int(queues.partition(":")[2], 16)
+    return 0
+
+
+def _written(address: tuple[str, int]) -> str:
+    """An IPv4 address as the table has it: each of its words in the machine's byte order."""
+    host, port = address
+    (word,) = struct.unpack("=I", bytes(map(int, host.split("."))))
+    return f"{word:08X}:{port:04X}"
