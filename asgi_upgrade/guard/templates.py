@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Scope
 
-__all__ = ["find_template"]
+__all__ = ["find_template", "flatten"]
 
 logger = logging.getLogger("asgi_upgrade")
 
@@ -36,7 +36,7 @@ def find_template(routes: Iterable[Any], scope: Scope) -> str | None:
 
 
 def _find(routes: Iterable[Any], scope: Scope, prefix: str) -> str | None:
-    for route in _flatten(routes):
+    for route in flatten(routes):
         match, child_scope = route.matches(dict(scope))
         if match is Match.FULL:
             path: str = getattr(route, "path_format", None) or ""
@@ -49,7 +49,7 @@ def _find(routes: Iterable[Any], scope: Scope, prefix: str) -> str | None:
     return None
 
 
-def _flatten(routes: Iterable[Any]) -> Iterable[Any]:
+def flatten(routes: Iterable[Any]) -> Iterable[Any]:
     """The routes with those of included routers, which FastAPI keeps in objects of their own since 0.137."""
     flatten = getattr(sys.modules.get("fastapi.routing"), "iter_route_contexts", None)
     return routes if flatten is None else flatten(list(routes))

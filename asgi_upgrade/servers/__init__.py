@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from asgi_upgrade.servers.edge_settings import EdgeSettings
 from asgi_upgrade.servers.lifespans import NOT_HERE
-from asgi_upgrade.switching.lifespan import note_lifespan
+from asgi_upgrade.switching.lifespan import IN_PROCESS, note_lifespan
 from asgi_upgrade.system.internals import Missing, version_of
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ def attach_to_server(
         Whether new connections will have the extension. If not, or if they cannot do what ``settings`` ask for, one
         line that says why has been logged.
     """
+    if IN_PROCESS.get():
+        return True
     if in_lifespan:
         note_lifespan()
     server = "hypercorn"

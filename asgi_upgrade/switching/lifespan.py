@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["has_seen_lifespan", "note_lifespan"]
+from contextvars import ContextVar
+
+__all__ = ["IN_PROCESS", "has_seen_lifespan", "note_lifespan"]
+
+IN_PROCESS: ContextVar[bool] = ContextVar("asgi_upgrade_in_process", default=False)
+"""Whether the lifespan is run by `asgi_upgrade.testing`, so that there is no server to extend."""
 
 _seen: list[bool] = []
 

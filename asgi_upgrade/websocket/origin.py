@@ -65,6 +65,7 @@ class OriginPolicy:
     def __init__(self, allowed_origins: AllowedOrigins = ()) -> None:
         self._predicate = _check_predicate(allowed_origins) if callable(allowed_origins) else None
         patterns = [] if callable(allowed_origins) else _check_strings(allowed_origins)
+        self._given = tuple(patterns)
         self._allow_all = patterns == ["*"]
         self._allow_null = "null" in patterns
         self._origins: set[Origin] = set()
@@ -125,6 +126,15 @@ class OriginPolicy:
                 return None
         _log_refusal(values, hosts, requested, asked=self._predicate is not None)
         return Reject(403, "This origin may not open a WebSocket here")
+
+    def describe(self) -> str:
+        """Say in words which pages may connect."""
+        if self._allow_all:
+            return "every page"
+        if self._predicate is not None:
+            name = getattr(self._predicate, "__qualname__", type(self._predicate).__qualname__)
+            return f"pages of the same origin, and those that {name}() lets in"
+        return ", ".join(("pages of the same origin", *self._given))
 
     @staticmethod
     def _ask(predicate: Callable[[str, Any], bool], value: bytes, scope: Mapping[str, Any]) -> bool:

@@ -20,6 +20,9 @@ FLOORS = (
     ("http2",),
     ("servers",),
     ("middleware", "handshake_middleware", "testing"),
+    ("check", "probe"),
+    ("cli",),
+    ("__main__",),
     ("__init__",),
 )
 

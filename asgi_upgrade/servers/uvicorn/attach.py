@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from asgi_upgrade.guard.handshake import Policy
 
-__all__ = ["attach"]
+__all__ = ["attach", "replacement_of"]
 
 # uvicorn's own classes, by name so that no parser is imported that the server does not use, and what replaces them.
 _REPLACEMENTS = {
@@ -33,6 +33,11 @@ _REPLACEMENTS = {
     "uvicorn.protocols.http.zttp_impl.ZttpProtocol": "zttp_protocol:ZttpUpgradeProtocol",
     "uvicorn.protocols.http.auto_zttp_impl.AutoZttpProtocol": "zttp_protocol:AutoZttpUpgradeProtocol",
 }
+
+
+def replacement_of(protocol: type) -> str | None:
+    """Return ``module:class`` of what replaces one of uvicorn's protocols, ``None`` for any other class."""
+    return _REPLACEMENTS.get(f"{protocol.__module__}.{protocol.__qualname__}")
 
 
 def attach(
@@ -70,7 +75,7 @@ def attach(
         return lacking
     if not change:
         return "extend_server=False, and uvicorn was not started with one of our protocols"
-    replacement = _REPLACEMENTS.get(f"{current.__module__}.{current.__qualname__}")
+    replacement = replacement_of(current)
     if replacement is None:
         return f"uvicorn runs with {current.__qualname__}, which is not one of its own protocols"
     module, _, name = replacement.partition(":")

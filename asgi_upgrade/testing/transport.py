@@ -1,17 +1,4 @@
-"""Tests without a server: an HTTPX transport that runs an ASGI application in process and offers it ``http.upgrade``.
-
-It needs the package ``httpx``, and asyncio as event loop::
-
-    async with httpx.AsyncClient(transport=UpgradeTransport(app), base_url="http://test") as client:
-        headers = {"Connection": "Upgrade", "Upgrade": "example/1"}
-        async with client.stream("GET", "/", headers=headers) as response:
-            stream = response.extensions["network_stream"]
-            await stream.write(b"hello")
-            assert await stream.read(1024) == b"hello"
-
-Connections that have been switched are real sockets with both ends in this process, so buffers, the end of one
-direction and the loss of the connection are what they are on a server.
-"""
+"""`UpgradeTransport`: an HTTPX transport that runs an ASGI application in process and offers it ``http.upgrade``."""
 
 from __future__ import annotations
 
@@ -19,25 +6,23 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import anyio
-
-try:
-    import httpx
-except ImportError as error:
-    raise ImportError("asgi_upgrade.testing needs the package httpx: pip install 'asgi-upgrade[httpx]'") from error
 from starlette.types import ASGIApp, Message, Scope
 
 from asgi_upgrade.guard.in_place import InPlace
 from asgi_upgrade.http.headers import check_response_headers
 from asgi_upgrade.http.offer import has_upgrade
-from asgi_upgrade.streams.network_stream import NetworkStream
 from asgi_upgrade.streams.protocol import StreamProtocol
 from asgi_upgrade.streams.settings import StreamSettings
 from asgi_upgrade.streams.stream import UpgradeStream
 from asgi_upgrade.switching.owner import shut_down
 from asgi_upgrade.switching.switchover import Switchover
+from asgi_upgrade.testing.libraries import Library, installed, library_of
+from asgi_upgrade.testing.lifespan import Lifespan
+from asgi_upgrade.testing.network_stream import NetworkStream
 
 __all__ = ["UpgradeTransport"]
 
@@ -45,18 +30,36 @@ __all__ = ["UpgradeTransport"]
 _END_TIMEOUT = 5.0
 
 
-class UpgradeTransport(httpx.AsyncBaseTransport):
-    """Answers the requests of an ``httpx.AsyncClient`` with an ASGI application, upgrades included.
+if TYPE_CHECKING:
+    import httpx
+    import httpx2
+
+    class _Transport(httpx.AsyncBaseTransport, httpx2.AsyncBaseTransport):  # type: ignore[misc]
+        async def handle_async_request(self, request: Any) -> Any: ...
+
+else:
+    _Transport = type("_Transport", tuple(each.httpx.AsyncBaseTransport for each in installed), {})
+
+
+class UpgradeTransport(_Transport):
+    """Answers the requests of an ``httpx.AsyncClient``, or one of ``httpx2``, with an ASGI application.
+
+    Upgrades are included, and every request has the ASGI extension ``http.upgrade`` as on a server.
 
     After a 101, ``response.extensions["network_stream"]`` is the connection, as it is with HTTPX's own transport. The
     response must be opened with ``client.stream(...)``, for ``client.get(...)`` closes it at once.
 
     Args:
-        app: The ASGI application. Its lifespan is not run.
+        app: The ASGI application.
         raise_app_exceptions: Whether an exception of the application is raised in the client. Otherwise it becomes a
             500, or the end of the response. Default: ``True``.
         root_path: The scope's ``root_path``. Default: ``""``.
         client: The scope's ``client``. Default: ``("127.0.0.1", 123)``.
+        lifespan: Whether to run the application's lifespan as long as the client is open, from ``async with`` on.
+            Default: ``False``.
+
+    Attributes:
+        state: What the lifespan has put into its ``state``; each request gets a copy. Empty without a lifespan.
     """
 
     def __init__(
@@ -66,15 +69,28 @@ class UpgradeTransport(httpx.AsyncBaseTransport):
         raise_app_exceptions: bool = True,
         root_path: str = "",
         client: tuple[str, int] = ("127.0.0.1", 123),
+        lifespan: bool = False,
     ) -> None:
         self.app = app
         self.raise_app_exceptions = raise_app_exceptions
         self.root_path = root_path
         self.client = client
+        self.state: dict[str, Any] = {}
         self.stopping = False
+        self._lifespan = Lifespan(app) if lifespan else None
         self._exchanges: set[_Exchange] = set()
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def __aenter__(self) -> Any:
+        if self._lifespan is not None:
+            self.state = await self._lifespan.start()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.aclose()
+        if self._lifespan is not None:
+            await self._lifespan.stop()
+
+    async def handle_async_request(self, request: Any) -> Any:
         """Run the application for one request, up to the start of its response."""
         exchange = _Exchange(self, request)
         self._exchanges.add(exchange)
@@ -100,17 +116,36 @@ class UpgradeTransport(httpx.AsyncBaseTransport):
         self._exchanges.discard(exchange)
 
 
-class _Exchange(httpx.AsyncByteStream):
-    """One request and its response, whose body this is: the server's side of a `Switchover`."""
+class _Body:
+    """The body of a response, as far as the libraries do not differ."""
 
-    def __init__(self, transport: UpgradeTransport, request: httpx.Request) -> None:
+    def __init__(self, exchange: _Exchange) -> None:
+        self._exchange = exchange
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._exchange.body()
+
+    async def aclose(self) -> None:
+        await self._exchange.aclose()
+
+
+@cache
+def _body_of(library: Library) -> Any:
+    return type("_Body", (_Body, library.httpx.AsyncByteStream), {})
+
+
+class _Exchange:
+    """One request and its response: the server's side of a `Switchover`."""
+
+    def __init__(self, transport: UpgradeTransport, request: Any) -> None:
         self._transport = transport
         self._request = request
-        assert isinstance(request.stream, httpx.AsyncByteStream)
+        self._library = library_of(request)
+        assert isinstance(request.stream, self._library.httpx.AsyncByteStream)
         self._request_body = aiter(request.stream)
         self._request_lock = asyncio.Lock()
         self._request_read = False
-        self._response: asyncio.Future[httpx.Response] = asyncio.get_running_loop().create_future()
+        self._response: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._send_body, self._receive_body = anyio.create_memory_object_stream[bytes](0)
         self._complete = False
         self._left = asyncio.Event()  # the client has closed the response, or it is complete
@@ -123,10 +158,10 @@ class _Exchange(httpx.AsyncByteStream):
 
     # The client's side
 
-    async def respond(self) -> httpx.Response:
+    async def respond(self) -> Any:
         return await self._response
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    async def body(self) -> AsyncIterator[bytes]:
         if self._stream is not None:
             return
         async for data in self._receive_body:
@@ -187,6 +222,8 @@ class _Exchange(httpx.AsyncByteStream):
             "client": transport.client,
             "server": (request.url.host, request.url.port),
         }
+        if transport.state:
+            scope["state"] = dict(transport.state)
         if has_upgrade(headers) and request.method != "CONNECT":
             self._switchover.offer(scope, None)
         return scope
@@ -242,7 +279,7 @@ class _Exchange(httpx.AsyncByteStream):
         ours, theirs = socket.socketpair()
         client = StreamProtocol(StreamSettings(), loop)
         await loop.connect_accepted_socket(lambda: client, theirs)
-        self._stream = NetworkStream(UpgradeStream(client, {}, ""), client, theirs)
+        self._stream = NetworkStream(UpgradeStream(client, {}, ""), client, theirs, self._library.core)
         self._protocol = protocol
         self._upgraded, _ = await loop.connect_accepted_socket(lambda: protocol, ours)
         self._start(101, fields)
@@ -255,7 +292,9 @@ class _Exchange(httpx.AsyncByteStream):
             extensions: dict[str, Any] = {"http_version": b"HTTP/1.1"}
             if self._stream is not None:
                 extensions["network_stream"] = self._stream
-            self._response.set_result(httpx.Response(status, headers=headers, stream=self, extensions=extensions))
+            body = _body_of(self._library)(self)
+            response = self._library.httpx.Response(status, headers=headers, stream=body, extensions=extensions)
+            self._response.set_result(response)
 
     def _fail(self, error: Exception) -> None:
         if self._response.done():

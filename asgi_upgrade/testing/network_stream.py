@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import anyio
-import httpcore
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSAttribute, TLSStream
 
@@ -18,23 +17,25 @@ from asgi_upgrade.streams.protocol import StreamProtocol
 __all__ = ["NetworkStream"]
 
 
-class NetworkStream(httpcore.AsyncNetworkStream):
+class NetworkStream:
     """A connection that has been switched, as HTTPX gives it to its users.
 
     Args:
         stream: The connection, perhaps with TLS on top.
         protocol: What is below all of it.
         sock: The client's end.
+        core: ``httpcore`` or ``httpcore2``, whose errors are raised.
     """
 
-    def __init__(self, stream: ByteStream, protocol: StreamProtocol, sock: socket.socket) -> None:
+    def __init__(self, stream: ByteStream, protocol: StreamProtocol, sock: socket.socket, core: Any) -> None:
         self._stream = stream
         self._protocol = protocol
         self._socket = sock
+        self._core = core
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
         """Return up to ``max_bytes`` bytes, or ``b""`` at the end."""
-        with _errors(httpcore.ReadTimeout, httpcore.ReadError), anyio.fail_after(timeout):
+        with _errors(self._core.ReadTimeout, self._core.ReadError), anyio.fail_after(timeout):
             try:
                 return await self._stream.receive(max_bytes)
             except anyio.EndOfStream:
@@ -42,7 +43,7 @@ class NetworkStream(httpcore.AsyncNetworkStream):
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
         """Send ``buffer``."""
-        with _errors(httpcore.WriteTimeout, httpcore.WriteError), anyio.fail_after(timeout):
+        with _errors(self._core.WriteTimeout, self._core.WriteError), anyio.fail_after(timeout):
             await self._stream.send(bytes(buffer))
 
     async def aclose(self) -> None:
@@ -54,9 +55,9 @@ class NetworkStream(httpcore.AsyncNetworkStream):
         ssl_context: ssl.SSLContext,
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109
-    ) -> httpcore.AsyncNetworkStream:
+    ) -> NetworkStream:
         """Begin TLS as its client; the result replaces this stream."""
-        with _errors(httpcore.ConnectTimeout, httpcore.ConnectError), anyio.fail_after(timeout):
+        with _errors(self._core.ConnectTimeout, self._core.ConnectError), anyio.fail_after(timeout):
             stream = await TLSStream.wrap(
                 self._stream,
                 ssl_context=ssl_context,
@@ -64,7 +65,7 @@ class NetworkStream(httpcore.AsyncNetworkStream):
                 standard_compatible=False,
                 server_side=False,
             )
-        return NetworkStream(stream, self._protocol, self._socket)
+        return NetworkStream(stream, self._protocol, self._socket, self._core)
 
     def get_extra_info(self, info: str) -> Any:
         """Return ``"socket"``, ``"ssl_object"``, ``"client_addr"``, ``"server_addr"`` or ``None``."""

@@ -1,0 +1,46 @@
+"""Loads an application by the name that servers are given."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+__all__ = ["LoadError", "load"]
+
+
+class LoadError(Exception):
+    """The application cannot be loaded; the message says why."""
+
+
+def load(target: str, *, factory: bool = False, app_dir: str = ".") -> Any:
+    """Return the application that ``target`` names.
+
+    Its module is imported, and runs as far as an import does. No lifespan is run, and no socket is opened.
+
+    Args:
+        target: ``"module:attribute"``; the attribute may have dots.
+        factory: Whether the attribute is a function that makes the application. Default: ``False``.
+        app_dir: The folder that modules are looked for in first. Default: the current one.
+
+    Raises:
+        LoadError: It is not there, it raises, or it cannot be called.
+    """
+    module_name, _, attribute = target.partition(":")
+    if not module_name or not attribute:
+        raise LoadError(f"{target!r} is not of the form module:application")
+    folder = str(Path(app_dir).resolve())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        found: Any = importlib.import_module(module_name)
+        for name in attribute.split("."):
+            found = getattr(found, name)
+        if factory:
+            found = found()
+    except (Exception, SystemExit) as error:
+        raise LoadError(f"{target} cannot be loaded: {type(error).__name__}: {error}") from error
+    if not callable(found):
+        raise LoadError(f"{target} is no application: {found!r}"[:300])
+    return found

@@ -1,0 +1,177 @@
+"""`connect_websocket`: the client's side of a WebSocket, with HTTPX and with its successor."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import JSONResponse
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from asgi_upgrade import UpgradeMiddleware
+from asgi_upgrade.testing import UpgradeTransport, WebSocketDenied, connect_websocket
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(params=["httpx", "httpx2"])
+def library(request: pytest.FixtureRequest) -> Any:
+    return importlib.import_module(request.param) if request.param == "httpx" else pytest.importorskip(request.param)
+
+
+class NeedsKey:
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and (b"x-key", b"secret") not in scope["headers"]:
+            await JSONResponse({"error": "no key"}, 401)(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+async def echo(websocket: WebSocket) -> None:
+    await websocket.accept("b" if "b" in websocket.scope["subprotocols"] else None)
+    while True:
+        message = await websocket.receive()
+        if message["type"] == "websocket.disconnect":
+            return
+        if message.get("text") == "bye":
+            await websocket.send_text("last")
+            await websocket.close(4001, "as you like")
+            return
+        if message.get("text") == "fail":
+            raise ZeroDivisionError
+        await websocket.send({**message, "type": "websocket.send"})
+
+
+async def closes_before(websocket: WebSocket) -> None:
+    await websocket.close(4003)
+
+
+async def silent(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await asyncio.sleep(60)
+
+
+def make(*layers: Any) -> Starlette:
+    routes = [
+        WebSocketRoute("/", echo),
+        WebSocketRoute("/no", closes_before),
+        WebSocketRoute("/silent", silent),
+    ]
+    return Starlette(routes=routes, middleware=[*layers, Middleware(UpgradeMiddleware)])
+
+
+def connect(library: Any, app: Any, **options: Any) -> Any:
+    return library.AsyncClient(transport=UpgradeTransport(app), base_url="http://test", **options)
+
+
+async def test_messages_of_each_kind_go_both_ways(library: Any) -> None:
+    async with connect(library, make()) as client, connect_websocket(client, "/") as websocket:
+        await websocket.send_text("é" * 40_000)
+        assert await websocket.receive_text() == "é" * 40_000
+        await websocket.send_bytes(b"\x00\xff")
+        assert await websocket.receive_bytes() == b"\x00\xff"
+        await websocket.send_json({"a": [1, "ü"]})
+        assert await websocket.receive_json() == {"a": [1, "ü"]}
+        await websocket.send_json([], mode="binary")
+        assert await websocket.receive_json(mode="binary") == []
+
+
+async def test_a_message_of_the_other_kind_is_an_error(library: Any) -> None:
+    async with connect(library, make()) as client, connect_websocket(client, "/") as websocket:
+        await websocket.send_bytes(b"x")
+        with pytest.raises(TypeError, match="A binary message"):
+            await websocket.receive_text()
+
+
+async def test_the_subprotocol_that_the_endpoint_chose_is_known(library: Any) -> None:
+    async with connect(library, make()) as client:
+        async with connect_websocket(client, "ws://test/", subprotocols=["a", "b"]) as websocket:
+            assert websocket.subprotocol == "b"
+        async with connect_websocket(client, "/") as websocket:
+            assert websocket.subprotocol is None
+
+
+async def test_messages_before_the_close_are_received_and_then_its_code(library: Any) -> None:
+    async with connect(library, make()) as client, connect_websocket(client, "/") as websocket:
+        await websocket.send_text("bye")
+        assert await websocket.receive_text() == "last"
+        with pytest.raises(WebSocketDisconnect) as caught:
+            await websocket.receive()
+        assert (caught.value.code, caught.value.reason) == (4001, "as you like")
+        assert (websocket.close_code, websocket.close_reason) == (4001, "as you like")
+        with pytest.raises(WebSocketDisconnect):
+            await websocket.send_text("too late")
+
+
+async def test_a_refusal_of_middleware_is_an_http_response(library: Any) -> None:
+    async with connect(library, make(Middleware(NeedsKey))) as client:
+        with pytest.raises(WebSocketDisconnect, match="answered with 401") as caught:
+            async with connect_websocket(client, "/"):
+                pytest.fail("it was let in")
+        assert isinstance(caught.value, WebSocketDenied)
+        assert caught.value.response.json() == {"error": "no key"}
+        async with connect_websocket(client, "/", headers={"X-Key": "secret"}):
+            pass
+
+
+async def test_headers_of_the_client_go_with_the_handshake(library: Any) -> None:
+    client = connect(library, make(Middleware(NeedsKey)), headers={"X-Key": "secret"})
+    async with client, connect_websocket(client, "/") as websocket:
+        assert websocket.response.status_code == 101
+
+
+async def test_a_close_before_accept_is_403(library: Any) -> None:
+    async with connect(library, make()) as client:
+        with pytest.raises(WebSocketDenied) as caught:
+            async with connect_websocket(client, "/no"):
+                pytest.fail("it was let in")
+    assert caught.value.response.status_code == 403
+
+
+async def provoke(client: Any) -> None:
+    async with connect_websocket(client, "/") as websocket:
+        await websocket.send_text("fail")
+        with pytest.raises(WebSocketDisconnect) as caught:
+            await websocket.receive()
+        assert caught.value.code == 1011
+
+
+async def test_an_exception_of_the_endpoint_reaches_the_test(library: Any) -> None:
+    async with connect(library, make()) as client:
+        with pytest.raises(ZeroDivisionError):
+            await provoke(client)
+
+
+async def test_waiting_has_an_end(library: Any) -> None:
+    async with connect(library, make()) as client, connect_websocket(client, "/silent", timeout=0.2) as websocket:
+        with pytest.raises(TimeoutError, match=r"has sent no message within 0.2 s"):
+            await websocket.receive()
+
+
+async def test_a_101_for_another_key_is_no_websocket(library: Any) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n")
+        writer.write(b"Sec-WebSocket-Accept: AAAA\r\n\r\n")
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, library.AsyncClient() as client:
+        with pytest.raises(ValueError, match="does not belong to the key"):
+            async with connect_websocket(client, f"ws://127.0.0.1:{port}/"):
+                pytest.fail("it was taken for one")
