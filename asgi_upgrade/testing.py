@@ -1,6 +1,6 @@
 """Tests without a server: an HTTPX transport that runs an ASGI application in process and offers it ``http.upgrade``.
 
-It needs the package ``httpx``, and asyncio as event loop::
+It needs the package ``httpx``, and asyncio as event loop:
 
     async with httpx.AsyncClient(transport=UpgradeTransport(app), base_url="http://test") as client:
         headers = {"Connection": "Upgrade", "Upgrade": "example/1"}
