@@ -132,8 +132,8 @@ def check(app: Any, options: Options, warnings: Sequence[str] = ()) -> Report:
         routes,
         [policy._origin.describe() for policy in found.policies],
         describe_servers(
-            has_policy=bool(found.policies),
-            extend=any(getattr(policy, "_extend_server", True) for policy in found.policies),
+            has_policy=bool(found.starting),
+            extend=any(getattr(policy, "_extend_server", True) for policy in found.starting),
         ),
         list(dict.fromkeys([*_misconfigured(found), *found.problems, *warnings, *later])),
     )
@@ -224,6 +224,8 @@ async def _try(app: Any, found: Survey, paths: dict[int, list[str]], options: Op
 def _misconfigured(found: Survey) -> Iterator[str]:
     if not found.policies:
         yield "There is no UpgradeMiddleware: HTTP middleware does not see WebSocket handshakes."
+    elif not found.starting:
+        yield "No UpgradeMiddleware is reached by the server's lifespan: add one to the outermost application."
     for route in found.routes:
         if found.policies and not route.has_policy:
             yield f"{route.path}: no UpgradeMiddleware is on the way of its handshakes."

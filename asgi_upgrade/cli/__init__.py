@@ -31,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser = argparse.ArgumentParser(prog=f"asgi-upgrade {words[0]}", description=f"{_as_sentence(text)}.")
         module.add_arguments(parser)
         # Options may stand between positional arguments, which subparsers do not allow.
-        return module.run(parser.parse_intermixed_args(words[1:]))
+        code: int = module.run(parser.parse_intermixed_args(words[1:]))
+        return code
     parser = argparse.ArgumentParser(prog="asgi-upgrade", description="Tools for HTTP Upgrade on ASGI.")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, (_, text) in _COMMANDS.items():

@@ -97,11 +97,13 @@ class Survey:
     Attributes:
         routes: The WebSocket routes.
         policies: The `UpgradeMiddleware` there are, the outermost first.
+        starting: Those of them that the server's lifespan reaches, so that they can extend it.
         problems: What could not be looked into, in words.
     """
 
     routes: list[SurveyedRoute] = field(default_factory=list)
     policies: list[HandshakePolicy] = field(default_factory=list)
+    starting: list[HandshakePolicy] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
@@ -117,6 +119,7 @@ class _Way:
     form: str = "http"
     depth: int = _DEPTH
     route: Any = None  # the WebSocketRoute that leads on
+    routed: bool = False  # a router stands before it: the lifespan does not come so far
 
     def inside(self, layer: Layer | None, **changes: Any) -> _Way:
         layers = self.layers if layer is None else (*self.layers, layer)
@@ -174,6 +177,8 @@ class _Surveyor:
     def _walk_policy(self, node: Any, way: _Way) -> None:
         if not any(each is node for each in self.found.policies):
             self.found.policies.append(node)
+            if not way.routed:
+                self.found.starting.append(node)
         way = way.inside(Layer(_name(node), way.form, may_refuse=False, is_policy=True), policies=(*way.policies, node))
         self.walk(adapt(node.app, node, placed=True), way)
 
@@ -185,7 +190,8 @@ class _Surveyor:
             adapt(node, way.policies[-1])
         self.walk(node.middleware_stack, way.inside(None))
 
-    def _walk_routes(self, router: Router, way: _Way) -> None:
+    def _walk_routes(self, router: Any, way: _Way) -> None:
+        way = replace(way, routed=True)
         for each in flatten(router.routes):
             route = getattr(each, "original_route", each)
             path: str = str(getattr(each, "path", "") or getattr(route, "path", ""))

@@ -11,10 +11,10 @@ _module, _, _class = _owner.partition(":")
 _names_of = internals.names_of
 
 
-def _without(found: Any) -> set[str]:
-    if isinstance(found, type) and (found.__module__, found.__qualname__) == (_module, _class):
-        return _names_of(found) - {_name}
-    return _names_of(found)
+def _without(owner: Any) -> set[str]:
+    if isinstance(owner, type) and (owner.__module__, owner.__qualname__) == (_module, _class):
+        return _names_of(owner) - {_name}
+    return _names_of(owner)
 
 
 internals.names_of = _without
@@ -45,5 +45,5 @@ async def page() -> str:
 @app.websocket("/echo")
 async def echo(websocket: WebSocket) -> None:
     await websocket.accept()
-    while True:
-        await websocket.send_text(await websocket.receive_text())
+    async for text in websocket.iter_text():
+        await websocket.send_text(text)

@@ -197,6 +197,13 @@ def test_several_policies_are_found_from_the_outside() -> None:
     assert list(by_path(found)) == ["/x/ws/{n:int}"]
 
 
+def test_a_policy_in_a_mounted_application_is_not_reached_by_the_lifespan() -> None:
+    inner = Starlette(routes=SUB, middleware=[OURS])
+    found = survey(Starlette(routes=[Mount("/x", inner)]))
+    assert (len(found.policies), found.starting) == (1, [])
+    assert survey(Outer(inner)).starting
+
+
 def test_what_cannot_be_looked_into_is_said() -> None:
     class Custom(BaseRoute):
         def matches(self, scope: Any) -> Any: ...
