@@ -17,11 +17,12 @@ from asgi_upgrade.system.progress import measure
 from asgi_upgrade.system.timers import Timer, Timers
 from asgi_upgrade.system.transports import end_output
 from asgi_upgrade.websocket.connection import Connection, Ending, Event
+from asgi_upgrade.websocket.errors import ClientDisconnected
 from asgi_upgrade.websocket.flusher import Flusher
 from asgi_upgrade.websocket.frames import CloseCode
 from asgi_upgrade.websocket.settings import WebSocketSettings
 
-__all__ = ["ClientDisconnected", "WebSocketProtocol"]
+__all__ = ["WebSocketProtocol"]
 
 # What one connection may send in a turn of the event loop, in the measure of `Connection.outgoing_cost`, before `send`
 # waits for the next turn: 62 short messages, or about 64 KiB. Less would be slower, more would let others wait longer.
@@ -44,20 +45,6 @@ _LAST_LOOK = 0.01
 _LINGER = 1.0
 # Seconds in which nothing comes, for a client that has broken a rule to have sent all that it was sending.
 _QUIET = 0.05
-
-
-class ClientDisconnected(OSError):
-    """Raised by ``send`` once the connection is gone, as the ASGI specification asks.
-
-    Attributes:
-        code: The close code that ``websocket.disconnect`` carries.
-        reason: Its reason.
-    """
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(f"the WebSocket connection is closed: {code}" + (f" ({reason})" if reason else ""))
-        self.code = code
-        self.reason = reason
 
 
 class Handshake(Protocol):
