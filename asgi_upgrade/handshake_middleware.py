@@ -17,7 +17,7 @@ __all__ = ["HandshakeMiddleware"]
 class HandshakeMiddleware:
     """Lets HTTP middleware see the handshakes of a server that hands over ``websocket`` scopes.
 
-    Outermost of all, on any ASGI server::
+    Outermost of all, on any ASGI server:
 
         app = HandshakeMiddleware(HTTPMiddleware(UpgradeMiddleware(app)))
 

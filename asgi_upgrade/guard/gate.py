@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from asgi_upgrade.guard.adapters import Adapter, adapt_layers
 from asgi_upgrade.guard.building import policies_of, teach_building
 from asgi_upgrade.guard.outermost import Proof, prove_outermost
+from asgi_upgrade.guard.starlette_internals import lacking
 from asgi_upgrade.http.offer import UpgradeOffer
 from asgi_upgrade.switching.extension import get_extension
 from asgi_upgrade.websocket.bridge import CONVERTED, HANDSHAKE, Bridge, get_bridge
@@ -109,6 +110,8 @@ def open_gates() -> None:
 
     For all others nothing changes.
     """
+    if lacking() is not None:
+        return
     teach_building(Starlette)
     if "middleware_stack" not in vars(Starlette):
         Starlette.middleware_stack = _Stack()  # type: ignore[assignment]

@@ -15,6 +15,7 @@ from asgi_upgrade.guard.gate import chain, is_handshake
 from asgi_upgrade.guard.handshake import Handshake, approved
 from asgi_upgrade.guard.refusals import answer_unavailable, report_unguarded
 from asgi_upgrade.guard.routing import teach_routes
+from asgi_upgrade.guard.starlette_internals import lacking, report_lacking
 from asgi_upgrade.guard.templates import find_template
 from asgi_upgrade.http.offer import may_upgrade
 from asgi_upgrade.http.paths import path_predicate
@@ -69,8 +70,12 @@ class HandshakePolicy:
         self._allow_unguarded = check_flag("insecure_allow_unguarded", insecure_allow_unguarded)
         self._observer = check_observer(observer)
         self._reported = False
-        teach_routes()
-        note_policy(self)
+        self._available = lacking() is None  # Starlette is one that handshakes can be brought through
+        if self._available:
+            teach_routes()
+            note_policy(self)
+        else:
+            report_lacking()
 
     def judge(self, scope: Scope) -> Handshake | Reject | None:
         """Return the handshake that a request is, or why it is refused. ``None``: it is no handshake."""
@@ -115,7 +120,7 @@ class HandshakePolicy:
             return app
         if isinstance(handshake, Reject):
             return self.watch(_answering(handshake), scope, _outcome_of(handshake))
-        if isinstance(handshake.carrier, Bridge) and self._is_unguarded(scope):
+        if not self._available or (isinstance(handshake.carrier, Bridge) and self._is_unguarded(scope)):
             return self.watch(answer_unavailable, scope, Outcome.UNGUARDED)
         scope[HANDSHAKE] = handshake
         handshake.arrived()
@@ -133,7 +138,7 @@ class HandshakePolicy:
             return await app(scope, receive, send)
         if isinstance(handshake, Reject):
             served = self.watch(_answering(handshake), scope, _outcome_of(handshake))
-        elif self._is_unguarded(scope):
+        elif self._is_unguarded(scope) or not (self._available or self.bypasses(scope)):
             served = self.watch(answer_unavailable, scope, Outcome.UNGUARDED)
         else:
             if self.bypasses(scope):

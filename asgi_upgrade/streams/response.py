@@ -29,7 +29,7 @@ _SETTINGS = StreamSettings()
 class UpgradeResponse(Response):
     """Answers 101 and lets ``handler`` own the connection as an `UpgradeStream` (RFC 9110 §7.8, §15.2.2).
 
-    An endpoint returns it, so routing, dependencies, authentication and the request's body come first::
+    An endpoint returns it, so routing, dependencies, authentication and the request's body come first:
 
         @app.post("/exec/{name}")
         async def execute(name: str) -> UpgradeResponse:

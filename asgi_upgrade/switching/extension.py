@@ -1,6 +1,6 @@
 """The ASGI extension ``http.upgrade``: the contract between a server and an application.
 
-A server that can hand this very connection to another protocol puts an entry into the scope of the request::
+A server that can hand this very connection to another protocol puts an entry into the scope of the request:
 
     scope["extensions"]["http.upgrade"] = {"version": "1.2", "connect": connect}
 

@@ -1,6 +1,6 @@
 """Tests without a server: an ASGI application in process, for HTTPX, with upgrades and WebSockets.
 
-It needs the package ``httpx`` or its successor ``httpx2``, and asyncio as event loop::
+It needs the package ``httpx`` or its successor ``httpx2``, and asyncio as event loop:
 
     async with httpx.AsyncClient(transport=UpgradeTransport(app), base_url="http://test") as client:
         async with connect_websocket(client, "/chat", headers={"Cookie": "session=..."}) as websocket:

@@ -77,11 +77,11 @@ def render() -> str:
     """All tables."""
     text = ""
     for kind in DESCRIBED:
-        text += f"\n## {kind.__name__}\n\n| setting | type | default | meaning |\n|---|---|---|---|\n"
+        text += f"\n## {kind.__name__}\n\n| setting | default | meaning |\n|---|---|---|\n"
         for row in list_settings(kind):
             assert "|" not in "".join(row), row  # not every renderer knows how to escape it
             name, annotation, default, meaning = row
-            text += f"| `{name}` | `{annotation}` | {default} | {meaning} |\n"
+            text += f"| **`{name}`**<br>`{annotation}` | {default} | {meaning} |\n"
     return text + "\n"
 
 

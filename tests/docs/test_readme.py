@@ -61,5 +61,18 @@ def test_its_links_lead_to_what_is_there() -> None:
         assert (ROOT / file).is_file(), file
 
 
+def test_the_addresses_are_those_of_the_package() -> None:
+    """They stand in three files, which have to move together."""
+    pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    site = (ROOT / "zensical.toml").read_text(encoding="utf-8")
+    [documentation] = re.findall(r'^Documentation = "(.*)"', pyproject, re.MULTILINE)
+    [source] = re.findall(r'^Source = "(.*)"', pyproject, re.MULTILINE)
+    assert re.findall(r'^site_url = "(.*)"', site, re.MULTILINE) == [documentation]
+    assert re.findall(r'^repo_url = "(.*)"', site, re.MULTILINE) == [source]
+    raw = source.replace("https://github.com/", "https://raw.githubusercontent.com/")
+    links = re.findall(r"https://[\w./-]+", README.read_text(encoding="utf-8"))
+    assert [link for link in links if not link.startswith((documentation, source, raw))] == []
+
+
 def test_it_fits_two_screens() -> None:
     assert len(README.read_text(encoding="utf-8").splitlines()) <= 100

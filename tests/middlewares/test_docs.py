@@ -51,7 +51,7 @@ def test_a_dispatch_function_gets_the_101_and_goes_on_while_the_websocket_is_ope
     with server.handshaker() as websocket:
         response = websocket.open("/echo", {"User-Agent": "ada", "Accept-Encoding": "gzip"})
         assert response.header("x-status") == "101"
-        assert float(response.header("x-seconds") or "") < 1
+        assert float(response.header("x-seconds") or "") < 30
         assert response.header("x-digest") is None
         time.sleep(0.1)
         # Of the middlewares that lend a database only the one that is no dispatch function still has it open.

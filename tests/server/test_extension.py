@@ -209,7 +209,7 @@ async def test_another_response_leaves_the_connection_as_it_was(client: Client, 
 
 async def test_receive_waits_until_the_end_in_as_many_tasks_as_like(client: Client, key: str) -> None:
     async with upgraded(client, f"/wait-in-receive?key={key}") as (_, stream):
-        await anyio.sleep(0.1)
+        assert await read_exactly(stream, 13) == b"still waiting"
         finish(stream)
         assert await read_end(stream) == b""
     assert await result(client, key) == {"early": [False, False], "late": ["http.disconnect"] * 2}

@@ -1,7 +1,7 @@
 """uvicorn's HTTP protocols, extended with ``http.upgrade``.
 
 `UpgradeMiddleware` puts them in place by itself when the application starts. To name one explicitly, which also works
-without a lifespan::
+without a lifespan:
 
     uvicorn.run(app, http="asgi_upgrade.servers.uvicorn:AutoUpgradeProtocol")
 
@@ -18,9 +18,16 @@ from importlib.util import find_spec
 __all__ = ["AutoUpgradeProtocol", "H11UpgradeProtocol", "HttpToolsUpgradeProtocol", "ZttpUpgradeProtocol"]
 
 AutoUpgradeProtocol: type[asyncio.Protocol]
+"""What uvicorn would choose for ``http="auto"``: with httptools if that is installed, else with h11."""
+
 H11UpgradeProtocol: type[asyncio.Protocol]
+"""uvicorn's protocol with the parser h11, extended."""
+
 HttpToolsUpgradeProtocol: type[asyncio.Protocol]
+"""uvicorn's protocol with the parser httptools, extended."""
+
 ZttpUpgradeProtocol: type[asyncio.Protocol]
+"""uvicorn's protocol with the parser zttp, extended."""
 
 
 # Where each of them is, and uvicorn's module that it extends.

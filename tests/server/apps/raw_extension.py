@@ -248,6 +248,7 @@ async def wait_in_receive(scope: Scope, receive: Receive, send: Send) -> None:
     await start(scope, send, protocol)
     await asyncio.sleep(0.05)
     early = [waiter.done() for waiter in waiters]
+    protocol.transport.write(b"still waiting")
     await protocol.ended.wait()
 
     async def record() -> None:

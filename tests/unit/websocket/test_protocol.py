@@ -1016,7 +1016,7 @@ def test_a_client_that_answers_pings_stays(on_loop: Callable[[Test], None]) -> N
             async with connected(ping_interval=0.03, ping_timeout=0.03) as (protocol, client):
                 app = asyncio.ensure_future(protocol.receive())
                 answering = asyncio.ensure_future(answer_pings(client, pong))
-                await asyncio.sleep(0.3)
+                await asyncio.sleep(0.3)  # several pings
                 assert not app.done()
                 await protocol.send(text("still there"))
                 await client.send(close(1000))

@@ -1,0 +1,218 @@
+"""The comparison of what is used of other packages' insides with what is there."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI, WebSocket
+from uvicorn.lifespan.on import LifespanOn
+
+import asgi_upgrade
+from asgi_upgrade import UpgradeMiddleware
+from asgi_upgrade.guard import starlette_internals
+from asgi_upgrade.guard.starlette_internals import STARLETTE
+from asgi_upgrade.servers import uvicorn as extended
+from asgi_upgrade.servers.uvicorn.internals import UVICORN
+from asgi_upgrade.servers.uvicorn.upgrading_protocol import UpgradingProtocol
+from asgi_upgrade.system import internals
+from asgi_upgrade.system.internals import Internals, names_of
+from asgi_upgrade.testing import UpgradeTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PACKAGE = Path(asgi_upgrade.__file__).parent
+HANDSHAKE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+def declared(known: Internals) -> list[tuple[str, str]]:
+    return [(owner, name) for owner, names in known.needed.items() for name in names]
+
+
+def hide(monkeypatch: pytest.MonkeyPatch, owner: str, name: str) -> None:
+    """Let it look as if a module or class had no `name`."""
+    module, _, kind = owner.partition(":")
+
+    def without(found: Any) -> set[str]:
+        names = names_of(found)
+        whose = (found.__module__, found.__qualname__) if isinstance(found, type) else (found.__name__, "")
+        return names - {name} if whose == (module, kind) else names
+
+    monkeypatch.setattr(internals, "names_of", without)
+
+
+class Kept:
+    made = True
+
+    def __init__(self) -> None:
+        self.kept = 1
+
+    @property
+    def asked(self) -> int:
+        return self.of_a_property
+
+    @staticmethod
+    def static() -> None:
+        other.in_static  # type: ignore[name-defined]  # noqa: B018, F821
+
+    @property
+    def of_a_property(self) -> int:
+        return 1
+
+
+class Derived(Kept):
+    def more(self) -> None:
+        self.derived = 1
+
+
+def test_names_are_those_of_the_class_and_those_that_its_methods_use() -> None:
+    assert {"made", "kept", "asked", "of_a_property", "in_static"} <= names_of(Kept)
+    assert {"kept", "derived"} <= names_of(Derived)
+    assert not {"derived", "nothing"} & names_of(Kept)
+    assert "names_of" in names_of(internals)
+
+
+def test_what_is_missing_is_named_with_the_version() -> None:
+    known = Internals("uvicorn", {"uvicorn.config:Config": ("app", "nothing"), "uvicorn": ("run", "none_such")})
+    assert known.missing() == f"uvicorn {uvicorn.__version__} has no Config.nothing, uvicorn.none_such"
+    assert known.missing("uvicorn") == f"uvicorn {uvicorn.__version__} has no uvicorn.none_such"
+    gone = Internals(
+        "no-such-package", {"uvicorn.none:Class": ("a",), "uvicorn.config:None_": ("b",), "nowhere": ("c",)}
+    )
+    assert gone.missing() == "no-such-package of an unknown version has no Class, None_, nowhere"
+    assert Internals("uvicorn", {"uvicorn.config:Config": ("app",)}).missing() is None
+
+
+def test_nothing_is_missing_here() -> None:
+    assert UVICORN.missing() is None or uvicorn.__version__ < "0.5"  # zttp came later
+    assert STARLETTE.missing() is None
+
+
+# uvicorn
+
+
+def started(app: Any) -> uvicorn.Config:
+    """Run the startup of an application's lifespan as uvicorn does; return the configuration."""
+
+    async def run() -> uvicorn.Config:
+        config = uvicorn.Config(app, http="httptools", lifespan="on", log_config=None)
+        config.load()
+        lifespan = LifespanOn(config)
+        await lifespan.startup()
+        assert not lifespan.should_exit
+        await lifespan.shutdown()
+        return config
+
+    return asyncio.run(run())
+
+
+def guarded() -> FastAPI:
+    app = FastAPI()
+    app.add_middleware(UpgradeMiddleware)
+
+    @app.get("/")
+    async def page() -> str:
+        return "page"
+
+    @app.websocket("/ws")
+    async def endpoint(websocket: WebSocket) -> None:
+        await websocket.accept()
+
+    return app
+
+
+def test_uvicorn_is_extended_if_nothing_is_missing() -> None:
+    assert issubclass(started(guarded()).http_protocol_class, UpgradingProtocol)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"), [each for each in declared(UVICORN) if "zttp" not in each[0]], ids=lambda value: str(value)
+)
+def test_a_uvicorn_that_lacks_something_is_left_alone(
+    owner: str, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    hide(monkeypatch, owner, name)
+    with caplog.at_level(logging.WARNING, "asgi_upgrade"):
+        config = started(guarded())
+    assert not issubclass(config.http_protocol_class, UpgradingProtocol)
+    [line] = [record.getMessage() for record in caplog.records]
+    kind = owner.partition(":")[2] or owner
+    assert line.startswith(f"uvicorn does not offer http.upgrade (uvicorn {uvicorn.__version__} has no {kind}.{name}):")
+    assert line.endswith("Use a version of it that this package knows, or tell us.")
+
+
+def test_a_protocol_that_cannot_extend_uvicorn_says_so_when_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    hide(monkeypatch, "uvicorn.protocols.http.h11_impl:H11Protocol", "handle_events")
+    with pytest.raises(ImportError, match=r"has no H11Protocol\.handle_events: H11UpgradeProtocol cannot extend it"):
+        getattr(extended, "H11UpgradeProtocol")  # noqa: B009 - what it does is what is tested
+
+
+def accessed(path: Path, owners: set[str]) -> Iterator[str]:
+    """The attributes that a room uses of what it calls by one of these names."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in owners:
+            yield node.attr
+
+
+@pytest.mark.parametrize(
+    ("owners", "known", "ours"),
+    [
+        ({"cycle", "self.cycle", "self._cycle"}, "RequestResponseCycle", {"offering"}),
+        ({"self.flow", "http.flow", "lender.flow", "protocol.flow"}, "FlowControl", {"__dict__"}),
+        ({"config", "self.config", "http.config"}, "Config", {"__dict__"}),
+        ({"http.server_state", "state"}, "ServerState", set()),
+        (
+            {"http", "lender"},
+            "Protocol",
+            {"half_closed", "hold_if_full", "let_go", "plain_app", "release", "serve_with", "stopping", "successor"},
+        ),
+    ],
+)
+def test_no_room_uses_more_of_uvicorn_than_is_declared(owners: set[str], known: str, ours: set[str]) -> None:
+    names = {name for owner, name in declared(UVICORN) if owner.endswith(known)}
+    used = {name for path in (PACKAGE / "servers/uvicorn").glob("*.py") for name in accessed(path, owners)}
+    assert len(used) > 1
+    assert used - ours <= names
+
+
+# Starlette
+
+
+@pytest.fixture
+def fresh() -> Iterator[None]:
+    """What was found out about Starlette is found out again."""
+    starlette_internals.lacking.cache_clear()
+    starlette_internals.report_lacking.cache_clear()
+    yield
+    starlette_internals.lacking.cache_clear()
+    starlette_internals.report_lacking.cache_clear()
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize(("owner", "name"), declared(STARLETTE))
+def test_handshakes_are_refused_with_a_starlette_that_lacks_something(
+    owner: str, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    hide(monkeypatch, owner, name)
+
+    async def ask(app: Any) -> tuple[int, int]:
+        async with httpx.AsyncClient(transport=UpgradeTransport(app), base_url="http://test") as client:
+            return (await client.get("/ws", headers=HANDSHAKE)).status_code, (await client.get("/")).status_code
+
+    with caplog.at_level(logging.ERROR, "asgi_upgrade"):
+        assert asyncio.run(ask(guarded())) == (503, 200)
+    [line] = [record.getMessage() for record in caplog.records]
+    kind = owner.partition(":")[2] or owner
+    assert f"has no {kind}.{name}: handshakes cannot be brought through its applications" in line
