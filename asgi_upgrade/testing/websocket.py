@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
 from starlette.websockets import WebSocketDisconnect
-from websockets.exceptions import ProtocolError
 from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import Protocol, Side, State
 
@@ -243,8 +242,9 @@ class ClientWebSocket:
             if isinstance(event, Frame):
                 self._take(event)
         error = self._protocol.parser_exc
-        if isinstance(error, ProtocolError):
-            self._end(1002, str(error))
+        if error is not None and not isinstance(error, EOFError):
+            sent = self._protocol.close_sent  # it says what is wrong
+            self._end(1002 if sent is None else sent.code, str(error))
         await self._flush()
 
     def _take(self, frame: Frame) -> None:
@@ -258,7 +258,11 @@ class ClientWebSocket:
             if frame.fin:
                 message = b"".join(self._parts)
                 self._parts = []
-                self._messages.append(message.decode() if self._is_text else message)
+                try:
+                    self._messages.append(message.decode() if self._is_text else message)
+                except UnicodeDecodeError as error:
+                    self._protocol.fail(1007)
+                    self._end(1007, str(error))
 
     def _end(self, code: int, reason: str = "") -> None:
         if self.close_code is None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -66,7 +68,9 @@ def test_server_that_fails(upgrade_server):
 
 def run_pytest(folder: Path, text: str, *options: str) -> subprocess.CompletedProcess[str]:
     (folder / "test_it.py").write_text(text)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "asgi_upgrade_pytest", *options]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
+    if not any(each.value == "asgi_upgrade_pytest" for each in entry_points(group="pytest11")):
+        command += ["-p", "asgi_upgrade_pytest"]  # the package is not installed
     return subprocess.run(
         [*command, "--rootdir", str(folder), str(folder)],
         capture_output=True,
@@ -79,6 +83,15 @@ def run_pytest(folder: Path, text: str, *options: str) -> subprocess.CompletedPr
 
 def test_the_fixtures(tmp_path: Path) -> None:
     run = run_pytest(tmp_path, TESTS)
+    assert "3 passed" in run.stdout, run.stdout + run.stderr
+
+
+def test_the_page_about_testing(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "guides" / "testing.md").read_text(encoding="utf-8")
+    blocks = [each for each in page.split("```python\n") if "def test_chat" in each or "def test_in_process" in each]
+    code = "".join(each.partition("```")[0] for each in blocks)
+    prefix = "import pytest\npytestmark = pytest.mark.anyio\nanyio_backend = pytest.fixture(lambda: 'asyncio')\n"
+    run = run_pytest(tmp_path, prefix + code)
     assert "3 passed" in run.stdout, run.stdout + run.stderr
 
 
@@ -97,4 +110,4 @@ def test_nothing_is_imported():
 @pytest.mark.parametrize("name", ["upgrade_client", "upgrade_server"])
 def test_each_fixture_says_what_it_is(name: str, tmp_path: Path) -> None:
     run = run_pytest(tmp_path, "def test_nothing(): pass", "--fixtures", "-v")
-    assert f"{name} -- " in run.stdout or f"{name} [" in run.stdout or f"\n{name}" in run.stdout
+    assert re.search(rf"^{name} -- .*\n    A function that ", run.stdout, re.MULTILINE), run.stdout

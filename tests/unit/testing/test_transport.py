@@ -54,7 +54,7 @@ def speaking(handler: Any, **options: Any) -> Starlette:
 
 
 def test_without_httpx_it_says_what_to_install() -> None:
-    program = "import sys; sys.modules['httpx'] = None; import asgi_upgrade.testing"
+    program = "import sys; sys.modules.update(httpx=None, httpx2=None); import asgi_upgrade.testing"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert "ImportError: asgi_upgrade.testing needs the package httpx: pip install 'asgi-upgrade[httpx]'" in run.stderr
 

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import importlib
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -161,17 +166,58 @@ async def test_waiting_has_an_end(library: Any) -> None:
             await websocket.receive()
 
 
-async def test_a_101_for_another_key_is_no_websocket(library: Any) -> None:
+@asynccontextmanager
+async def answering(fields: bytes, behind: bytes = b"", key: bytes | None = None) -> AsyncIterator[str]:
+    """A server that answers each handshake with a 101 and some bytes, and ends."""
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        [sent] = re.findall(rb"(?i)\r\nsec-websocket-key: (\S+)", head)
+        digest = hashlib.sha1((key or sent) + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
         writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n")
-        writer.write(b"Sec-WebSocket-Accept: AAAA\r\n\r\n")
+        writer.write(b"Sec-WebSocket-Accept: " + base64.b64encode(digest) + b"\r\n" + fields + b"\r\n" + behind)
+        writer.write_eof()
         await reader.read()
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    async with server, library.AsyncClient() as client:
+    async with server:
+        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+
+
+async def test_a_101_for_another_key_is_no_websocket(library: Any) -> None:
+    async with answering(b"", key=b"x") as url, library.AsyncClient() as client:
         with pytest.raises(ValueError, match="does not belong to the key"):
-            async with connect_websocket(client, f"ws://127.0.0.1:{port}/"):
+            async with connect_websocket(client, url):
                 pytest.fail("it was taken for one")
+
+
+async def test_a_subprotocol_that_was_not_offered_is_no_websocket(library: Any) -> None:
+    async with answering(b"Sec-WebSocket-Protocol: b\r\n") as url, library.AsyncClient() as client:
+        with pytest.raises(ValueError, match="'b', which was not offered"):
+            async with connect_websocket(client, url, subprotocols=["a"]):
+                pytest.fail("it was taken for one")
+
+
+@pytest.mark.parametrize(
+    ("behind", "messages", "code"),
+    [
+        (b"", [], 1006),
+        (b"\x81\x02hi", ["hi"], 1006),
+        (b"\x01\x01h\x89\x00\x80\x01i\x88\x00", ["hi"], 1005),
+        (b"\x02\x01h\x80\x01i\x88\x02\x03\xe9", [b"hi"], 1001),
+        (b"\x81\x82\x00\x00\x00\x00hi", [], 1002),
+        (b"\x81\x02\xff\xff", [], 1007),
+        (b"\x88\x03\x03\xe8\xff", [], 1007),
+        (b"\x82\x7f\x00\x00\x00\x10\x00\x00\x00\x00", [], 1009),
+    ],
+)
+async def test_what_a_server_sends_on_the_wire(
+    library: Any, behind: bytes, messages: list[str | bytes], code: int
+) -> None:
+    async with answering(b"", behind) as url, library.AsyncClient() as client, connect_websocket(client, url) as ours:
+        received = [await ours.receive() for _ in messages]
+        with pytest.raises(WebSocketDisconnect) as caught:
+            await ours.receive()
+        assert received == messages
+        assert caught.value.code == code
