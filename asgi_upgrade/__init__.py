@@ -11,8 +11,8 @@ from asgi_upgrade.streams.settings import StreamSettings
 from asgi_upgrade.streams.stream import UpgradeAttribute, UpgradeStream
 from asgi_upgrade.tls.settings import TLSSettings
 from asgi_upgrade.websocket.deflate import PerMessageDeflate
+from asgi_upgrade.websocket.errors import ClientDisconnected
 from asgi_upgrade.websocket.observer import ConnectionClosed, HandshakeEnded, Observer, OpenTotals, Outcome
-from asgi_upgrade.websocket.protocol import ClientDisconnected
 from asgi_upgrade.websocket.settings import WebSocketSettings
 
 __all__ = [

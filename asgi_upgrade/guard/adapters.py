@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from starlette._exception_handler import wrap_app_handling_exceptions
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocket
@@ -15,6 +14,7 @@ from asgi_upgrade.guard.in_place import InPlace, without_policy
 from asgi_upgrade.guard.layers import Reading, read
 from asgi_upgrade.guard.leaves import Kind, held, holds_router, is_framework, kind_of, next_of
 from asgi_upgrade.guard.refusals import answer_unavailable, name_of
+from asgi_upgrade.guard.starlette_internals import lacking
 from asgi_upgrade.websocket.bridge import CONVERTED, Bridge, get_bridge
 
 if TYPE_CHECKING:
@@ -60,7 +60,9 @@ class Leaf(Adapter):
 
     async def _handle_exceptions(self, scope: Scope, receive: Receive, send: Send) -> Any:
         # Those of the routes' functions are handled there. For others it is Starlette's ExceptionMiddleware, further
-        # out, which has seen a request.
+        # out, which has seen a request. Imported here, because it is private: `starlette_internals` looks for it.
+        from starlette._exception_handler import wrap_app_handling_exceptions
+
         app = wrap_app_handling_exceptions(self.app, WebSocket(scope, receive, send))
         return await app(scope, receive, send)
 
@@ -186,7 +188,7 @@ def adapt(app: ASGIApp, policy: Policy | None, *, placed: bool = False, depth: i
         return _as_websocket(app, policy, depth)
     kind = kind_of(app, placed=placed)
     if kind is Kind.STARLETTE:
-        if isinstance(app, Starlette):
+        if isinstance(app, Starlette) and lacking() is None:
             adapt_stack(app, policy)
         return app
     if kind is Kind.LEAF:

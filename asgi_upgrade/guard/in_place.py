@@ -9,9 +9,9 @@ from asgi_upgrade.guard.handshake import Handshake
 from asgi_upgrade.switching.extension import get_extension
 from asgi_upgrade.switching.refusal import refuse
 from asgi_upgrade.websocket.bridge import get_bridge
+from asgi_upgrade.websocket.errors import ClientDisconnected
 from asgi_upgrade.websocket.frames import CloseCode
 from asgi_upgrade.websocket.handshake import Accept, Reject, negotiate
-from asgi_upgrade.websocket.protocol import ClientDisconnected
 from asgi_upgrade.websocket.session import WebSocketSession
 from asgi_upgrade.websocket.settings import WebSocketSettings
 

@@ -150,6 +150,10 @@ def _handling_handshakes(original: Any) -> Any:
 
 
 def _preparing_default(original: Any) -> Any:
+    # Starlette's own does nothing but call the stack, which is done here. What does more, in another version or for
+    # somebody who has replaced it, is called: what the router leads to is adapted all the same.
+    simple = getattr(getattr(original, "__code__", None), "co_names", None) == ("middleware_stack",)
+
     async def call(self: Router, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, with the router's middleware around its routes."""
         handshake = approved(scope) if HANDSHAKE in scope else None
@@ -160,9 +164,12 @@ def _preparing_default(original: Any) -> Any:
                 self.default = _adapted(self, "default", handshake)
             if getattr(self.middleware_stack, "__self__", None) is not self:
                 self.middleware_stack = _adapted(self, "middleware_stack", handshake)
-        await self.middleware_stack(scope, receive, send)
+        if simple:
+            await self.middleware_stack(scope, receive, send)
+        else:
+            await original(self, scope, receive, send)
 
-    return call if original.__code__.co_names == ("middleware_stack",) else original
+    return call
 
 
 def _adapted(owner: Any, name: str, handshake: Handshake) -> Any:

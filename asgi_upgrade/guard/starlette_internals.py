@@ -1,7 +1,7 @@
 """What is used of Starlette's insides, to bring handshakes through its applications.
 
-The rooms `building`, `gate` and `routing` use no more. Where something of it is missing, nothing is changed in
-Starlette, and handshakes are refused: what guards them could not be told.
+The rooms `adapters`, `building`, `gate` and `routing` use no more. Where something of it is missing, nothing
+is changed in Starlette, and handshakes are refused: what guards them could not be told.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ STARLETTE = Internals(
         "starlette.routing:Host": ("app", "handle"),
         "starlette.routing:Match": ("NONE",),
         # So does a router that has no route for them.
-        "starlette.routing:Router": ("default", "middleware_stack", "routes"),
+        "starlette.routing:Router": ("__call__", "default", "middleware_stack", "routes"),
         "starlette.routing": ("compile_path",),
+        # Functions that answer WebSockets have the handlers of exceptions that routes have.
+        "starlette._exception_handler": ("wrap_app_handling_exceptions",),
     },
 )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from asgi_upgrade.http2.stream import ErrorCodes, Stream
+from asgi_upgrade.switching.owner import deliver
 from asgi_upgrade.system.progress import Progress
 
 __all__ = ["StreamTransport"]
@@ -96,9 +97,7 @@ class StreamTransport(asyncio.Transport):
         self._delivery_scheduled = False
         while self._unread and self._reading and not self._closing:
             if isinstance(self._protocol, asyncio.BufferedProtocol):
-                buffer = memoryview(self._protocol.get_buffer(len(self._unread))).cast("B")
-                size = min(len(buffer), len(self._unread))
-                buffer[:size] = self._unread[:size]
+                size = deliver(self._protocol, self._unread)
                 del self._unread[:size]
                 self._connection.acknowledge(self._stream, size)
                 self._tell(self._protocol.buffer_updated, size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-__all__ = ["linger", "replay", "shut_down"]
+__all__ = ["deliver", "linger", "replay", "shut_down"]
 
 
 def shut_down(protocol: Any, transport: asyncio.BaseTransport) -> None:
@@ -19,6 +19,24 @@ def linger(protocol: Any) -> asyncio.Future[None] | None:
     return None if closing is None else closing()
 
 
+def deliver(protocol: asyncio.BufferedProtocol, data: bytes | bytearray) -> int:
+    """Copy the start of ``data`` to where a buffered protocol wants it.
+
+    The caller calls ``buffer_updated`` then.
+
+    Args:
+        protocol: The protocol.
+        data: Not empty.
+
+    Returns:
+        How many bytes were copied: as many as there was room for.
+    """
+    buffer = memoryview(protocol.get_buffer(len(data))).cast("B")
+    size = min(len(buffer), len(data))
+    buffer[:size] = data[:size]
+    return size
+
+
 def replay(protocol: Any, data: bytes) -> None:
     """Give ``protocol`` bytes that arrived before it owned the connection.
 
@@ -30,8 +48,6 @@ def replay(protocol: Any, data: bytes) -> None:
         protocol.data_received(data)
         return
     while data:
-        buffer = memoryview(protocol.get_buffer(len(data))).cast("B")
-        size = min(len(buffer), len(data))
-        buffer[:size] = data[:size]
+        size = deliver(protocol, data)
         protocol.buffer_updated(size)
         data = data[size:]

@@ -18,6 +18,7 @@ from asgi_upgrade.http.headers import parse_tokens
 from asgi_upgrade.http.offer import UpgradeOffer
 from asgi_upgrade.http.request_line import request_line
 from asgi_upgrade.switching.extension import get_extension
+from asgi_upgrade.switching.owner import deliver
 from asgi_upgrade.tls.scope import tls_extension
 from asgi_upgrade.tls.settings import TLSSettings
 
@@ -187,11 +188,9 @@ def _feed(transport: asyncio.Transport, data: bytes) -> None:
     if not data:
         return
     if hasattr(protocol, "get_buffer"):
-        # It only takes the bytes now. `asgi_upgrade.servers` has the loop for buffers in general, but these are ours.
+        # uvloop's is a buffered protocol without saying so. It only takes the bytes now.
         while data:
-            buffer = memoryview(protocol.get_buffer(len(data)))
-            size = min(len(buffer), len(data))
-            buffer[:size] = data[:size]
+            size = deliver(protocol, data)
             protocol.buffer_updated(size)
             data = data[size:]
     else:

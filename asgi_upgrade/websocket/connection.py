@@ -64,10 +64,30 @@ _BINARY = FIN | Opcode.BINARY
 _SHORT_TEXT_HEADERS = [encode_header(_TEXT, size) for size in range(126)]
 _SHORT_BINARY_HEADERS = [encode_header(_BINARY, size) for size in range(126)]
 _Utf8Decoder = codecs.getincrementaldecoder("utf-8")
+# Bytes before the mask, by the length's first byte: 126 and 127 say that the length follows (RFC 6455 §5.2).
+_LENGTHS = {126: 4, 127: 10}
+_OPCODES = frozenset(Opcode)
+# Opcodes that begin a message.
+_STARTS = frozenset((Opcode.TEXT, Opcode.BINARY))
 _NOT_UTF8 = "text is not valid UTF-8"
 # Pieces of a text message up to this many bytes, and how many of them are joined.
 _SHORT_PIECE = 1024
 _SHORT_PIECES = 64
+
+
+def _read_long_size(field: bytes) -> int:
+    """Return the length of a frame that stands in two or in eight bytes (RFC 6455 §5.2)."""
+    size = int.from_bytes(field, "big")
+    if len(field) == 2:
+        if size < 126:
+            raise _Failure(CloseCode.PROTOCOL_ERROR, "length is not in its shortest form")
+        return size
+    if size < 65536:
+        raise _Failure(CloseCode.PROTOCOL_ERROR, "length is not in its shortest form")
+    if size >> 63:
+        raise _Failure(CloseCode.PROTOCOL_ERROR, "length has its top bit set")
+    keep_freed_memory()
+    return size
 
 
 class Connection:
@@ -278,84 +298,81 @@ class Connection:
         self.ignore_input()
         events.append(ending)
 
-    def _read_frame(self, data: bytes, position: int, end: int, events: list[Event]) -> int:  # noqa: C901
+    def _read_frame(self, data: bytes, position: int, end: int, events: list[Event]) -> int:
         """Read the frame at ``position``; return where the next one starts, or -1 if more bytes are needed first.
 
-        Every rule is checked as soon as the bytes it concerns are there.
+        Every rule is checked as soon as the bytes it concerns are there: a client that breaks one is told before it has
+        sent the rest.
         """
         first = data[position]
         second = data[position + 1]
         opcode = first & 0x0F
-        if first & 0x70 and not (
-            # RFC 7692 §6.1: RSV1 marks the first frame of a compressed message, and nothing else.
-            first & 0x70 == RSV1 and self._deflate is not None and (opcode == Opcode.TEXT or opcode == Opcode.BINARY)
-        ):
-            raise _Failure(CloseCode.PROTOCOL_ERROR, "reserved bit set")
-        if 2 < opcode < 8 or opcode > 10:
-            raise _Failure(CloseCode.PROTOCOL_ERROR, f"unknown opcode {opcode}")
-        if not second & MASK:
-            raise _Failure(CloseCode.PROTOCOL_ERROR, "frame is not masked")
-        size = second & 0x7F
-
+        self._check_first_bytes(first, second, opcode)
         if opcode & 0x8:
-            if not first & FIN:
-                raise _Failure(CloseCode.PROTOCOL_ERROR, "control frame is fragmented")
-            if size > 125:
-                raise _Failure(CloseCode.PROTOCOL_ERROR, "control frame is longer than 125 bytes")
             start = position + 6
-            stop = start + size
+            stop = start + (second & 0x7F)
             if stop > end:
                 return -1
             self._read_control(opcode, apply_mask(data[start:stop], data[start - 4 : start]), events)
             return stop
 
-        if opcode == Opcode.CONTINUATION:
-            if not self._opcode:
-                raise _Failure(CloseCode.PROTOCOL_ERROR, "continuation frame without a message to continue")
-            if self._frames == self._max_frames:
-                raise _Failure(CloseCode.POLICY_VIOLATION, f"message has more than {self._max_frames} frames")
-        elif self._opcode:
-            raise _Failure(CloseCode.PROTOCOL_ERROR, "new message before the last one was finished")
-
-        start = position + 2
-        if size == 126:
-            start = position + 4
-            if start > end:
-                return -1
-            size = int.from_bytes(data[position + 2 : start], "big")
-            if size < 126:
-                raise _Failure(CloseCode.PROTOCOL_ERROR, "length is not in its shortest form")
-        elif size == 127:
-            start = position + 10
-            if start > end:
-                return -1
-            size = int.from_bytes(data[position + 2 : start], "big")
-            if size < 65536:
-                raise _Failure(CloseCode.PROTOCOL_ERROR, "length is not in its shortest form")
-            if size >> 63:
-                raise _Failure(CloseCode.PROTOCOL_ERROR, "length has its top bit set")
-            keep_freed_memory()
-
-        compressed = self._compressed if opcode == Opcode.CONTINUATION else bool(first & RSV1)
-        so_far = self._size if opcode == Opcode.CONTINUATION else 0
+        size = second & 0x7F
+        start = position + _LENGTHS.get(size, 2)
+        if start > end:
+            return -1
+        if size >= 126:
+            size = _read_long_size(data[position + 2 : start])
+        follows = opcode == Opcode.CONTINUATION
+        compressed = self._compressed if follows else first & RSV1 != 0
+        so_far = self._size if follows else 0
+        # The size of a compressed message is known when it has been inflated.
         if not compressed and so_far + size > self._max_size:
             raise _Failure(CloseCode.MESSAGE_TOO_BIG, f"message is longer than {self._max_size} bytes")
         if start + 4 > end:
             return -1
 
-        if opcode == Opcode.CONTINUATION:
+        if follows:
             self._frames += 1
         else:
             self._opcode = opcode
             self._compressed = compressed
             self._frames = 1
         self._size = so_far if compressed else so_far + size
-        self._final = bool(first & FIN)
+        self._final = first & FIN != 0
         self._mask = data[start : start + 4]
         self._remaining = size
         stop = self._read_payload(data, start + 4, end, events)
         self._midway = self._remaining > 0
         return stop
+
+    def _check_first_bytes(self, first: int, second: int, opcode: int) -> None:
+        """Check what the first two bytes of a frame say by themselves, and after the frame before (RFC 6455 §5.2)."""
+        reserved = first & 0x70
+        # RFC 7692 §6.1: RSV1 marks the first frame of a compressed message, and nothing else.
+        if reserved and not (reserved == RSV1 and self._deflate is not None and opcode in _STARTS):
+            raise _Failure(CloseCode.PROTOCOL_ERROR, "reserved bit set")
+        if not second & MASK:
+            if opcode not in _OPCODES:
+                raise _Failure(CloseCode.PROTOCOL_ERROR, f"unknown opcode {opcode}")
+            raise _Failure(CloseCode.PROTOCOL_ERROR, "frame is not masked")
+        if opcode in _STARTS:
+            if self._opcode:
+                raise _Failure(CloseCode.PROTOCOL_ERROR, "new message before the last one was finished")
+        elif opcode == Opcode.CONTINUATION:
+            self._check_continuation()
+        elif opcode not in _OPCODES:
+            raise _Failure(CloseCode.PROTOCOL_ERROR, f"unknown opcode {opcode}")
+        elif not first & FIN:
+            raise _Failure(CloseCode.PROTOCOL_ERROR, "control frame is fragmented")
+        elif second & 0x7F > 125:
+            raise _Failure(CloseCode.PROTOCOL_ERROR, "control frame is longer than 125 bytes")
+
+    def _check_continuation(self) -> None:
+        """Check whether a message may go on (RFC 6455 §5.4)."""
+        if not self._opcode:
+            raise _Failure(CloseCode.PROTOCOL_ERROR, "continuation frame without a message to continue")
+        if self._frames == self._max_frames:
+            raise _Failure(CloseCode.POLICY_VIOLATION, f"message has more than {self._max_frames} frames")
 
     def _read_payload(self, data: bytes, position: int, end: int, events: list[Event]) -> int:
         """Take what has arrived of the current data frame's payload; return where it stops."""

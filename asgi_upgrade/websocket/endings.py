@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from starlette.websockets import WebSocketDisconnect
 
 from asgi_upgrade.http.request_line import quote_path
-from asgi_upgrade.websocket.protocol import ClientDisconnected
+from asgi_upgrade.websocket.errors import ClientDisconnected
 
 if TYPE_CHECKING:
     from starlette.types import Scope

@@ -13,15 +13,16 @@ from typing import Protocol, cast
 
 from starlette.types import Message
 
-from asgi_upgrade.system.progress import measure
 from asgi_upgrade.system.timers import Timer, Timers
 from asgi_upgrade.system.transports import end_output
 from asgi_upgrade.websocket.connection import Connection, Ending, Event
+from asgi_upgrade.websocket.errors import ClientDisconnected
 from asgi_upgrade.websocket.flusher import Flusher
 from asgi_upgrade.websocket.frames import CloseCode
+from asgi_upgrade.websocket.keepalive import Keepalive
 from asgi_upgrade.websocket.settings import WebSocketSettings
 
-__all__ = ["ClientDisconnected", "WebSocketProtocol"]
+__all__ = ["WebSocketProtocol"]
 
 # What one connection may send in a turn of the event loop, in the measure of `Connection.outgoing_cost`, before `send`
 # waits for the next turn: 62 short messages, or about 64 KiB. Less would be slower, more would let others wait longer.
@@ -37,27 +38,10 @@ _START_SIZE = 4096
 # long can go on to our close frame. Whoever sends more than that is cut off.
 _MOST_IGNORED = 1024 * 1024
 _LONG_MESSAGE = 16 * 1024 * 1024
-# How often to look for a sign of life before a client that shows none is given up, and seconds for a last look.
-_LOOKS = 4
-_LAST_LOOK = 0.01
 # Seconds for a client that has sent its close frame to end its direction of TCP too.
 _LINGER = 1.0
 # Seconds in which nothing comes, for a client that has broken a rule to have sent all that it was sending.
 _QUIET = 0.05
-
-
-class ClientDisconnected(OSError):
-    """Raised by ``send`` once the connection is gone, as the ASGI specification asks.
-
-    Attributes:
-        code: The close code that ``websocket.disconnect`` carries.
-        reason: Its reason.
-    """
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(f"the WebSocket connection is closed: {code}" + (f" ({reason})" if reason else ""))
-        self.code = code
-        self.reason = reason
 
 
 class Handshake(Protocol):
@@ -137,32 +121,26 @@ class WebSocketProtocol(asyncio.Protocol):
         "_closed",
         "_connection",
         "_disconnect",
-        "_doubted",
         "_drainers",
         "_ending",
         "_eof",
         "_flush_scheduled",
         "_flusher",
         "_gathers",
-        "_heard",
         "_held_scheduled",
         "_idle_timer",
         "_ignored",
+        "_keepalive",
         "_last_message",
         "_loop",
         "_lost",
         "_may_send",
         "_notes_time",
         "_pieces",
-        "_ping_due",
-        "_ping_end",
-        "_ping_timer",
-        "_pinged",
         "_queue",
         "_queue_size",
         "_reading_bulk",
         "_reading_paused",
-        "_received",
         "_receivers",
         "_settings",
         "_share",
@@ -172,7 +150,6 @@ class WebSocketProtocol(asyncio.Protocol):
         "_told",
         "_transport",
         "_unsent",
-        "_untaken",
         "_write_paused",
         "bytes_received",
         "bytes_sent",
@@ -227,14 +204,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._answer_timer: Timer | None = None
         self._close_timer: Timer | None = None
         self._idle_timer: Timer | None = None
-        self._ping_timer: Timer | None = None
-        self._ping_due = 0.0  # when the next look at the client should be taken
-        self._pinged = 0.0  # when the ping went out that waits for an answer; 0.0 if none does
-        self._heard = False  # whether the client has shown a sign of life since
-        self._ping_end = 0  # what the client will have taken of all that was sent when it has the ping
-        self._untaken = 0  # how much of that was missing when we looked last
-        self._received = 0  # what had come from it then
-        self._doubted = False  # the time is up, unless there is something to read
+        self._keepalive: Keepalive | None = None
         self._unsent = 0  # bytes that waited for it when the close began
         self._last_message = 0.0
         self._notes_time = settings.idle_timeout is not None  # of each message
@@ -251,13 +221,13 @@ class WebSocketProtocol(asyncio.Protocol):
         settings = self._settings
         transport.set_write_buffer_limits(high=settings.write_buffer_size)
         if settings.ping_interval is not None:
-            self._keep_alive_in(settings.ping_interval)
+            self._keepalive = Keepalive(self, transport, settings.ping_interval, settings.ping_timeout)
+            self._keepalive.start(self._loop)
         if settings.idle_timeout is not None:
             self._last_message = self._loop.time()
             self._idle_timer = self._restart(self._idle_timer, settings.idle_timeout, self._check_idle)
 
     def data_received(self, data: bytes) -> None:
-        self._heard = True
         connection = self._connection
         self.bytes_received += len(data)
         events = connection.receive_data(data, self._queue_size)
@@ -296,7 +266,6 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def bulk_received(self, size: int) -> None:
         """Bytes were written to the connection's `Connection.bulk`."""
-        self._heard = True
         self.bytes_received += size
         events = self._connection.bulk_received(size)
         if events:
@@ -368,7 +337,7 @@ class WebSocketProtocol(asyncio.Protocol):
         _stop(self._answer_timer)
         _stop(self._close_timer)
         _stop(self._idle_timer)
-        _stop(self._ping_timer)
+        self._stop_keepalive()
         if self._disconnect is None or self._receivers or self._drainers:
             ending = self._ending
             self._set_disconnect(ending.code if ending else CloseCode.ABNORMAL_CLOSURE, ending.reason if ending else "")
@@ -380,7 +349,8 @@ class WebSocketProtocol(asyncio.Protocol):
         self._may_send = False
 
     def resume_writing(self) -> None:
-        self._heard = True  # it reads
+        if self._keepalive is not None:
+            self._keepalive.client_reads()
         self._write_paused = False
         self._wake_drainers()
         self._resume_reading()
@@ -398,6 +368,11 @@ class WebSocketProtocol(asyncio.Protocol):
             self._connection.send_close(CloseCode.SERVICE_RESTART)
             self._set_disconnect(CloseCode.SERVICE_RESTART, "")
             self._await_close()
+
+    @property
+    def reads(self) -> bool:
+        """Whether what the client sends is read now."""
+        return not self._reading_paused
 
     @property
     def closed_with(self) -> int | None:
@@ -566,6 +541,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def _input_ended(self, ending: Ending) -> None:
         """Nothing more will arrive."""
         self._ending = ending
+        self._stop_keepalive()
         if self._connection.close_sent or (self._receivers and not self._queue):
             self._end()
         else:
@@ -615,11 +591,12 @@ class WebSocketProtocol(asyncio.Protocol):
         It may be sending the long message that broke a rule: some clients read the close frame only if they can send
         that to its end, and what sends it fails if the connection ends meanwhile.
         """
-        self._heard = False
-        self._close_timer = self._restart(self._close_timer, _QUIET, partial(self._end_if_quiet, until))
+        self._close_timer = self._restart(
+            self._close_timer, _QUIET, partial(self._end_if_quiet, until, self.bytes_received)
+        )
 
-    def _end_if_quiet(self, until: float) -> None:
-        if self._heard and self._loop.time() < until:
+    def _end_if_quiet(self, until: float, received: int) -> None:
+        if self.bytes_received != received and self._loop.time() < until:
             self._end_when_quiet(until)
         else:
             end_output(self._transport)
@@ -632,7 +609,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _await_close(self) -> None:
         """Send what is left, then wait for the peer's close frame for a bounded time."""
-        _stop(self._ping_timer)
+        self._stop_keepalive()
         _stop(self._idle_timer)
         self.flush()
         self._resume_reading()
@@ -652,12 +629,6 @@ class WebSocketProtocol(asyncio.Protocol):
             self._close_timer = self._restart(self._close_timer, self._settings.close_timeout, self._cut)
         else:
             self._transport.abort()
-
-    def _fail(self, code: int, reason: str) -> None:
-        # RFC 6455 §7.1.7: nothing that still arrives is processed.
-        self._connection.ignore_input()
-        self._ending = Ending(code, reason, failed=True)
-        self._end()
 
     def _set_disconnect(self, code: int, reason: str) -> None:
         if self._disconnect is None:
@@ -745,73 +716,25 @@ class WebSocketProtocol(asyncio.Protocol):
             timer.cancel()
         return self._timers.start(self._loop, delay, callback)
 
-    def _keep_alive(self) -> None:
-        """Send a ping, or look whether the client has shown a sign of life since the last one.
-
-        Any bytes are one, not only the pong: it has to wait behind the message that the client is sending, and may be
-        for another ping (RFC 6455 §5.5.3). So is a client that takes what is in front of the ping. What does not count
-        is time in which we could not have noticed: while reading was paused, or something held the loop up.
-        """
-        if self._ending is not None or self._disconnect is not None or self._connection.close_sent:
-            return
-        interval = self._settings.ping_interval
-        timeout = self._settings.ping_timeout
-        assert interval is not None
-        now = self._loop.time()
-        if self._pinged:
-            if not self._heard and timeout is not None:
-                self._pinged += max(now - self._ping_due, 0.0)
-                # Both must look, so that the next look compares with this one.
-                if self._client_moves() or self._reading_paused:
-                    self._pinged = now
-                waited = now - self._pinged
-                if waited < timeout:
-                    self._doubted = False
-                    self._keep_alive_in(min(interval, timeout / _LOOKS, timeout - waited))
-                elif not self._doubted:
-                    # Its answer may have come: the loop has to read before we can know.
-                    self._doubted = True
-                    self._keep_alive_in(_LAST_LOOK)
-                else:
-                    self._fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
-                return
-            waited = now - self._pinged
-            self._pinged = 0.0
-            if waited < interval:
-                self._keep_alive_in(interval - waited)
-                return
+    def ping(self) -> None:
+        """Send a ping."""
         self._connection.send_ping(b"")
         self.flush()
-        self._pinged = now
-        self._heard = self._doubted = False
-        self._note_ping()
-        self._keep_alive_in(interval if timeout is None else min(interval, timeout / _LOOKS))
 
-    def _note_ping(self) -> None:
-        """Note where in all that was sent the ping is."""
-        progress = measure(self._transport)
-        if progress is None:
-            self._untaken = self._transport.get_write_buffer_size()
-        else:
-            self._untaken = progress.waiting
-            self._ping_end = progress.taken + progress.waiting
-            self._received = progress.received
+    def fail(self, code: int, reason: str) -> None:
+        """End the connection at once, because of something that the client does not do (RFC 6455 §7.1.7).
 
-    def _client_moves(self) -> bool:
-        """Tell whether the client has sent anything, or taken anything in front of the ping, since the last look."""
-        progress = measure(self._transport)
-        if progress is None:
-            untaken, received = self._transport.get_write_buffer_size(), self._received
-        else:
-            untaken, received = max(self._ping_end - progress.taken, 0), progress.received
-        moves = untaken < self._untaken or received != self._received
-        self._untaken = untaken
-        self._received = received
-        return moves
+        Nothing that still arrives is processed.
+        """
+        self._connection.ignore_input()
+        self._stop_keepalive()
+        self._ending = Ending(code, reason, failed=True)
+        self._end()
 
-    def _keep_alive_in(self, delay: float) -> None:
-        self._ping_due = self._loop.time() + delay
-        self._ping_timer = self._restart(self._ping_timer, delay, self._keep_alive)
+    def _stop_keepalive(self) -> None:
+        if self._keepalive is not None:
+            self._keepalive.stop()
+            self._keepalive = None
 
     def _check_idle(self) -> None:
         timeout = self._settings.idle_timeout

@@ -26,10 +26,11 @@ from asgi_upgrade.websocket.bridge import REFUSED, Bridge
 from asgi_upgrade.websocket.connection import Connection
 from asgi_upgrade.websocket.deflate import Deflate, DeflateAgreement
 from asgi_upgrade.websocket.endings import is_disconnect, log_end
+from asgi_upgrade.websocket.errors import ClientDisconnected
 from asgi_upgrade.websocket.frames import CloseCode
 from asgi_upgrade.websocket.handshake import check_added_headers
 from asgi_upgrade.websocket.observer import Outcome
-from asgi_upgrade.websocket.protocol import ClientDisconnected, WebSocketProtocol
+from asgi_upgrade.websocket.protocol import WebSocketProtocol
 from asgi_upgrade.websocket.scope import tell_route, websocket_scope
 from asgi_upgrade.websocket.watch import WATCH
 

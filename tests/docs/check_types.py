@@ -30,7 +30,7 @@ def write_program(chain: list[Block]) -> str:
         else:
             lines += block.code.splitlines()
     # Every page has a heading, so its first line is free.
-    if first.mark == "fragment":
+    if first.mark in ("fragment", "tested"):
         lines[0] = "from tests.docs.preamble import *"
     elif first.mark == "with":
         lines[0] = f"from {first.program.removesuffix('.py').replace('/', '.')} import *"

@@ -32,7 +32,7 @@ from asgi_upgrade import (
     UpgradeStream,
     WebSocketSettings,
 )
-from asgi_upgrade.testing import UpgradeTransport
+from asgi_upgrade.testing import UpgradeTransport, assert_guarded, connect_websocket
 
 app = FastAPI()
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -27,7 +27,7 @@ def exchange(websocket: WebSocket) -> None:
 def converse(server: Server, target: str = "/rooms/blue", headers: Mapping[str, Any] | None = None) -> Response:
     """Open a WebSocket, exchange messages, close; gives the 101."""
     with server.handshaker() as websocket:
-        websocket.socket.settimeout(30)  # less than open_timeout
+        websocket.socket.settimeout(30)
         response = websocket.open(target, {**BROWSER, **(headers or {})})
         for name in ("content-encoding", "content-length", "content-type", "etag", "transfer-encoding"):
             assert response.header(name) is None

@@ -65,7 +65,9 @@ def _free_port() -> int:
 
 
 @contextmanager
-def run(name: str, app: str, *, command: str | None = None, folder: Path = APPS) -> Iterator[Running]:
+def run(
+    name: str, app: str, *, command: str | None = None, folder: Path = APPS, environment: dict[str, str] | None = None
+) -> Iterator[Running]:
     """Run ``app``, a module of ``folder``, under a server for the length of the block."""
     port = _free_port()
     arguments = (command or COMMANDS[name]).format(app=app, port=port).split()
@@ -75,7 +77,12 @@ def run(name: str, app: str, *, command: str | None = None, folder: Path = APPS)
             process = children.start(
                 [sys.executable, "-m", *arguments],
                 cwd=folder,
-                env={**os.environ, "PYTHONPATH": str(ROOT), "ATTACH": "no" if "not extended" in name else "yes"},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": str(ROOT),
+                    "ATTACH": "no" if "not extended" in name else "yes",
+                    **(environment or {}),
+                },
                 stdout=output,
                 stderr=output,
             )

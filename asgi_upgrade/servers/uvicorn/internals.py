@@ -88,7 +88,9 @@ UVICORN = Internals(
             "on_response_complete",
         ),
         "uvicorn.protocols.http.zttp_impl:RequestResponseCycle": (*_CYCLE, "conn"),
+        # It chooses between HTTP/1.1, which is extended, and HTTP/2, which is not.
         "uvicorn.protocols.http.auto_zttp_impl:AutoZttpProtocol": ("_switch",),
+        "uvicorn.protocols.http.zttp_h2_impl": ("ZttpH2Protocol",),
     },
 )
 
@@ -115,4 +117,5 @@ def missing_for(module: str) -> Missing | None:
     own = [f"{module}:{name}" for name in _BY_MODULE.get(module, ())]
     if module == "uvicorn.protocols.http.auto_zttp_impl":
         own += [f"uvicorn.protocols.http.zttp_impl:{name}" for name in _BY_MODULE["uvicorn.protocols.http.zttp_impl"]]
+        own.append("uvicorn.protocols.http.zttp_h2_impl")
     return UVICORN.missing(*_COMMON, *own)

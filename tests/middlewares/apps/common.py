@@ -24,7 +24,7 @@ PATHS = {
     "/sub/rooms/blue": "/sub/rooms/{room}",  # a mounted application
 }
 
-upgrade = Middleware(UpgradeMiddleware, websocket=WebSocketSettings(open_timeout=60.0))
+upgrade = Middleware(UpgradeMiddleware, websocket=WebSocketSettings(open_timeout=10.0))
 
 
 async def page(request: Request) -> Response:
@@ -77,7 +77,7 @@ def fastapi() -> FastAPI:
     if "PLAIN" not in os.environ:
         app.add_middleware(
             UpgradeMiddleware,
-            websocket=WebSocketSettings(open_timeout=60.0),
+            websocket=WebSocketSettings(open_timeout=10.0),
             extend_server="UNATTACHED" not in os.environ,
         )
     app.add_api_route("/page", page)

@@ -10,8 +10,8 @@ import pytest
 from asgi_upgrade.guard.handshake import Handshake
 from asgi_upgrade.guard.in_place import InPlace, in_place, without_policy
 from asgi_upgrade.websocket.bridge import BRIDGE, Bridge
+from asgi_upgrade.websocket.errors import ClientDisconnected
 from asgi_upgrade.websocket.handshake import Accept, Reject
-from asgi_upgrade.websocket.protocol import ClientDisconnected
 from tests.unit.calls import CONNECT, HANDSHAKE, REQUEST, Call, Extension, http_scope, page, run, websocket_scope
 
 if TYPE_CHECKING:

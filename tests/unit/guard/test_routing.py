@@ -244,3 +244,18 @@ def test_a_request_without_a_route_is_nothing_to_say(caplog: pytest.LogCaptureFi
     caplog.clear()
     assert ask(app, http_scope("/unknown", headers=[])).status == 404
     assert not caplog.records
+
+
+def test_a_router_whose_call_does_more_leads_to_adapted_middleware(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    async def another(self: Router, scope: Scope, receive: Receive, send: Send) -> None:
+        calls.append(scope["type"])
+        await self.middleware_stack(scope, receive, send)
+
+    monkeypatch.setattr(Router, "__call__", routing._preparing_default(another))
+    router = Router([WebSocketRoute("/secret", room)], middleware=[Middleware(Guard)])
+    status, notes = shake(router, "/secret")
+    assert calls == ["http"]
+    assert status == 403
+    assert notes == ["layer websocket"]

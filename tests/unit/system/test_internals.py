@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import hypercorn.config
+import hypercorn.protocol
+import hypercorn.protocol.h11
 import pytest
 import uvicorn
 from fastapi import FastAPI, WebSocket
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.asyncio.lifespan import Lifespan
 from uvicorn.lifespan.on import LifespanOn
 
 import asgi_upgrade
@@ -19,6 +24,8 @@ from asgi_upgrade import UpgradeMiddleware
 from asgi_upgrade.guard import starlette_internals
 from asgi_upgrade.guard.starlette_internals import STARLETTE
 from asgi_upgrade.servers import uvicorn as extended
+from asgi_upgrade.servers.hypercorn.internals import HYPERCORN
+from asgi_upgrade.servers.hypercorn.protocol import extended as extended_configs
 from asgi_upgrade.servers.uvicorn.internals import UVICORN
 from asgi_upgrade.servers.uvicorn.upgrading_protocol import UpgradingProtocol
 from asgi_upgrade.system import internals
@@ -98,6 +105,7 @@ def test_what_is_missing_is_named_with_the_version() -> None:
 def test_nothing_is_missing_here() -> None:
     assert UVICORN.missing() is None or uvicorn.__version__ < "0.5"  # zttp came later
     assert STARLETTE.missing() is None
+    assert HYPERCORN.missing() is None
 
 
 # uvicorn
@@ -187,7 +195,86 @@ def test_no_room_uses_more_of_uvicorn_than_is_declared(owners: set[str], known: 
     assert used - ours <= names
 
 
+# hypercorn
+
+
+def start_hypercorn() -> bool:
+    """Run the startup of an application's lifespan as hypercorn does; return whether hypercorn is extended."""
+
+    async def run() -> bool:
+        config = hypercorn.config.Config()
+        loop = asyncio.get_running_loop()
+        lifespan = Lifespan(ASGIWrapper(guarded()), config, loop, {})  # type: ignore[arg-type]
+        task = asyncio.create_task(lifespan.handle_lifespan())
+        await lifespan.wait_for_startup()
+        await lifespan.wait_for_shutdown()
+        task.cancel()
+        return config in extended_configs
+
+    return asyncio.run(asyncio.wait_for(run(), 30))
+
+
+@pytest.fixture
+def own_protocol(monkeypatch: pytest.MonkeyPatch) -> type:
+    """hypercorn's own class for connections, in place again after the test."""
+    kind: type = hypercorn.protocol.h11.H11Protocol
+    monkeypatch.setattr(hypercorn.protocol, "H11Protocol", kind)
+    return kind
+
+
+def test_hypercorn_is_extended_if_nothing_is_missing(own_protocol: type) -> None:
+    assert start_hypercorn()
+    assert hypercorn.protocol.H11Protocol is not own_protocol  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("owner", "name"), declared(HYPERCORN), ids=str)
+def test_a_hypercorn_that_lacks_something_is_left_alone(
+    owner: str, name: str, own_protocol: type, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    if owner.startswith("asyncio"):
+        owner = owner.replace("asyncio:", "asyncio.streams:")
+    hide(monkeypatch, owner, name)
+    with caplog.at_level(logging.WARNING, "asgi_upgrade"):
+        assert not start_hypercorn()
+    assert hypercorn.protocol.H11Protocol is own_protocol  # type: ignore[attr-defined]
+    [line] = [record.getMessage() for record in caplog.records]
+    assert line.startswith("hypercorn does not offer http.upgrade (hypercorn ")
+    assert f" has no {owner.partition(':')[2] or owner}.{name}):" in line
+
+
+@pytest.mark.parametrize(
+    ("owners", "known", "ours"),
+    [
+        ({"http", "self._http"}, "H11Protocol", set()),
+        ({"http.config", "self.config", "self._http.config"}, "Config", set()),
+        ({"http.context", "self.context", "self._http.context"}, "WorkerContext", set()),
+        ({"server"}, "TCPServer", set()),
+        ({"self.stream"}, "HTTPStream", set()),
+        ({"lifespan"}, "Lifespan", set()),
+        ({"reader", "self._reader"}, "StreamReader", set()),
+    ],
+)
+def test_no_room_uses_more_of_hypercorn_than_is_declared(owners: set[str], known: str, ours: set[str]) -> None:
+    names = {name for owner, name in declared(HYPERCORN) if owner.endswith(f":{known}")}
+    used = {name for path in (PACKAGE / "servers/hypercorn").glob("*.py") for name in accessed(path, owners)}
+    assert len(used) > 1
+    assert used - ours <= names
+
+
 # Starlette
+
+
+def test_no_room_uses_a_private_module_of_starlette_or_a_server_that_is_not_declared() -> None:
+    known = {owner.partition(":")[0] for each in (STARLETTE, UVICORN, HYPERCORN) for owner in each.needed}
+    private = {
+        node.module
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module
+        if node.module.startswith(("starlette._", "fastapi._", "uvicorn.protocols.http.", "hypercorn.protocol."))
+    }
+    assert "starlette._exception_handler" in private
+    assert private - {"uvicorn.protocols.http.auto"} <= known  # that is how the check finds what `auto` chooses
 
 
 @pytest.fixture
@@ -216,3 +303,38 @@ def test_handshakes_are_refused_with_a_starlette_that_lacks_something(
     [line] = [record.getMessage() for record in caplog.records]
     kind = owner.partition(":")[2] or owner
     assert f"has no {kind}.{name}: handshakes cannot be brought through its applications" in line
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize(("owner", "name"), declared(STARLETTE))
+def test_so_are_websockets_that_a_server_delivers(
+    owner: str, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    hide(monkeypatch, owner, name)
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope: dict[str, Any] = {
+        "type": "websocket",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "scheme": "ws",
+        "path": "/ws",
+        "raw_path": b"/ws",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", b"test")],
+        "client": None,
+        "server": ("test", 80),
+        "subprotocols": [],
+        "extensions": {"websocket.http.response": {}},
+    }
+    with caplog.at_level(logging.ERROR, "asgi_upgrade"):
+        asyncio.run(asyncio.wait_for(guarded()(scope, receive, send), 30))
+    assert sent[0] == {**sent[0], "type": "websocket.http.response.start", "status": 503}
+    assert not any(record.exc_info for record in caplog.records)

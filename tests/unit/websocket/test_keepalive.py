@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asgi_upgrade.system.progress import measure
-from asgi_upgrade.websocket.protocol import ClientDisconnected
+from asgi_upgrade.websocket.errors import ClientDisconnected
 from tests.unit.connected import LOOPS, Client, connected, run
 from tests.unit.waiting import PATIENCE, until
 from tests.unit.wire import BINARY, PING, PONG, TEXT, frame, read_frames

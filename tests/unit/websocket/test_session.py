@@ -20,8 +20,8 @@ from asgi_upgrade.guard.handshake import Handshake
 from asgi_upgrade.testing import UpgradeTransport
 from asgi_upgrade.websocket.bridge import CONVERTED, Bridge
 from asgi_upgrade.websocket.deflate import PerMessageDeflate
+from asgi_upgrade.websocket.errors import ClientDisconnected
 from asgi_upgrade.websocket.handshake import Accept, negotiate
-from asgi_upgrade.websocket.protocol import ClientDisconnected
 from asgi_upgrade.websocket.session import WebSocketSession
 from asgi_upgrade.websocket.settings import WebSocketSettings
 from tests.unit import wire

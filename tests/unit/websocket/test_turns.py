@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asgi_upgrade.websocket.protocol import ClientDisconnected, WebSocketProtocol
+from asgi_upgrade.websocket.errors import ClientDisconnected
+from asgi_upgrade.websocket.protocol import WebSocketProtocol
 from tests.unit.connected import LOOPS, Client, connected, run
 from tests.unit.waiting import PATIENCE, arrived, turns
 from tests.unit.wire import BINARY, frame
