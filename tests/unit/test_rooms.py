@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,16 @@ def test_imports_make_no_circle() -> None:
 def test_circles_are_found() -> None:
     assert circles({"a": {"b"}, "b": {"c"}, "c": set()}) == {}
     assert set(circles({"a": {"b"}, "b": {"a"}, "c": set(), "d": {"a"}})) == {"a", "b", "d"}
+
+
+def test_the_documentation_names_every_room() -> None:
+    text = (PACKAGE.parent / "docs" / "explanation" / "architecture.md").read_text()
+    table = text.partition("## Rooms")[2].partition("## Why it is so")[0]
+    named, folder = set(), ""
+    for row in re.findall(r"^\|[^|\n]*\|([^|\n]*)\|([^|\n]*)\|", table, re.MULTILINE):
+        floor, rooms = (re.findall(r"`([\w/]+)`", cell) for cell in row)
+        folder = floor[0] if floor else folder
+        if any("middleware" in room for room in rooms):
+            folder = ""
+        named |= {f"{folder}{room}".replace("/", ".") for room in rooms}
+    assert named == {name for name, path in ROOMS.items() if path.stem not in ("__init__", "__main__")}
