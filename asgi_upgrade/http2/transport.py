@@ -8,6 +8,7 @@ from typing import Any
 
 from asgi_upgrade.http2.stream import ErrorCodes, Stream
 from asgi_upgrade.system.progress import Progress
+from asgi_upgrade.system.transports import fill_buffer
 
 __all__ = ["StreamTransport"]
 
@@ -96,9 +97,9 @@ class StreamTransport(asyncio.Transport):
         self._delivery_scheduled = False
         while self._unread and self._reading and not self._closing:
             if isinstance(self._protocol, asyncio.BufferedProtocol):
-                buffer = memoryview(self._protocol.get_buffer(len(self._unread))).cast("B")
-                size = min(len(buffer), len(self._unread))
-                buffer[:size] = self._unread[:size]
+                size = self._tell(fill_buffer, self._protocol, self._unread)
+                if size is None:
+                    return
                 del self._unread[:size]
                 self._connection.acknowledge(self._stream, size)
                 self._tell(self._protocol.buffer_updated, size)

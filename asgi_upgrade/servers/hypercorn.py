@@ -33,8 +33,9 @@ from asgi_upgrade.http.offer import has_upgrade
 from asgi_upgrade.servers.lifespans import running_lifespans
 from asgi_upgrade.servers.websocket_limits import HYPERCORN, websocket_limits
 from asgi_upgrade.switching.fields import print_fields
-from asgi_upgrade.switching.owner import replay, shut_down
+from asgi_upgrade.switching.owner import shut_down
 from asgi_upgrade.switching.switchover import Switchover
+from asgi_upgrade.system.transports import replay
 
 if TYPE_CHECKING:
     from asgi_upgrade.guard.handshake import Policy

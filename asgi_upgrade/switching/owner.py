@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-__all__ = ["linger", "replay", "shut_down"]
+__all__ = ["linger", "shut_down"]
 
 
 def shut_down(protocol: Any, transport: asyncio.BaseTransport) -> None:
@@ -17,21 +17,3 @@ def linger(protocol: Any) -> asyncio.Future[None] | None:
     """Return what is done when the transport of ``protocol`` is gone, if it is about to close that by itself."""
     closing = getattr(protocol, "closing", None)
     return None if closing is None else closing()
-
-
-def replay(protocol: Any, data: bytes) -> None:
-    """Give ``protocol`` bytes that arrived before it owned the connection.
-
-    Args:
-        protocol: A streaming or a buffered protocol.
-        data: Not empty.
-    """
-    if not isinstance(protocol, asyncio.BufferedProtocol):
-        protocol.data_received(data)
-        return
-    while data:
-        buffer = memoryview(protocol.get_buffer(len(data))).cast("B")
-        size = min(len(buffer), len(data))
-        buffer[:size] = data[:size]
-        protocol.buffer_updated(size)
-        data = data[size:]

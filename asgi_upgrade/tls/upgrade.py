@@ -18,6 +18,7 @@ from asgi_upgrade.http.headers import parse_tokens
 from asgi_upgrade.http.offer import UpgradeOffer
 from asgi_upgrade.http.request_line import request_line
 from asgi_upgrade.switching.extension import get_extension
+from asgi_upgrade.system.transports import replay
 from asgi_upgrade.tls.scope import tls_extension
 from asgi_upgrade.tls.settings import TLSSettings
 
@@ -187,13 +188,7 @@ def _feed(transport: asyncio.Transport, data: bytes) -> None:
     if not data:
         return
     if hasattr(protocol, "get_buffer"):
-        # It only takes the bytes now. `asgi_upgrade.servers` has the loop for buffers in general, but these are ours.
-        while data:
-            buffer = memoryview(protocol.get_buffer(len(data)))
-            size = min(len(buffer), len(data))
-            buffer[:size] = data[:size]
-            protocol.buffer_updated(size)
-            data = data[size:]
+        replay(protocol, data)  # it only takes the bytes now
     else:
         # asyncio of Python 3.10 drops them now. It reads nothing before what is called soon.
         asyncio.get_running_loop().call_soon(protocol.data_received, data)

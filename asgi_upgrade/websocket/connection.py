@@ -63,11 +63,46 @@ _TEXT = FIN | Opcode.TEXT
 _BINARY = FIN | Opcode.BINARY
 _SHORT_TEXT_HEADERS = [encode_header(_TEXT, size) for size in range(126)]
 _SHORT_BINARY_HEADERS = [encode_header(_BINARY, size) for size in range(126)]
+
+
+def _find_fault(first: int, *, deflate: bool) -> str | None:
+    """Return what is wrong with the first byte of a frame: FIN, three reserved bits and the opcode (RFC 6455 §5.2)."""
+    reserved = first & 0x70
+    opcode = first & 0x0F
+    # RFC 7692 §6.1: RSV1 marks the first frame of a compressed message, and nothing else.
+    if reserved and not (deflate and reserved == RSV1 and opcode in (Opcode.TEXT, Opcode.BINARY)):
+        return "reserved bit set"
+    if 2 < opcode < 8 or opcode > 10:
+        return f"unknown opcode {opcode}"
+    if opcode & 0x8 and not first & FIN:
+        return "control frame is fragmented"
+    return None
+
+
+# By first byte.
+_FAULTS = tuple(_find_fault(first, deflate=False) for first in range(256))
+_FAULTS_WITH_DEFLATE = tuple(_find_fault(first, deflate=True) for first in range(256))
+
 _Utf8Decoder = codecs.getincrementaldecoder("utf-8")
 _NOT_UTF8 = "text is not valid UTF-8"
 # Pieces of a text message up to this many bytes, and how many of them are joined.
 _SHORT_PIECE = 1024
 _SHORT_PIECES = 64
+
+
+def _read_long_size(field: bytes) -> int:
+    """Return the length of a payload from its extended field of two or eight bytes (RFC 6455 §5.2)."""
+    size = int.from_bytes(field, "big")
+    if len(field) == 2:
+        if size < 126:
+            raise _Failure(CloseCode.PROTOCOL_ERROR, "length is not in its shortest form")
+        return size
+    if size < 65536:
+        raise _Failure(CloseCode.PROTOCOL_ERROR, "length is not in its shortest form")
+    if size >> 63:
+        raise _Failure(CloseCode.PROTOCOL_ERROR, "length has its top bit set")
+    keep_freed_memory()
+    return size
 
 
 class Connection:
@@ -278,84 +313,75 @@ class Connection:
         self.ignore_input()
         events.append(ending)
 
-    def _read_frame(self, data: bytes, position: int, end: int, events: list[Event]) -> int:  # noqa: C901
+    def _read_frame(self, data: bytes, position: int, end: int, events: list[Event]) -> int:
         """Read the frame at ``position``; return where the next one starts, or -1 if more bytes are needed first.
 
         Every rule is checked as soon as the bytes it concerns are there.
         """
         first = data[position]
         second = data[position + 1]
-        opcode = first & 0x0F
-        if first & 0x70 and not (
-            # RFC 7692 §6.1: RSV1 marks the first frame of a compressed message, and nothing else.
-            first & 0x70 == RSV1 and self._deflate is not None and (opcode == Opcode.TEXT or opcode == Opcode.BINARY)
-        ):
-            raise _Failure(CloseCode.PROTOCOL_ERROR, "reserved bit set")
-        if 2 < opcode < 8 or opcode > 10:
-            raise _Failure(CloseCode.PROTOCOL_ERROR, f"unknown opcode {opcode}")
+        fault = _FAULTS[first] if self._deflate is None else _FAULTS_WITH_DEFLATE[first]
+        if fault is not None:
+            raise _Failure(CloseCode.PROTOCOL_ERROR, fault)
         if not second & MASK:
             raise _Failure(CloseCode.PROTOCOL_ERROR, "frame is not masked")
+        opcode = first & 0x0F
         size = second & 0x7F
-
         if opcode & 0x8:
-            if not first & FIN:
-                raise _Failure(CloseCode.PROTOCOL_ERROR, "control frame is fragmented")
-            if size > 125:
-                raise _Failure(CloseCode.PROTOCOL_ERROR, "control frame is longer than 125 bytes")
-            start = position + 6
-            stop = start + size
-            if stop > end:
-                return -1
-            self._read_control(opcode, apply_mask(data[start:stop], data[start - 4 : start]), events)
-            return stop
-
-        if opcode == Opcode.CONTINUATION:
-            if not self._opcode:
-                raise _Failure(CloseCode.PROTOCOL_ERROR, "continuation frame without a message to continue")
-            if self._frames == self._max_frames:
-                raise _Failure(CloseCode.POLICY_VIOLATION, f"message has more than {self._max_frames} frames")
-        elif self._opcode:
-            raise _Failure(CloseCode.PROTOCOL_ERROR, "new message before the last one was finished")
-
+            return self._read_control_frame(data, position, end, events)
         start = position + 2
-        if size == 126:
-            start = position + 4
+        continues = opcode == Opcode.CONTINUATION
+        self._check_order(continues)
+        if size > 125:
+            start += 2 if size == 126 else 8
             if start > end:
                 return -1
-            size = int.from_bytes(data[position + 2 : start], "big")
-            if size < 126:
-                raise _Failure(CloseCode.PROTOCOL_ERROR, "length is not in its shortest form")
-        elif size == 127:
-            start = position + 10
-            if start > end:
-                return -1
-            size = int.from_bytes(data[position + 2 : start], "big")
-            if size < 65536:
-                raise _Failure(CloseCode.PROTOCOL_ERROR, "length is not in its shortest form")
-            if size >> 63:
-                raise _Failure(CloseCode.PROTOCOL_ERROR, "length has its top bit set")
-            keep_freed_memory()
-
-        compressed = self._compressed if opcode == Opcode.CONTINUATION else bool(first & RSV1)
-        so_far = self._size if opcode == Opcode.CONTINUATION else 0
-        if not compressed and so_far + size > self._max_size:
-            raise _Failure(CloseCode.MESSAGE_TOO_BIG, f"message is longer than {self._max_size} bytes")
-        if start + 4 > end:
+            size = _read_long_size(data[position + 2 : start])
+        compressed = self._compressed if continues else first & RSV1 != 0
+        whole_size = self._size if continues else 0
+        if not compressed:
+            whole_size += size
+            if whole_size > self._max_size:
+                raise _Failure(CloseCode.MESSAGE_TOO_BIG, f"message is longer than {self._max_size} bytes")
+        start += 4
+        if start > end:
             return -1
 
-        if opcode == Opcode.CONTINUATION:
+        if continues:
             self._frames += 1
         else:
             self._opcode = opcode
             self._compressed = compressed
             self._frames = 1
-        self._size = so_far if compressed else so_far + size
-        self._final = bool(first & FIN)
-        self._mask = data[start : start + 4]
+        self._size = whole_size
+        self._final = first & FIN != 0
+        self._mask = data[start - 4 : start]
         self._remaining = size
-        stop = self._read_payload(data, start + 4, end, events)
+        stop = self._read_payload(data, start, end, events)
         self._midway = self._remaining > 0
         return stop
+
+    def _read_control_frame(self, data: bytes, position: int, end: int, events: list[Event]) -> int:
+        """Read a control frame; it may stand between two frames of a message (RFC 6455 §5.5)."""
+        size = data[position + 1] & 0x7F
+        if size > 125:
+            raise _Failure(CloseCode.PROTOCOL_ERROR, "control frame is longer than 125 bytes")
+        start = position + 6
+        stop = start + size
+        if stop > end:
+            return -1
+        self._read_control(data[position] & 0x0F, apply_mask(data[start:stop], data[start - 4 : start]), events)
+        return stop
+
+    def _check_order(self, continues: bool) -> None:
+        """Check whether a data frame may come now: frames of two messages do not mix (RFC 6455 §5.4)."""
+        if not continues:
+            if self._opcode:
+                raise _Failure(CloseCode.PROTOCOL_ERROR, "new message before the last one was finished")
+        elif not self._opcode:
+            raise _Failure(CloseCode.PROTOCOL_ERROR, "continuation frame without a message to continue")
+        elif self._frames == self._max_frames:
+            raise _Failure(CloseCode.POLICY_VIOLATION, f"message has more than {self._max_frames} frames")
 
     def _read_payload(self, data: bytes, position: int, end: int, events: list[Event]) -> int:
         """Take what has arrived of the current data frame's payload; return where it stops."""
@@ -387,30 +413,15 @@ class Connection:
             self._size += len(piece)
             if last:
                 self._inflated += self._size
-        # StringIO and BytesIO grow in linear time whatever the size of the pieces, and do not copy at the end.
         if self._opcode == Opcode.TEXT:
             if last and self._text is None:
                 events.append(piece.decode())
             else:
-                if self._decoder is None or self._text is None:
-                    self._decoder = _Utf8Decoder()
-                    self._text = io.StringIO()
-                    self._short = []
-                self._short.append(self._decoder.decode(piece, last))
-                # RFC 6455 §8.1: the connection fails at the first byte that cannot be UTF-8, not at the message's end.
-                # Python notices a surrogate, ED A0 80 to ED BF BF, only at its third byte.
-                if not last and b"\xed\xa0" <= self._decoder.getstate()[0] < b"\xee":
-                    raise _Failure(CloseCode.INVALID_DATA, _NOT_UTF8)
-                # StringIO keeps objects, and that of a character is 20 times its size: short pieces are joined first.
-                if last or len(piece) > _SHORT_PIECE or len(self._short) == _SHORT_PIECES:
-                    self._text.write("".join(self._short))
-                    self._short.clear()
-                if last:
-                    events.append(self._text.getvalue())
-                    self._text = self._decoder = None
+                self._add_text(piece, last, events)
         elif last and self._bytes is None:
             events.append(piece)
         else:
+            # BytesIO and StringIO grow in linear time whatever the size of the pieces, and do not copy at the end.
             if self._bytes is None:
                 self._bytes = io.BytesIO()
             self._bytes.write(piece)
@@ -419,6 +430,25 @@ class Connection:
                 self._bytes = None
         if last:
             self._opcode = 0
+
+    def _add_text(self, piece: bytes, last: bool, events: list[Event]) -> None:
+        """Add a part of a text message that comes in several."""
+        if self._decoder is None or self._text is None:
+            self._decoder = _Utf8Decoder()
+            self._text = io.StringIO()
+            self._short = []
+        self._short.append(self._decoder.decode(piece, last))
+        # RFC 6455 §8.1: the connection fails at the first byte that cannot be UTF-8, not at the message's end.
+        # Python notices a surrogate, ED A0 80 to ED BF BF, only at its third byte.
+        if not last and b"\xed\xa0" <= self._decoder.getstate()[0] < b"\xee":
+            raise _Failure(CloseCode.INVALID_DATA, _NOT_UTF8)
+        # StringIO keeps objects, and that of a character is 20 times its size: short pieces are joined first.
+        if last or len(piece) > _SHORT_PIECE or len(self._short) == _SHORT_PIECES:
+            self._text.write("".join(self._short))
+            self._short.clear()
+        if last:
+            events.append(self._text.getvalue())
+            self._text = self._decoder = None
 
     def _read_control(self, opcode: int, payload: bytes, events: list[Event]) -> None:
         if opcode == Opcode.PING:
