@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from asgi_upgrade.http2.stream import ErrorCodes, Stream
-from asgi_upgrade.switching.owner import deliver
 from asgi_upgrade.system.progress import Progress
+from asgi_upgrade.system.transports import fill_buffer
 
 __all__ = ["StreamTransport"]
 
@@ -97,7 +97,9 @@ class StreamTransport(asyncio.Transport):
         self._delivery_scheduled = False
         while self._unread and self._reading and not self._closing:
             if isinstance(self._protocol, asyncio.BufferedProtocol):
-                size = deliver(self._protocol, self._unread)
+                size = self._tell(fill_buffer, self._protocol, self._unread)
+                if size is None:
+                    return
                 del self._unread[:size]
                 self._connection.acknowledge(self._stream, size)
                 self._tell(self._protocol.buffer_updated, size)

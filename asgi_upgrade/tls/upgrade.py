@@ -18,7 +18,7 @@ from asgi_upgrade.http.headers import parse_tokens
 from asgi_upgrade.http.offer import UpgradeOffer
 from asgi_upgrade.http.request_line import request_line
 from asgi_upgrade.switching.extension import get_extension
-from asgi_upgrade.switching.owner import deliver
+from asgi_upgrade.system.transports import replay
 from asgi_upgrade.tls.scope import tls_extension
 from asgi_upgrade.tls.settings import TLSSettings
 
@@ -188,11 +188,7 @@ def _feed(transport: asyncio.Transport, data: bytes) -> None:
     if not data:
         return
     if hasattr(protocol, "get_buffer"):
-        # uvloop's is a buffered protocol without saying so. It only takes the bytes now.
-        while data:
-            size = deliver(protocol, data)
-            protocol.buffer_updated(size)
-            data = data[size:]
+        replay(protocol, data)  # it only takes the bytes now
     else:
         # asyncio of Python 3.10 drops them now. It reads nothing before what is called soon.
         asyncio.get_running_loop().call_soon(protocol.data_received, data)

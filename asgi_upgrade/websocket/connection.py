@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import io
 import sys
-from typing import Final, NamedTuple, TypeAlias, cast
+from typing import NamedTuple, TypeAlias, cast
 
 from asgi_upgrade.websocket.buffers import BUFFER_SIZE, give_buffer, keep_freed_memory, take_buffer
 from asgi_upgrade.websocket.deflate import Deflate, DeflateError, InflatedTooLarge
@@ -55,28 +55,43 @@ class _Failure(Exception):
 
 
 # What a message costs besides its bytes, in bytes: about as long as one takes to encode, that many are copied.
-MESSAGE_COST: Final = 1024
+MESSAGE_COST = 1024
 # A binary frame that lacks at least this much is read into buffers of our own, without copies in between.
-BULK_SIZE: Final = 64 * 1024
+BULK_SIZE = 64 * 1024
 
-_TEXT: Final = FIN | Opcode.TEXT
-_BINARY: Final = FIN | Opcode.BINARY
+_TEXT = FIN | Opcode.TEXT
+_BINARY = FIN | Opcode.BINARY
 _SHORT_TEXT_HEADERS = [encode_header(_TEXT, size) for size in range(126)]
 _SHORT_BINARY_HEADERS = [encode_header(_BINARY, size) for size in range(126)]
+
+
+def _find_fault(first: int, *, deflate: bool) -> str | None:
+    """Return what is wrong with the first byte of a frame: FIN, three reserved bits and the opcode (RFC 6455 §5.2)."""
+    reserved = first & 0x70
+    opcode = first & 0x0F
+    # RFC 7692 §6.1: RSV1 marks the first frame of a compressed message, and nothing else.
+    if reserved and not (deflate and reserved == RSV1 and opcode in (Opcode.TEXT, Opcode.BINARY)):
+        return "reserved bit set"
+    if 2 < opcode < 8 or opcode > 10:
+        return f"unknown opcode {opcode}"
+    if opcode & 0x8 and not first & FIN:
+        return "control frame is fragmented"
+    return None
+
+
+# By first byte.
+_FAULTS = tuple(_find_fault(first, deflate=False) for first in range(256))
+_FAULTS_WITH_DEFLATE = tuple(_find_fault(first, deflate=True) for first in range(256))
+
 _Utf8Decoder = codecs.getincrementaldecoder("utf-8")
-# Bytes before the mask, by the length's first byte: 126 and 127 say that the length follows (RFC 6455 §5.2).
-_LENGTHS = {126: 4, 127: 10}
-_OPCODES = frozenset((Opcode.CONTINUATION, Opcode.TEXT, Opcode.BINARY, Opcode.CLOSE, Opcode.PING, Opcode.PONG))
-# Opcodes that begin a message.
-_STARTS = frozenset((Opcode.TEXT, Opcode.BINARY))
 _NOT_UTF8 = "text is not valid UTF-8"
 # Pieces of a text message up to this many bytes, and how many of them are joined.
-_SHORT_PIECE: Final = 1024
-_SHORT_PIECES: Final = 64
+_SHORT_PIECE = 1024
+_SHORT_PIECES = 64
 
 
 def _read_long_size(field: bytes) -> int:
-    """Return the length of a frame that stands in two or in eight bytes (RFC 6455 §5.2)."""
+    """Return the length of a payload from its extended field of two or eight bytes (RFC 6455 §5.2)."""
     size = int.from_bytes(field, "big")
     if len(field) == 2:
         if size < 126:
@@ -292,7 +307,7 @@ class Connection:
         self._pending = b""
 
     def _fail(self, code: int, reason: str, events: list[Event]) -> None:
-        self._end(Ending(code, reason, failed=True), events)
+        self._end(Ending(int(code), reason, failed=True), events)
 
     def _end(self, ending: Ending, events: list[Event]) -> None:
         self.ignore_input()
@@ -301,77 +316,71 @@ class Connection:
     def _read_frame(self, data: bytes, position: int, end: int, events: list[Event]) -> int:
         """Read the frame at ``position``; return where the next one starts, or -1 if more bytes are needed first.
 
-        Every rule is checked as soon as the bytes it concerns are there: a client that breaks one is told before it has
-        sent the rest.
+        Every rule is checked as soon as the bytes it concerns are there.
         """
         first = data[position]
         second = data[position + 1]
+        fault = _FAULTS[first] if self._deflate is None else _FAULTS_WITH_DEFLATE[first]
+        if fault is not None:
+            raise _Failure(CloseCode.PROTOCOL_ERROR, fault)
+        if not second & MASK:
+            raise _Failure(CloseCode.PROTOCOL_ERROR, "frame is not masked")
         opcode = first & 0x0F
-        self._check_first_bytes(first, second, opcode)
-        if opcode & 0x8:
-            start = position + 6
-            stop = start + (second & 0x7F)
-            if stop > end:
-                return -1
-            self._read_control(opcode, apply_mask(data[start:stop], data[start - 4 : start]), events)
-            return stop
-
         size = second & 0x7F
-        start = position + _LENGTHS.get(size, 2)
+        if opcode & 0x8:
+            return self._read_control_frame(data, position, end, events)
+        start = position + 2
+        continues = opcode == Opcode.CONTINUATION
+        self._check_order(continues)
+        if size > 125:
+            start += 2 if size == 126 else 8
+            if start > end:
+                return -1
+            size = _read_long_size(data[position + 2 : start])
+        compressed = self._compressed if continues else first & RSV1 != 0
+        whole_size = self._size if continues else 0
+        if not compressed:
+            whole_size += size
+            if whole_size > self._max_size:
+                raise _Failure(CloseCode.MESSAGE_TOO_BIG, f"message is longer than {self._max_size} bytes")
+        start += 4
         if start > end:
             return -1
-        if size >= 126:
-            size = _read_long_size(data[position + 2 : start])
-        follows = opcode == Opcode.CONTINUATION
-        compressed = self._compressed if follows else first & RSV1 != 0
-        so_far = self._size if follows else 0
-        # The size of a compressed message is known when it has been inflated.
-        if not compressed and so_far + size > self._max_size:
-            raise _Failure(CloseCode.MESSAGE_TOO_BIG, f"message is longer than {self._max_size} bytes")
-        if start + 4 > end:
-            return -1
 
-        if follows:
+        if continues:
             self._frames += 1
         else:
             self._opcode = opcode
             self._compressed = compressed
             self._frames = 1
-        self._size = so_far if compressed else so_far + size
+        self._size = whole_size
         self._final = first & FIN != 0
-        self._mask = data[start : start + 4]
+        self._mask = data[start - 4 : start]
         self._remaining = size
-        stop = self._read_payload(data, start + 4, end, events)
+        stop = self._read_payload(data, start, end, events)
         self._midway = self._remaining > 0
         return stop
 
-    def _check_first_bytes(self, first: int, second: int, opcode: int) -> None:
-        """Check what the first two bytes of a frame say by themselves, and after the frame before (RFC 6455 §5.2)."""
-        reserved = first & 0x70
-        # RFC 7692 §6.1: RSV1 marks the first frame of a compressed message, and nothing else.
-        if reserved and not (reserved == RSV1 and self._deflate is not None and opcode in _STARTS):
-            raise _Failure(CloseCode.PROTOCOL_ERROR, "reserved bit set")
-        if not second & MASK:
-            if opcode not in _OPCODES:
-                raise _Failure(CloseCode.PROTOCOL_ERROR, f"unknown opcode {opcode}")
-            raise _Failure(CloseCode.PROTOCOL_ERROR, "frame is not masked")
-        if opcode in _STARTS:
+    def _read_control_frame(self, data: bytes, position: int, end: int, events: list[Event]) -> int:
+        """Read a control frame; it may stand between two frames of a message (RFC 6455 §5.5)."""
+        size = data[position + 1] & 0x7F
+        if size > 125:
+            raise _Failure(CloseCode.PROTOCOL_ERROR, "control frame is longer than 125 bytes")
+        start = position + 6
+        stop = start + size
+        if stop > end:
+            return -1
+        self._read_control(data[position] & 0x0F, apply_mask(data[start:stop], data[start - 4 : start]), events)
+        return stop
+
+    def _check_order(self, continues: bool) -> None:
+        """Check whether a data frame may come now: frames of two messages do not mix (RFC 6455 §5.4)."""
+        if not continues:
             if self._opcode:
                 raise _Failure(CloseCode.PROTOCOL_ERROR, "new message before the last one was finished")
-        elif opcode == Opcode.CONTINUATION:
-            self._check_continuation()
-        elif opcode not in _OPCODES:
-            raise _Failure(CloseCode.PROTOCOL_ERROR, f"unknown opcode {opcode}")
-        elif not first & FIN:
-            raise _Failure(CloseCode.PROTOCOL_ERROR, "control frame is fragmented")
-        elif second & 0x7F > 125:
-            raise _Failure(CloseCode.PROTOCOL_ERROR, "control frame is longer than 125 bytes")
-
-    def _check_continuation(self) -> None:
-        """Check whether a message may go on (RFC 6455 §5.4)."""
-        if not self._opcode:
+        elif not self._opcode:
             raise _Failure(CloseCode.PROTOCOL_ERROR, "continuation frame without a message to continue")
-        if self._frames == self._max_frames:
+        elif self._frames == self._max_frames:
             raise _Failure(CloseCode.POLICY_VIOLATION, f"message has more than {self._max_frames} frames")
 
     def _read_payload(self, data: bytes, position: int, end: int, events: list[Event]) -> int:
@@ -404,30 +413,15 @@ class Connection:
             self._size += len(piece)
             if last:
                 self._inflated += self._size
-        # StringIO and BytesIO grow in linear time whatever the size of the pieces, and do not copy at the end.
         if self._opcode == Opcode.TEXT:
             if last and self._text is None:
                 events.append(piece.decode())
             else:
-                if self._decoder is None or self._text is None:
-                    self._decoder = _Utf8Decoder()
-                    self._text = io.StringIO()
-                    self._short = []
-                self._short.append(self._decoder.decode(piece, last))
-                # RFC 6455 §8.1: the connection fails at the first byte that cannot be UTF-8, not at the message's end.
-                # Python notices a surrogate, ED A0 80 to ED BF BF, only at its third byte.
-                if not last and b"\xed\xa0" <= self._decoder.getstate()[0] < b"\xee":
-                    raise _Failure(CloseCode.INVALID_DATA, _NOT_UTF8)
-                # StringIO keeps objects, and that of a character is 20 times its size: short pieces are joined first.
-                if last or len(piece) > _SHORT_PIECE or len(self._short) == _SHORT_PIECES:
-                    self._text.write("".join(self._short))
-                    self._short.clear()
-                if last:
-                    events.append(self._text.getvalue())
-                    self._text = self._decoder = None
+                self._add_text(piece, last, events)
         elif last and self._bytes is None:
             events.append(piece)
         else:
+            # BytesIO and StringIO grow in linear time whatever the size of the pieces, and do not copy at the end.
             if self._bytes is None:
                 self._bytes = io.BytesIO()
             self._bytes.write(piece)
@@ -436,6 +430,25 @@ class Connection:
                 self._bytes = None
         if last:
             self._opcode = 0
+
+    def _add_text(self, piece: bytes, last: bool, events: list[Event]) -> None:
+        """Add a part of a text message that comes in several."""
+        if self._decoder is None or self._text is None:
+            self._decoder = _Utf8Decoder()
+            self._text = io.StringIO()
+            self._short = []
+        self._short.append(self._decoder.decode(piece, last))
+        # RFC 6455 §8.1: the connection fails at the first byte that cannot be UTF-8, not at the message's end.
+        # Python notices a surrogate, ED A0 80 to ED BF BF, only at its third byte.
+        if not last and b"\xed\xa0" <= self._decoder.getstate()[0] < b"\xee":
+            raise _Failure(CloseCode.INVALID_DATA, _NOT_UTF8)
+        # StringIO keeps objects, and that of a character is 20 times its size: short pieces are joined first.
+        if last or len(piece) > _SHORT_PIECE or len(self._short) == _SHORT_PIECES:
+            self._text.write("".join(self._short))
+            self._short.clear()
+        if last:
+            events.append(self._text.getvalue())
+            self._text = self._decoder = None
 
     def _read_control(self, opcode: int, payload: bytes, events: list[Event]) -> None:
         if opcode == Opcode.PING:

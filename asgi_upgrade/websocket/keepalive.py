@@ -1,56 +1,60 @@
-"""Pings, and whether the client still answers (RFC 6455 §5.5.2)."""
+"""Watches over an open connection: pings for a client that may have vanished, and the time without a message."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from asgi_upgrade.system.progress import measure
 from asgi_upgrade.system.timers import Timer, Timers
-from asgi_upgrade.websocket.frames import CloseCode
 
-__all__ = ["Keepalive"]
+__all__ = ["IdleWatch", "KeepAlive"]
 
 # How often to look for a sign of life before a client that shows none is given up, and seconds for a last look.
 _LOOKS = 4
 _LAST_LOOK = 0.01
 
 
-class Pinged(Protocol):
-    """The connection that is kept alive."""
+class Watched(Protocol):
+    """The connection that a `KeepAlive` watches over.
 
-    bytes_received: int
+    Attributes:
+        heard: Whether the client has shown a sign of life since this was set to ``False``.
+    """
+
+    heard: bool
 
     @property
-    def reads(self) -> bool:
-        """Whether what the client sends is read now."""
+    def reading_paused(self) -> bool:
+        """Whether nothing is read now."""
 
-    def ping(self) -> None:
-        """Send a ping."""
+    def send_ping(self) -> None:
+        """Send a ping with no payload."""
 
-    def fail(self, code: int, reason: str) -> None:
-        """End the connection at once."""
+    def give_up(self) -> None:
+        """End the connection: the client has vanished."""
 
 
-class Keepalive:
-    """Sends pings, and ends a connection whose client shows no sign of life, until it is stopped.
+class KeepAlive:
+    """Sends pings, and looks whether the client has shown a sign of life since the last one.
 
     Any bytes are one, not only the pong: it has to wait behind the message that the client is sending, and may be for
     another ping (RFC 6455 §5.5.3). So is a client that takes what is in front of the ping. What does not count is time
     in which we could not have noticed: while reading was paused, or something held the loop up.
 
+    It sends the first ping at once. Call `cancel` as soon as the end of the connection begins.
+
     Args:
-        connection: The connection.
+        watched: The connection.
         transport: Its transport.
+        loop: The loop.
         interval: Seconds between two pings.
-        timeout: Seconds after a ping in which a sign of life must have come; ``None`` if none is asked for.
+        timeout: Seconds for a sign of life, or ``None`` to do without one.
     """
 
     __slots__ = (
-        "_connection",
         "_doubted",
-        "_due",
-        "_heard_until",
         "_interval",
         "_loop",
         "_ping_end",
@@ -60,78 +64,76 @@ class Keepalive:
         "_timer",
         "_transport",
         "_untaken",
+        "_watched",
     )
 
+    _timer: Timer
+
     def __init__(
-        self, connection: Pinged, transport: asyncio.Transport, interval: float, timeout: float | None
+        self,
+        watched: Watched,
+        transport: asyncio.Transport,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        interval: float,
+        timeout: float | None,
     ) -> None:
-        self._connection = connection
+        self._watched = watched
         self._transport = transport
+        self._loop = loop
         self._interval = interval
         self._timeout = timeout
-        self._loop: asyncio.AbstractEventLoop | None = None  # while it runs
-        self._timer: Timer | None = None
-        self._due = 0.0  # when the next look at the client should be taken
-        self._pinged = 0.0  # when the ping went out that waits for an answer; 0.0 if none does
-        self._heard_until = 0  # `bytes_received` then; -1 if the client has read since
+        self._doubted = False  # the time is up, unless there is something to read
         self._ping_end = 0  # what the client will have taken of all that was sent when it has the ping
         self._untaken = 0  # how much of that was missing when we looked last
         self._received = 0  # what had come from it then
-        self._doubted = False  # the time is up, unless there is something to read
+        self._ping()
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin; the first ping comes after an interval."""
-        self._loop = loop
-        self._look_in(loop, self._interval)
+    def cancel(self) -> None:
+        """Stop."""
+        self._timer.cancel()
 
-    def stop(self) -> None:
-        """Send no more pings."""
-        self._loop = None
-        if self._timer is not None:
-            self._timer.cancel()
+    def _ping(self) -> None:
+        self._watched.send_ping()
+        self._pinged = self._loop.time()  # 0.0 as soon as there was an answer
+        self._watched.heard = self._doubted = False
+        self._note_ping()
+        timeout = self._timeout
+        self._look_in(self._interval if timeout is None else min(self._interval, timeout / _LOOKS))
 
-    def client_reads(self) -> None:
-        """Note that the client takes what it is sent: a sign of life."""
-        self._heard_until = -1
+    def _look_in(self, delay: float) -> None:
+        self._timer = Timers.of(self._loop).start(self._loop, delay, self._look)
 
     def _look(self) -> None:
-        """Send a ping, or look whether the client has shown a sign of life since the last one."""
-        loop = self._loop
-        if loop is None:
-            return
-        now = loop.time()
+        timeout = self._timeout
         if self._pinged:
-            if self._timeout is not None and self._connection.bytes_received == self._heard_until:
-                self._await_sign(loop, now, self._timeout)
+            if not self._watched.heard and timeout is not None:
+                self._wait_for_sign(timeout)
                 return
-            waited = now - self._pinged
+            waited = self._loop.time() - self._pinged
             self._pinged = 0.0
             if waited < self._interval:
-                self._look_in(loop, self._interval - waited)
+                self._look_in(self._interval - waited)
                 return
-        self._connection.ping()
-        self._pinged = now
-        self._heard_until = self._connection.bytes_received
-        self._doubted = False
-        self._note_ping()
-        self._look_in(loop, self._interval if self._timeout is None else min(self._interval, self._timeout / _LOOKS))
+        self._ping()
 
-    def _await_sign(self, loop: asyncio.AbstractEventLoop, now: float, timeout: float) -> None:
-        """Nothing has come since the ping: wait on, or give the client up."""
-        self._pinged += max(now - self._due, 0.0)
+    def _wait_for_sign(self, timeout: float) -> None:
+        """The client has shown no sign of life: look again, or give it up."""
+        now = self._loop.time()
+        self._pinged += max(now - self._timer.when, 0.0)
         # Both must look, so that the next look compares with this one.
-        if self._client_moves() or not self._connection.reads:
+        if self._client_moves() or self._watched.reading_paused:
             self._pinged = now
         waited = now - self._pinged
         if waited < timeout:
             self._doubted = False
-            self._look_in(loop, min(self._interval, timeout / _LOOKS, timeout - waited))
+            self._look_in(min(self._interval, timeout / _LOOKS, timeout - waited))
         elif not self._doubted:
             # Its answer may have come: the loop has to read before we can know.
             self._doubted = True
-            self._look_in(loop, _LAST_LOOK)
+            self._look_in(_LAST_LOOK)
         else:
-            self._connection.fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
+            self._watched.give_up()
 
     def _note_ping(self) -> None:
         """Note where in all that was sent the ping is."""
@@ -155,8 +157,35 @@ class Keepalive:
         self._received = received
         return moves
 
-    def _look_in(self, loop: asyncio.AbstractEventLoop, delay: float) -> None:
-        self._due = loop.time() + delay
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = Timers.of(loop).start(loop, delay, self._look)
+
+class IdleWatch:
+    """Tells when no message has moved for some time.
+
+    Args:
+        timeout: The time, in seconds.
+        loop: The loop.
+        on_idle: Called then, once.
+
+    Attributes:
+        last: When the last message moved, by the loop's clock: set it for each of them.
+    """
+
+    __slots__ = ("_loop", "_on_idle", "_timeout", "_timer", "last")
+
+    def __init__(self, timeout: float, loop: asyncio.AbstractEventLoop, on_idle: Callable[[], None]) -> None:
+        self.last = loop.time()
+        self._timeout = timeout
+        self._loop = loop
+        self._on_idle = on_idle
+        self._timer = Timers.of(loop).start(loop, timeout, self._look)
+
+    def cancel(self) -> None:
+        """Stop."""
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        left = self.last + self._timeout - self._loop.time()
+        if left <= 0:
+            self._on_idle()
+        else:
+            self._timer = Timers.of(self._loop).start(self._loop, left, self._look)

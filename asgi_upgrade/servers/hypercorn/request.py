@@ -17,8 +17,9 @@ from starlette.types import Message, Receive, Send
 from asgi_upgrade.guard.in_place import InPlace
 from asgi_upgrade.servers.websocket_limits import HYPERCORN, websocket_limits
 from asgi_upgrade.switching.fields import print_fields
-from asgi_upgrade.switching.owner import replay, shut_down
+from asgi_upgrade.switching.owner import shut_down
 from asgi_upgrade.switching.switchover import Switchover
+from asgi_upgrade.system.transports import replay
 
 if TYPE_CHECKING:
     from hypercorn.protocol.h11 import H11Protocol

@@ -13,8 +13,9 @@ from asgi_upgrade.servers.uvicorn.edge import edge_of
 from asgi_upgrade.servers.uvicorn.head import request_head
 from asgi_upgrade.servers.uvicorn.upgrades import log_access, upgrade_connection, with_tls
 from asgi_upgrade.switching.fields import print_fields
-from asgi_upgrade.switching.owner import linger, replay, shut_down
+from asgi_upgrade.switching.owner import linger, shut_down
 from asgi_upgrade.switching.switchover import Switchover
+from asgi_upgrade.system.transports import replay
 
 if TYPE_CHECKING:
     from asgi_upgrade.servers.uvicorn.upgrading_protocol import UpgradingProtocol

@@ -1,4 +1,4 @@
-"""The end of our direction, towards a peer that has reset the connection a moment ago."""
+"""What is done to transports and with protocols: ending our direction, and giving bytes that came early."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asgi_upgrade.system.transports import end_output
+from asgi_upgrade.system.transports import end_output, replay
 from tests.unit.connected import LOOPS, connected, run
 
 if TYPE_CHECKING:
@@ -80,3 +80,40 @@ def test_closing_a_websocket_whose_client_has_gone_is_no_error(on_loop: Callable
             await protocol.wait_closed()
 
     on_loop(test)
+
+
+class Buffered(asyncio.BufferedProtocol):
+    """Takes as many bytes at a time as it has room for."""
+
+    def __init__(self, room: int) -> None:
+        self.taken: list[bytes] = []
+        self._buffer = bytearray(room)
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.taken.append(bytes(self._buffer[:nbytes]))
+
+
+def test_a_buffered_protocol_is_given_what_fits() -> None:
+    protocol = Buffered(4)
+    replay(protocol, b"0123456789")
+    assert protocol.taken == [b"0123", b"4567", b"89"]
+
+
+def test_a_streaming_protocol_is_given_all_at_once() -> None:
+    taken: list[bytes] = []
+
+    class Streaming(asyncio.Protocol):
+        def data_received(self, data: bytes) -> None:
+            taken.append(data)
+
+    replay(Streaming(), b"0123456789")
+    assert taken == [b"0123456789"]
+
+
+def test_a_buffered_protocol_without_room_is_an_error() -> None:
+    """As with asyncio: without it, this would go on for ever."""
+    with pytest.raises(RuntimeError, match="empty buffer"):
+        replay(Buffered(0), b"0")
