@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import httpx
     import httpx2
 
-    class _Transport(httpx.AsyncBaseTransport, httpx2.AsyncBaseTransport):  # type: ignore[misc]
+    class _Transport(httpx.AsyncBaseTransport, httpx2.AsyncBaseTransport):
         async def handle_async_request(self, request: Any) -> Any: ...
 
 else:

@@ -233,7 +233,7 @@ class Bridge:
         elif self._can_deny:
             self._denial = Denial(self._server_send, status, headers)
         else:
-            await self._server_send({"type": "websocket.close", "code": int(CloseCode.POLICY_VIOLATION)})
+            await self._server_send({"type": "websocket.close", "code": CloseCode.POLICY_VIOLATION})
 
     def _withdraw(self) -> None:
         if self._switched is not None and not self._switched.done():
@@ -291,7 +291,7 @@ class CountedMessages:
         except OSError:
             # Thus servers tell that the client has gone.
             if self.closed_with is None:
-                self.closed_with = int(CloseCode.ABNORMAL_CLOSURE)
+                self.closed_with = CloseCode.ABNORMAL_CLOSURE
             raise
         if message["type"] == "websocket.send":
             self.messages_sent += 1
@@ -340,6 +340,6 @@ class Denial:
             except RuntimeError:
                 # Something around has accepted the WebSocket already.
                 self._ended = True
-                await self._send({"type": "websocket.close", "code": int(CloseCode.POLICY_VIOLATION)})
+                await self._send({"type": "websocket.close", "code": CloseCode.POLICY_VIOLATION})
                 return
         await self._send({"type": "websocket.http.response.body", "body": body, "more_body": more})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import io
 import sys
-from typing import NamedTuple, TypeAlias, cast
+from typing import Final, NamedTuple, TypeAlias, cast
 
 from asgi_upgrade.websocket.buffers import BUFFER_SIZE, give_buffer, keep_freed_memory, take_buffer
 from asgi_upgrade.websocket.deflate import Deflate, DeflateError, InflatedTooLarge
@@ -55,24 +55,24 @@ class _Failure(Exception):
 
 
 # What a message costs besides its bytes, in bytes: about as long as one takes to encode, that many are copied.
-MESSAGE_COST = 1024
+MESSAGE_COST: Final = 1024
 # A binary frame that lacks at least this much is read into buffers of our own, without copies in between.
-BULK_SIZE = 64 * 1024
+BULK_SIZE: Final = 64 * 1024
 
-_TEXT = FIN | Opcode.TEXT
-_BINARY = FIN | Opcode.BINARY
+_TEXT: Final = FIN | Opcode.TEXT
+_BINARY: Final = FIN | Opcode.BINARY
 _SHORT_TEXT_HEADERS = [encode_header(_TEXT, size) for size in range(126)]
 _SHORT_BINARY_HEADERS = [encode_header(_BINARY, size) for size in range(126)]
 _Utf8Decoder = codecs.getincrementaldecoder("utf-8")
 # Bytes before the mask, by the length's first byte: 126 and 127 say that the length follows (RFC 6455 §5.2).
 _LENGTHS = {126: 4, 127: 10}
-_OPCODES = frozenset(Opcode)
+_OPCODES = frozenset((Opcode.CONTINUATION, Opcode.TEXT, Opcode.BINARY, Opcode.CLOSE, Opcode.PING, Opcode.PONG))
 # Opcodes that begin a message.
 _STARTS = frozenset((Opcode.TEXT, Opcode.BINARY))
 _NOT_UTF8 = "text is not valid UTF-8"
 # Pieces of a text message up to this many bytes, and how many of them are joined.
-_SHORT_PIECE = 1024
-_SHORT_PIECES = 64
+_SHORT_PIECE: Final = 1024
+_SHORT_PIECES: Final = 64
 
 
 def _read_long_size(field: bytes) -> int:
@@ -292,7 +292,7 @@ class Connection:
         self._pending = b""
 
     def _fail(self, code: int, reason: str, events: list[Event]) -> None:
-        self._end(Ending(int(code), reason, failed=True), events)
+        self._end(Ending(code, reason, failed=True), events)
 
     def _end(self, ending: Ending, events: list[Event]) -> None:
         self.ignore_input()

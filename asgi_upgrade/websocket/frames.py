@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
 from struct import Struct
+from typing import Final
 
 try:
     from websockets.speedups import apply_mask
@@ -31,35 +31,35 @@ __all__ = [
     "is_valid_close_code",
 ]
 
-FIN = 0x80
-RSV1 = 0x40
-MASK = 0x80
+FIN: Final = 0x80
+RSV1: Final = 0x40
+MASK: Final = 0x80
 
 
-class Opcode(IntEnum):
+class Opcode:
     """The kind of a frame (RFC 6455 §5.2). Control frames have the bit 0x8."""
 
-    CONTINUATION = 0x0
-    TEXT = 0x1
-    BINARY = 0x2
-    CLOSE = 0x8
-    PING = 0x9
-    PONG = 0xA
+    CONTINUATION: Final = 0x0
+    TEXT: Final = 0x1
+    BINARY: Final = 0x2
+    CLOSE: Final = 0x8
+    PING: Final = 0x9
+    PONG: Final = 0xA
 
 
-class CloseCode(IntEnum):
+class CloseCode:
     """Why a connection ended (RFC 6455 §7.4.1 and the IANA registry)."""
 
-    NORMAL_CLOSURE = 1000
-    GOING_AWAY = 1001
-    PROTOCOL_ERROR = 1002
-    NO_STATUS = 1005  # never on the wire: the close frame had no code
-    ABNORMAL_CLOSURE = 1006  # never on the wire: there was no close frame
-    INVALID_DATA = 1007
-    POLICY_VIOLATION = 1008
-    MESSAGE_TOO_BIG = 1009
-    INTERNAL_ERROR = 1011
-    SERVICE_RESTART = 1012
+    NORMAL_CLOSURE: Final = 1000
+    GOING_AWAY: Final = 1001
+    PROTOCOL_ERROR: Final = 1002
+    NO_STATUS: Final = 1005  # never on the wire: the close frame had no code
+    ABNORMAL_CLOSURE: Final = 1006  # never on the wire: there was no close frame
+    INVALID_DATA: Final = 1007
+    POLICY_VIOLATION: Final = 1008
+    MESSAGE_TOO_BIG: Final = 1009
+    INTERNAL_ERROR: Final = 1011
+    SERVICE_RESTART: Final = 1012
 
 
 # Codes below 3000 that may travel in a close frame: 1004 is reserved, 1005, 1006 and 1015 are for local use only.

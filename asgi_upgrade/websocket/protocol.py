@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from starlette.types import Message
 
@@ -26,22 +26,22 @@ __all__ = ["WebSocketProtocol"]
 
 # What one connection may send in a turn of the event loop, in the measure of `Connection.outgoing_cost`, before `send`
 # waits for the next turn: 62 short messages, or about 64 KiB. Less would be slower, more would let others wait longer.
-_SHARE = 64 * 1024
+_SHARE: Final = 64 * 1024
 # How many messages may be taken out of a full queue in a turn; a power of two.
-_MESSAGES = 32
+_MESSAGES: Final = 32
 # Above this, pieces are handed to the transport one by one instead of being copied into one.
-_JOIN_LIMIT = 128 * 1024
+_JOIN_LIMIT: Final = 128 * 1024
 # Bytes that are read at once where a long frame may start: the less they are, the less is copied.
-_START_SIZE = 4096
+_START_SIZE: Final = 4096
 # Bytes that are read after the end of what means anything, besides a message of the longest kind, or of this size: more
 # than the kernel keeps of what a client sends before it can know. One that is in the middle of a message that is too
 # long can go on to our close frame. Whoever sends more than that is cut off.
-_MOST_IGNORED = 1024 * 1024
-_LONG_MESSAGE = 16 * 1024 * 1024
+_MOST_IGNORED: Final = 1024 * 1024
+_LONG_MESSAGE: Final = 16 * 1024 * 1024
 # Seconds for a client that has sent its close frame to end its direction of TCP too.
-_LINGER = 1.0
+_LINGER: Final = 1.0
 # Seconds in which nothing comes, for a client that has broken a rule to have sent all that it was sending.
-_QUIET = 0.05
+_QUIET: Final = 0.05
 
 
 class Handshake(Protocol):
@@ -632,7 +632,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _set_disconnect(self, code: int, reason: str) -> None:
         if self._disconnect is None:
-            self._disconnect = (int(code), reason)
+            self._disconnect = (code, reason)
         self._may_send = False
         for receiver in self._receivers:
             if not receiver.done():

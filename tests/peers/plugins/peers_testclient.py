@@ -32,7 +32,8 @@ def pytest_configure(config: pytest.Config) -> None:
             return
         # `client.app` stays what the test gave, because tests look things up there. The lifespan runs it, too.
         wrapped = UpgradeMiddleware(self.app)
-        self._transport.app = wrapped
+        transport: Any = self._transport  # one of httpx or of its successor
+        transport.app = wrapped
 
     TestClient.__init__ = create_with_middleware  # type: ignore[method-assign]
 

@@ -38,7 +38,6 @@ def test_a_terminal_without_the_package_gets_plain_text(monkeypatch: pytest.Monk
 
 
 def test_a_terminal_gets_colours(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("rich")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
     stream = Terminal()

@@ -31,7 +31,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(params=["httpx", "httpx2"])
 def library(request: pytest.FixtureRequest) -> Any:
-    return importlib.import_module(request.param) if request.param == "httpx" else pytest.importorskip(request.param)
+    return importlib.import_module(request.param)
 
 
 class NeedsKey:

@@ -64,8 +64,8 @@ def test_close_codes(first: int, last: int, *, valid: bool) -> None:
     assert {is_valid_close_code(code) for code in range(first, last + 1)} == {valid}
 
 
-@pytest.mark.parametrize("code", list(CloseCode))
-def test_codes_that_never_travel_are_the_only_named_ones_that_may_not(code: CloseCode) -> None:
+@pytest.mark.parametrize("code", [code for name, code in vars(CloseCode).items() if name.isupper()])
+def test_codes_that_never_travel_are_the_only_named_ones_that_may_not(code: int) -> None:
     never = (CloseCode.NO_STATUS, CloseCode.ABNORMAL_CLOSURE)
     assert is_valid_close_code(code) is (code not in never)
 
