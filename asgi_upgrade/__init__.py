@@ -10,6 +10,7 @@ from asgi_upgrade.streams.response import UpgradeResponse
 from asgi_upgrade.streams.settings import StreamSettings
 from asgi_upgrade.streams.stream import UpgradeAttribute, UpgradeStream
 from asgi_upgrade.tls.settings import TLSSettings
+from asgi_upgrade.websocket.compiled import compiled
 from asgi_upgrade.websocket.deflate import PerMessageDeflate
 from asgi_upgrade.websocket.errors import ClientDisconnected
 from asgi_upgrade.websocket.observer import ConnectionClosed, HandshakeEnded, Observer, OpenTotals, Outcome
@@ -36,6 +37,7 @@ __all__ = [
     "UpgradeStream",
     "WebSocketSettings",
     "__version__",
+    "compiled",
 ]
 
 __version__ = "0.1.0"

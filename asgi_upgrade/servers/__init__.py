@@ -11,6 +11,7 @@ from asgi_upgrade.servers.edge_settings import EdgeSettings
 from asgi_upgrade.servers.lifespans import NOT_HERE
 from asgi_upgrade.switching.lifespan import IN_PROCESS, note_lifespan
 from asgi_upgrade.system.internals import Missing, version_of
+from asgi_upgrade.websocket.compiled import compiled
 
 if TYPE_CHECKING:
     from asgi_upgrade.guard.handshake import Policy
@@ -47,6 +48,7 @@ def attach_to_server(
         server = "uvicorn"
         problem = _attach(server, change=change, settings=settings, policy=policy, in_lifespan=in_lifespan)
         if problem is None:
+            _log_extended(server)
             return True
     report_unavailable(settings)
     if server not in sys.modules:
@@ -61,7 +63,13 @@ def attach_to_server(
             if isinstance(problem, Missing)
             else "Start it with http='asgi_upgrade.servers.uvicorn:AutoUpgradeProtocol'",
         )
+    else:
+        _log_extended(server)
     return problem is None
+
+
+def _log_extended(server: str) -> None:
+    logger.debug("%s offers http.upgrade now; the engine is %s.", server, "compiled" if compiled else "pure Python")
 
 
 def _attach(server: str, **options: Any) -> str | None:

@@ -478,7 +478,10 @@ class Connection:
 
     def send_text(self, text: str) -> None:
         """Encode a text message. Raises `UnicodeEncodeError` for surrogates, with nothing encoded."""
-        payload = text.encode()
+        try:
+            payload = text.encode()
+        except AttributeError:
+            raise TypeError(f"a text message is a str, not {type(text).__name__}") from None
         size = len(payload)
         if size > 125 or self._deflate is not None:
             self._send_message(_TEXT, payload)
@@ -486,7 +489,7 @@ class Connection:
         self.outgoing.append(_SHORT_TEXT_HEADERS[size] + payload)
         self.outgoing_cost += size + MESSAGE_COST
 
-    def send_bytes(self, payload: bytes) -> None:
+    def send_bytes(self, payload: bytes | bytearray | memoryview) -> None:
         """Encode a binary message."""
         size = len(payload)
         if size > 125 or self._deflate is not None:

@@ -96,7 +96,8 @@ def encode_close(code: int, reason: str = "") -> bytes:
         return bytes((FIN | Opcode.CLOSE, 0))
     if not is_valid_close_code(code):
         raise ValueError(f"close code {code} may not be sent (RFC 6455 section 7.4)")
-    encoded = reason.encode("utf-8", "replace")
+    # Of anything that is no text, this is a TypeError.
+    encoded = str.encode(reason, "utf-8", "replace")
     if len(encoded) > 123:
         encoded = encoded[:123].decode("utf-8", "ignore").encode()
     return bytes((FIN | Opcode.CLOSE, 2 + len(encoded))) + code.to_bytes(2, "big") + encoded

@@ -15,7 +15,7 @@ import asgi_upgrade
 from asgi_upgrade import H2CSettings, PerMessageDeflate, StreamSettings, TLSSettings, WebSocketSettings
 from asgi_upgrade.streams import handlers
 
-PUBLIC = sorted(set(asgi_upgrade.__all__) - {"__version__", "Handler"})
+PUBLIC = sorted(set(asgi_upgrade.__all__) - {"__version__", "Handler", "compiled"})
 SETTINGS = (H2CSettings, PerMessageDeflate, StreamSettings, TLSSettings, WebSocketSettings)
 FIELDS = [(each, field.name) for each in SETTINGS for field in dataclasses.fields(each)]
 NEEDED: dict[Any, dict[str, Any]] = {TLSSettings: {"context": ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)}}

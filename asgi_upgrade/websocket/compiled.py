@@ -1,0 +1,10 @@
+"""Whether the modules of the engine that mypyc can compile are compiled here."""
+
+from __future__ import annotations
+
+from asgi_upgrade.websocket import frames
+
+__all__ = ["compiled"]
+
+compiled: bool = not str(frames.__file__).endswith(".py")
+"""Whether the engine of WebSockets runs as machine code. It behaves the same; it is slower where this is ``False``."""
