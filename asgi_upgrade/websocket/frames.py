@@ -53,7 +53,6 @@ class CloseCode(IntEnum):
     NORMAL_CLOSURE = 1000
     GOING_AWAY = 1001
     PROTOCOL_ERROR = 1002
-    UNSUPPORTED_DATA = 1003
     NO_STATUS = 1005  # never on the wire: the close frame had no code
     ABNORMAL_CLOSURE = 1006  # never on the wire: there was no close frame
     INVALID_DATA = 1007
