@@ -34,16 +34,22 @@ class Closing:
         transport: The transport.
         settings: Limits and times.
         loop: The loop.
+        timers: Its timers.
     """
 
-    __slots__ = ("_ignored", "_loop", "_settings", "_stops", "_timer", "_transport")
+    __slots__ = ("_ignored", "_loop", "_settings", "_stops", "_timer", "_timers", "_transport")
 
     def __init__(
-        self, transport: asyncio.Transport, settings: WebSocketSettings, loop: asyncio.AbstractEventLoop
+        self,
+        transport: asyncio.Transport,
+        settings: WebSocketSettings,
+        loop: asyncio.AbstractEventLoop,
+        timers: Timers,
     ) -> None:
         self._transport = transport
         self._settings = settings
         self._loop = loop
+        self._timers = timers
         self._timer: Timer | None = None
         self._stops = False  # the server does
         self._ignored = 0  # bytes that have come after the end of the input
@@ -137,4 +143,4 @@ class Closing:
     def _wait(self, seconds: float, callback: Callable[[], None]) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = Timers.of(self._loop).start(self._loop, seconds, callback)
+        self._timer = self._timers.start(self._loop, seconds, callback)

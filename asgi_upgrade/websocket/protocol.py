@@ -145,6 +145,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_settings",
         "_share",
         "_spent_in",
+        "_timers",
         "_told",
         "_transport",
         "_write_paused",
@@ -176,6 +177,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._settings = settings
         self._loop = loop
         self._flusher = Flusher.of(loop)
+        self._timers = Timers.of(loop)
         # Messages for the application, the oldest last. An empty list is a tenth of an empty deque.
         self._queue: list[str | bytes] = []
         self._queue_size = 0
@@ -212,7 +214,7 @@ class WebSocketProtocol(asyncio.Protocol):
         settings = self._settings
         transport.set_write_buffer_limits(high=settings.write_buffer_size)
         if settings.ping_interval is not None:
-            self._pings = Timers.of(self._loop).start(self._loop, settings.ping_interval, self._keep_alive)
+            self._pings = self._timers.start(self._loop, settings.ping_interval, self._keep_alive)
         if settings.idle_timeout is not None:
             self._idle = IdleWatch(settings.idle_timeout, self._loop, self._leave_idle)
 
@@ -521,11 +523,10 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _input_ended(self, ending: Ending) -> None:
         """Nothing more will arrive."""
-        phase = self.phase
-        if not RULES[phase].listens:
-            return
+        if not RULES[self.phase].listens:
+            return  # it has been lost, and what is held is read only now
         self._ending = ending
-        if phase >= Phase.CLOSING or (self._receivers and not self._queue):
+        if self.phase >= Phase.CLOSING or (self._receivers and not self._queue):
             self._end()
         else:
             self.phase = Phase.ANSWERING
@@ -534,7 +535,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _input_ended_without_close(self) -> None:
         """The client has ended its direction of TCP; what is held has come before that."""
-        if not self._connection.held:
+        if RULES[self.phase].listens and not self._connection.held:
             self._input_ended(Ending(CloseCode.ABNORMAL_CLOSURE, "", failed=False))
 
     def _end(self) -> None:
@@ -587,7 +588,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _end_of_transport(self) -> Closing:
         if self._closing is None:
-            self._closing = Closing(self._transport, self._settings, self._loop)
+            self._closing = Closing(self._transport, self._settings, self._loop, self._timers)
         return self._closing
 
     def _ignore(self, size: int) -> None:

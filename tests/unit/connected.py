@@ -46,8 +46,9 @@ def run(loop_name: str, test: Callable[[], Coroutine[Any, Any, None]]) -> None:
 class Client:
     """The client's end of the connection: it sends what it is told, and reads frames strictly."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, server_transport: asyncio.Transport) -> None:
         self.socket = sock
+        self.server_transport = server_transport  # of the other end
         self._unread = b""
         self._loop = asyncio.get_running_loop()
 
@@ -132,7 +133,7 @@ async def connected(
             far.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, socket_buffer)
         transport, _ = await loop.connect_accepted_socket(lambda: protocol, far)
         try:
-            yield protocol, Client(near)
+            yield protocol, Client(near, transport)
         finally:
             closed = asyncio.ensure_future(protocol.wait_closed())
             await asyncio.sleep(0)

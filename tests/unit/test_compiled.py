@@ -14,15 +14,13 @@ import asgi_upgrade
 from asgi_upgrade.websocket import frames
 from asgi_upgrade.websocket.connection import Connection
 
-if sys.version_info >= (3, 11):
-    import tomllib
-
 ROOT = Path(__file__).parent.parent.parent
 EXPECTED = bool(os.environ.get("ASGI_UPGRADE_EXPECT_COMPILED"))
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib came with Python 3.11")
 def test_all_modules_of_the_list_are_compiled_or_none() -> None:
+    tomllib = import_module("tomllib")
     hooks = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]
     modules = [import_module(path.removesuffix(".py").replace("/", ".")) for path in hooks["custom"]["modules"]]
     assert modules

@@ -827,7 +827,7 @@ async def test_a_handler_that_does_nothing_is_told_of_a_reset() -> None:
         await until(lambda: not protocol.transport.is_reading())
         remote.reset()
         with anyio.fail_after(PATIENCE):
-            await protocol._lost.wait()
+            await protocol.wait_closed()
         assert await stream.receive() == bytes(2000), "what came before is still there"
         with pytest.raises(anyio.BrokenResourceError):
             await stream.receive()

@@ -72,7 +72,7 @@ def test_an_answer_behind_messages_for_a_slow_application_is_an_answer(
         timeout = 0.4
         async with connected(ping_interval=timeout, ping_timeout=timeout, max_queue=2) as (protocol, client):
             await client.send(frame(TEXT, b"one") + frame(TEXT, b"two"))
-            await until(lambda: not protocol._transport.is_reading())
+            await until(lambda: protocol.reading_paused)
             assert await client.receive_exactly(2) == PING_BYTES
             pinged = time.monotonic()
             await client.send(frame(TEXT, b"three") + frame(PONG))
@@ -116,7 +116,7 @@ def test_a_client_that_takes_what_is_in_front_of_the_ping_is_alive(on_loop: Call
     async def test() -> None:
         settings: dict[str, Any] = {"ping_interval": 0.1, "ping_timeout": 1.2, "write_buffer_size": 1 << 20}
         async with connected(socket_buffer=SMALL_BUFFER, **settings) as (protocol, client):
-            transport = protocol._transport
+            transport = client.server_transport
             receiving = asyncio.ensure_future(protocol.receive())
             until = time.monotonic() + 3
             level = 400_000
@@ -187,11 +187,11 @@ def test_a_busy_loop_with_a_client_that_answers(on_loop: Callable[[Test], None])
 def test_progress_is_what_has_been_acknowledged(on_loop: Callable[[Test], None]) -> None:
     async def test() -> None:
         async with connected(socket_buffer=SMALL_BUFFER) as (protocol, client):
-            before = measure(protocol._transport)
+            before = measure(client.server_transport)
             assert before is not None
             await client.send(frame(BINARY, b"x" * 100))
             await protocol.send(binary(bytes(100_000)))
-            after = measure(protocol._transport)
+            after = measure(client.server_transport)
             assert after is not None
             assert after.received - before.received == 106
             assert after.taken + after.waiting - before.taken == 100_010
@@ -199,7 +199,7 @@ def test_progress_is_what_has_been_acknowledged(on_loop: Callable[[Test], None])
             await client.receive_exactly(100_010)
 
             def taken() -> bool:
-                end = measure(protocol._transport)
+                end = measure(client.server_transport)
                 assert end is not None
                 return (end.taken - before.taken, end.waiting) == (100_010, 0)
 

@@ -146,11 +146,11 @@ def test_a_long_message_that_somebody_waits_for_does_not_pause_reading(
             waiting = asyncio.ensure_future(protocol.receive())
             await asyncio.sleep(0)
             protocol.data_received(frame(TEXT, b"x" * size))
-            assert protocol._transport.is_reading()
+            assert not protocol.reading_paused
             await waiting
             protocol.data_received(frame(TEXT, b"x" * 100))
-            assert not protocol._transport.is_reading()
+            assert protocol.reading_paused
             await protocol.receive()
-            assert protocol._transport.is_reading()
+            assert not protocol.reading_paused
 
     on_loop(test)
