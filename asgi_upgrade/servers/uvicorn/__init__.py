@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 from importlib import import_module
-from importlib.util import find_spec
 
 __all__ = ["AutoUpgradeProtocol", "H11UpgradeProtocol", "HttpToolsUpgradeProtocol", "ZttpUpgradeProtocol"]
 
@@ -47,7 +46,12 @@ def __getattr__(name: str) -> type[asyncio.Protocol]:
 
     adopt_logging()
     if name == "AutoUpgradeProtocol":
-        name = "H11UpgradeProtocol" if find_spec("httptools") is None else "HttpToolsUpgradeProtocol"
+        try:
+            import httptools  # noqa: F401
+        except ImportError:
+            name = "H11UpgradeProtocol"
+        else:
+            name = "HttpToolsUpgradeProtocol"
     room, extended = _ROOMS[name]
     lacking = missing_for(f"uvicorn.protocols.http.{extended}")
     if lacking is not None:
