@@ -490,11 +490,11 @@ class Connection:
         self.outgoing_cost += size + MESSAGE_COST
 
     def send_bytes(self, payload: bytes | bytearray | memoryview) -> None:
-        """Encode a binary message."""
+        """Encode a binary message. ASGI says `bytes`; applications send other buffers too."""
         size = len(payload)
         if size > 125 or self._deflate is not None:
             # A buffer that the application may change later is copied: it goes out after the call has returned.
-            self._send_message(_BINARY, payload if type(payload) is bytes else bytes(payload))
+            self._send_message(_BINARY, payload if type(payload) is bytes else memoryview(payload).tobytes())
             return
         self.outgoing.append(_SHORT_BINARY_HEADERS[size] + payload)
         self.outgoing_cost += size + MESSAGE_COST

@@ -833,3 +833,31 @@ def test_nothing_is_kept_of_a_message_that_was_too_long() -> None:
         assert tracemalloc.get_traced_memory()[0] < 64 * 1024
     finally:
         tracemalloc.stop()
+
+
+def bare() -> Connection:
+    return Connection(max_message_size=1000, max_message_frames=10)
+
+
+@pytest.mark.parametrize("text", [5, b"bytes", bytearray(b"bytes"), ["text"]])
+def test_text_of_another_type_is_a_type_error(text: Any) -> None:
+    connection = bare()
+    with pytest.raises(TypeError):
+        connection.send_text(text)
+    assert connection.take_outgoing() == []
+
+
+@pytest.mark.parametrize("payload", [5, "text", "t" * 200, [1, 2], [1] * 200, object()])
+def test_bytes_of_another_type_are_a_type_error(payload: Any) -> None:
+    connection = bare()
+    with pytest.raises(TypeError):
+        connection.send_bytes(payload)
+    assert connection.take_outgoing() == []
+
+
+@pytest.mark.parametrize("size", [3, 200])
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_any_buffer_is_sent_as_a_binary_message(kind: type, size: int) -> None:
+    connection = bare()
+    connection.send_bytes(kind(b"x" * size))
+    assert b"".join(connection.take_outgoing())[-size:] == b"x" * size
