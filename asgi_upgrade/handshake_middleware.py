@@ -1,4 +1,4 @@
-"""`HandshakeMiddleware`: outermost, on servers that deliver WebSockets."""
+"""`HandshakeMiddleware`: the outermost layer on servers that deliver ``websocket`` scopes; makes handshakes of them."""
 
 from __future__ import annotations
 

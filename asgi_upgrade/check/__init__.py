@@ -1,4 +1,4 @@
-"""What a handshake to each WebSocket route of an application passes, and who guards it, told without serving it.
+"""Checks which WebSocket routes of an application are guarded; nothing is run unless handshakes are to be tried.
 
 - `loading`: finds the application.
 - `verdict`: whether a route is guarded, and by what that is shown.

@@ -1,4 +1,4 @@
-"""``asgi-upgrade check``."""
+"""The command ``asgi-upgrade check``: its arguments, its output and its exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``asgi-upgrade probe``."""
+"""The command ``asgi-upgrade probe``: its arguments, its output and its exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Adapters, in front of an application or a middleware that does not get a handshake as the request that it is."""
+"""ASGI adapters in front of applications and middleware: each decides in which form its app gets a handshake."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The building of an application's middleware stack by Starlette and FastAPI.
+"""Replaces `build_middleware_stack` of Starlette and FastAPI: middleware for WebSockets is built between adapters.
 
 What must get a ``websocket`` scope is adapted there, whatever it is made of: a class, a function, compiled code.
 """

@@ -1,4 +1,4 @@
-"""For applications that get a handshake as an HTTP request and answer it in WebSocket messages, as Engine.IO does."""
+"""`InPlace`: lets an application answer a handshake, which it got as a request, in WebSocket messages."""
 
 from __future__ import annotations
 

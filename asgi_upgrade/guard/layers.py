@@ -2,7 +2,7 @@
 
 A class that handles ``websocket`` scopes alone must get one, or its guard is off. Any other class gets the handshake as
 the request that it is. Names in code are no contract, so a class is taken for the first kind only where nothing speaks
-against it, and where its code shows two faces somebody is told.
+against it. Where its code treats both kinds, a line of the log says so.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""On servers that deliver ``websocket`` scopes: the proof that nothing stands around an application.
+"""Proves that no middleware stands between a server that delivers ``websocket`` scopes and an application.
 
 What stands there has not seen the handshake. ASGI does not tell who calls an application. It is proven if objects of a
 known server, or of a known test client, lead to the application itself: its `send`, or what is at hand where it calls.

@@ -1,4 +1,4 @@
-"""A last look before a handshake becomes a WebSocket: has it come, as a request, through a guard for WebSockets?
+"""Looks through the running calls for a WebSocket guard that got the handshake as a request.
 
 Where such a guard is found it is given a WebSocket, see `adapters`. Some are found by nobody: in a dispatcher's table,
 behind a global name. But when the handshake has come through one, its call is running.

@@ -1,6 +1,6 @@
 """Starlette's and FastAPI's routes, as far as a handshake concerns them.
 
-Four methods of their classes are replaced once, and differ only for a scope that has the key `HANDSHAKE`. Nobody else
+Some methods of their classes are replaced once, and differ only for a scope that has the key `HANDSHAKE`. Nobody else
 has such scopes, so the applications of a process that have no `UpgradeMiddleware` are as they were.
 """
 

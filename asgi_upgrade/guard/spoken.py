@@ -1,4 +1,4 @@
-"""The protocols that an `UpgradeMiddleware` speaks by its table: who takes a request, and where in the application."""
+"""The argument ``protocols`` of `UpgradeMiddleware`: which handler takes a request, and where in the application."""
 
 from __future__ import annotations
 

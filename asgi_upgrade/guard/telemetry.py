@@ -1,4 +1,4 @@
-"""Telemetry that has seen a handshake as a request sees its WebSocket too, as on the plain server.
+"""Puts copies of the telemetry layers that a handshake has passed around its WebSocket.
 
 OpenTelemetry, Sentry and FastAPI tell of requests and of WebSockets in different words, and dashboards are made of
 both. The handshake is a request to them, as to all middleware. When it becomes a WebSocket, a copy of each layer of

@@ -1,4 +1,4 @@
-"""Which route a handshake is for, where it has not come so far: its template, to count refusals by."""
+"""Finds the template of the route that a handshake would reach, so that refusals can be counted by route."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The grammar of a request's fields, and what it offers. Pure."""
+"""Pure functions on a request: its header fields, its offer of an upgrade, its path, its first line for logs."""

@@ -1,4 +1,4 @@
-"""Header fields that belong to a message or to its connection, and not to what it says: the one list of them."""
+"""Sets of header field names: of an offer, of a connection, of a message's frame, and those that no 101 has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The budget of a peer for work that serves no request."""
+"""A token bucket that limits frames which cost the server work and serve no request: pings, resets, settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``h2`` as we use it: what it lets a client have is less, and a GOAWAY need not end everything at once."""
+"""`ServerConnection`: h2's connection with stricter limits, and with a GOAWAY that need not end all streams."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The request that becomes the first stream, as long as its body arrives as HTTP/1.1.
+"""`FirstRequest`: runs the application on the request that offered h2c, while its body still arrives as HTTP/1.1.
 
 The switch has to wait for the body's end (RFC 7540 section 3.2). The application is called at once and reads the body
 as it comes; its response waits for the switch. If it responds before it has read the body, the rest is read ahead.

@@ -1,4 +1,4 @@
-"""The server that an HTTP/2 connection runs in, as far as the connection needs it."""
+"""`ServerSide`: what an HTTP/2 connection takes from its server: default headers, access log, limits, tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The streams of a connection whose application runs, by their numbers."""
+"""`StreamTable`: the streams, by number, on which the application is still running."""
 
 from __future__ import annotations
 

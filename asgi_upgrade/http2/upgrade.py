@@ -1,4 +1,4 @@
-"""Upgrades a connection to HTTP/2 before the application is called, so that each request passes it exactly once."""
+"""`H2C`: an ASGI application that takes an offer of ``h2c`` (RFC 7540 §3.2), in front of the user's application."""
 
 from __future__ import annotations
 

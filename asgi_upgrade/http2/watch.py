@@ -1,4 +1,4 @@
-"""The times of a connection: until its preface, without a request, a sign of life, or taking what is sent."""
+"""The timeouts of a connection: for the preface, without a request, for a ping's answer, for taking a response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers, and what makes them offer ``http.upgrade``. Only these rooms know a server's internals."""
+"""Extends the running uvicorn or hypercorn, so that it offers ``http.upgrade``, and logs it if that cannot be done."""
 
 from __future__ import annotations
 

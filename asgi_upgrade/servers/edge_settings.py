@@ -1,4 +1,4 @@
-"""The settings of the two upgrades that concern a connection and not a resource. The server's edge takes them."""
+"""`EdgeSettings`: how the server takes TLS and h2c, before the application is called."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["EdgeSettings"]
 
 @dataclass(frozen=True)
 class EdgeSettings:
-    """Which upgrades the server's edge performs before it calls the application.
+    """The upgrades that a server performs before it calls the application.
 
-    The edge keeps these settings for each connection (``UpgradingProtocol.settings``). A request in the clear that
-    offers an upgrade, and no other, meets `asgi_upgrade.tls.upgrade.TLS` and then `asgi_upgrade.http2`'s ``H2C`` in
+    The server keeps them (`asgi_upgrade.servers.uvicorn.edge`). A request in the clear that offers an upgrade, and no
+    other, meets `asgi_upgrade.tls.upgrade.TLS` and then `asgi_upgrade.http2`'s ``H2C`` in
     front of the application, whichever of them there are settings for: see
-    `asgi_upgrade.servers.uvicorn.request`.
+    `asgi_upgrade.servers.uvicorn.upgrades`.
     They are ASGI applications made for this one request: they take the offer by the extension ``http.upgrade`` of its
     scope, or call the application inside. The scope is as the server made it, so its ``client`` is the peer of the
     connection, whatever a proxy says.

@@ -1,4 +1,4 @@
-"""The settings of upgraded connections, whatever protocol they speak: limits and times."""
+"""The settings of `UpgradeStream`: limits and times of connections whose protocol is the application's own."""
 
 from __future__ import annotations
 

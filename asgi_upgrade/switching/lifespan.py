@@ -1,4 +1,4 @@
-"""Whether a server's lifespan has come to an `UpgradeMiddleware` in this process: log lines tell the cure by it."""
+"""Remembers whether an `UpgradeMiddleware` was called with a lifespan, so that log lines can name the right cure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests that offer an upgrade, as a server has read them: where they end, and what a proxy has written."""
+"""Two helpers on the fields of a request that offers an upgrade: has it a body, and the scheme that a proxy names."""
 
 from __future__ import annotations
 

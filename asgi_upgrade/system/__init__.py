@@ -1,1 +1,1 @@
-"""What asyncio and the operating system leave to us."""
+"""Helpers that know no protocol: timers, transports, TCP figures, log records, checks."""

@@ -1,4 +1,4 @@
-"""What an application does with the handshake of a client that nobody knows."""
+"""Tries a WebSocket handshake without credentials, and says what the answer shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`assert_guarded`: a test that strangers do not get in."""
+"""`assert_guarded`: asserts that handshakes without credentials are refused."""
 
 from __future__ import annotations
 

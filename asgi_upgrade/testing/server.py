@@ -1,4 +1,4 @@
-"""A real server in a thread of the test."""
+"""`run_server`: runs an application on a real uvicorn, in a thread of the test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server with TLS answers to requests in the clear (RFC 2817)."""
+"""The answers that name TLS: 426 to a request in the clear, and the answer to ``OPTIONS *`` (RFC 2817)."""
 
 from __future__ import annotations
 

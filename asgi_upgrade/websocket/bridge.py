@@ -1,4 +1,4 @@
-"""For servers that perform the WebSocket handshake themselves: their ``websocket`` scope as an HTTP handshake.
+"""`Bridge`: presents a server's ``websocket`` scope as an ``http`` handshake, where the server does the handshake.
 
 A `Bridge` turns the scope into an ``http`` request, so that HTTP middleware sees the handshake; `UpgradeMiddleware`
 turns it back, and the server's own WebSocket carries the messages.

@@ -1,4 +1,4 @@
-"""The end of a connection in its steps: what is left to do with the transport once a direction has ended.
+"""`Closing`: ends the transport step by step after the close frames, each step with a time limit.
 
 Closing a socket that has unread bytes, be it a late pong, resets the connection, and the close frame could be lost on
 the way. So our direction of TCP ends first, and the rest with the client's (RFC 6455 §7.1.1). Each step has its time.

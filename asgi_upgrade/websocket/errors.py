@@ -1,4 +1,4 @@
-"""The error that an application meets which sends to a client that has gone."""
+"""`ClientDisconnected`: the error of ``send`` when the client has gone."""
 
 from __future__ import annotations
 

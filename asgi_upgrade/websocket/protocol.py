@@ -1,4 +1,4 @@
-"""Ties a transport to the state machine and to ASGI's ``receive`` and ``send``: phases, queues, flow control.
+"""`WebSocketProtocol`: the `asyncio.Protocol` of one WebSocket, between transport, state machine and application.
 
 What the application sends within one turn of the event loop leaves in one write: uvloop makes a system call of each
 ``transport.write``, and that call costs more than everything else here.

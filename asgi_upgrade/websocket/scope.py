@@ -1,4 +1,4 @@
-"""The ``websocket`` scope that an ``http`` scope becomes, and what goes back."""
+"""Makes the ``websocket`` scope from the ``http`` scope of a handshake, and copies the route back into that."""
 
 from __future__ import annotations
 

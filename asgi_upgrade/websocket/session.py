@@ -1,4 +1,4 @@
-"""One handshake and what comes of it: an ``http`` request goes in, a ``websocket`` scope runs in the application.
+"""`WebSocketSession`: runs an application on a handshake; its answer becomes a response, or a 101 and the switch.
 
 Until the application accepts, its messages become an ordinary HTTP response, which travels out through the middleware
 around us. Its ``websocket.accept`` becomes a 101 that travels the same way; when the server has switched, ``receive``

@@ -1,4 +1,4 @@
-"""WebSocket handshakes that arrive incomplete, because a proxy has dropped what belongs to this hop: what to log."""
+"""Logs WebSocket handshakes that came without their hop-by-hop fields, because a proxy has dropped them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One WebSocket handshake, and the connection that came of it, as observers are told of it."""
+"""`Watch`: tells observers how one handshake, and the connection that it opened, has ended."""
 
 from __future__ import annotations
 

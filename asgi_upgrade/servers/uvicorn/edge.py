@@ -1,4 +1,4 @@
-"""What belongs to one running uvicorn: what the application asks of it, and its own settings for WebSockets."""
+"""`Edge`: the settings of one running uvicorn, those of our application and its own for WebSockets."""
 
 from __future__ import annotations
 

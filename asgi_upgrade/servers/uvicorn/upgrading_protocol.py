@@ -6,16 +6,13 @@ import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote
 
 from uvicorn.config import Config
 
 from asgi_upgrade.http.offer import has_upgrade
 from asgi_upgrade.servers.uvicorn.head import match_absolute_form, replace_host
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["HOLD_LIMIT", "UpgradingProtocol"]
 
