@@ -179,7 +179,7 @@ def test_headers_up_to_the_limit_are_served(client: HTTP2Client) -> None:
 def test_requests_above_the_limit_are_refused_one_by_one(client: HTTP2Client) -> None:
     assert client.h2.remote_settings.max_concurrent_streams == 100
     client.h2.remote_settings = type(client.h2.remote_settings)(client=False)  # let it forget the limit
-    streams = [client.request("GET", "/slow?0.5") for _ in range(120)]
+    streams = [client.request("GET", "/slow?3") for _ in range(120)]
     answers = [client.answer(stream_id) for stream_id in streams]
     assert sum(answer.status == 200 for answer in answers) == 100
     assert sum(answer.reset == ErrorCodes.REFUSED_STREAM for answer in answers) == 20

@@ -218,8 +218,8 @@ def test_whatever_a_server_sends_is_a_finding(
 def test_a_server_that_does_not_answer_takes_no_longer_than_asked(capsys: pytest.CaptureFixture[str]) -> None:
     with run_liar(b"HTTP/1.1 200 OK\r\n", stay=True) as url:
         started = time.monotonic()
-        _, found = ask(url, capsys, "--timeout", "0.2")
-        assert time.monotonic() - started < 8
+        _, found = ask(url, capsys, "--timeout", "1")
+        assert time.monotonic() - started < 60  # one for each offer, and the machine may be busy
     assert set(found.values()) == {("bad", None)}
 
 

@@ -967,7 +967,7 @@ def test_an_echo_to_a_client_that_does_not_read_stops_it(on_loop: Callable[[Test
 @pytest.mark.parametrize("closed", [False, True])
 def test_a_flood_of_pings_by_a_client_that_does_not_read(on_loop: Callable[[Test], None], closed: bool) -> None:
     async def test() -> None:
-        async with connected(socket_buffer=SMALL_BUFFER) as (protocol, client):
+        async with connected(socket_buffer=SMALL_BUFFER, close_timeout=100) as (protocol, client):
             if closed:
                 await protocol.send(closing())
             app = asyncio.ensure_future(protocol.receive())
