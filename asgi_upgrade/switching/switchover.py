@@ -116,7 +116,7 @@ RULES = (
 class Switchover:
     """Serves one request with ``http.upgrade`` in its scope.
 
-    It holds on to nothing of HTTP when the application has returned, and leaves no circle of references.
+    After a switch it holds on to nothing of HTTP, and leaves no circle of references.
 
     Args:
         side: The server's side.
@@ -189,7 +189,7 @@ class Switchover:
     def _end(self) -> None:
         self.withdraw()
         side = self._side
-        self._on_shutdown = self._scope = self._in_place = None
+        self._on_shutdown = self._scope = None  # `_in_place` tells tasks that are left over of the end
         if self.phase is Phase.SWITCHED:
             self._side = None
         elif RULES[self.phase].forwards:
@@ -243,13 +243,12 @@ class Switchover:
 
     def send(self, message: Message) -> Awaitable[None]:
         """ASGI ``send``."""
-        if message["type"].startswith("websocket."):
-            if self._in_place is None:
-                if self._side is None or self._scope is None:
-                    return self._answer(message)
-                self._in_place = self._understand(self._scope, self._side.receive, self._answer)
-            return self._in_place.send(message)
-        return self._answer(message)
+        scope, side = self._scope, self._side
+        if self._in_place is None and self.phase is Phase.WAITING and message["type"].startswith("websocket."):
+            assert scope is not None
+            assert side is not None
+            self._in_place = self._understand(scope, side.receive, self._answer)
+        return self._answer(message) if self._in_place is None else self._in_place.send(message)
 
     async def _answer(self, message: Message) -> None:
         """Take a message of an HTTP response."""

@@ -196,13 +196,14 @@ class WebSocketSession:
         self._task = task = asyncio.current_task()
         assert task is not None
         # Most answer at once: time is taken of those that wait for a turn of the event loop.
-        asyncio.get_running_loop().call_soon(self._start_deadline)
+        loop = asyncio.get_running_loop()
+        loop.call_soon(self._start_deadline, loop.time() + self._settings.open_timeout)
         return task
 
-    def _start_deadline(self) -> None:
+    def _start_deadline(self, when: float) -> None:
         if self._lost is None and self._phase in _UNDECIDED and self._task is not None:
             loop = asyncio.get_running_loop()
-            self._deadline = Timers.of(loop).start(loop, self._settings.open_timeout, self._expire)
+            self._deadline = Timers.of(loop).start(loop, when - loop.time(), self._expire)
 
     def _expire(self) -> None:
         self._lost = Outcome.TIMED_OUT
@@ -224,8 +225,10 @@ class WebSocketSession:
 
     def receive(self) -> Awaitable[Message]:
         """ASGI ``receive``."""
+        if self._phase is Phase.OPEN:
+            return self._open_end.receive() if self._connected else self._receive_connect()
         if self._connected or self._lost is not None or self._phase is Phase.DENIED:
-            return self._open_end.receive() if self._phase is Phase.OPEN else self._receive_before_accept()
+            return self._receive_before_accept()
         return self._receive_connect()
 
     def send(self, message: Message) -> Awaitable[None]:
@@ -274,7 +277,7 @@ class WebSocketSession:
 
     def _stop(self) -> None:
         """The server begins to stop, and the application waits for something else than its own decision."""
-        if self._phase is Phase.WAITING:
+        if self._phase is Phase.WAITING and self._switched is None:
             self._lose(Outcome.STOPPED)
 
     def _lose(self, outcome: Outcome) -> None:
@@ -284,7 +287,7 @@ class WebSocketSession:
 
     async def _send_before_accept(self, message: Message) -> None:
         kind = message["type"]
-        if self._lost is not None:
+        if self._lost not in (None, Outcome.TIMED_OUT):  # it may still answer our cancellation
             raise ClientDisconnected(CloseCode.ABNORMAL_CLOSURE, "")
         tell_route(self._websocket, self._scope)
         if kind == "websocket.accept":
@@ -356,8 +359,14 @@ class WebSocketSession:
             assert self._protocol is not None
             self._switched = switched = self._carrier["connect"](self._protocol, handshake)
         self._phase = Phase.SWITCHING
-        await send_101(self._http_send, headers)
-        if not await switched:
+        try:
+            await send_101(self._http_send, headers)
+            has_switched = await switched
+        except BaseException:
+            if switched.cancelled() or not (switched.done() and switched.result()):
+                self._phase = Phase.WAITING  # it may answer in another way
+            raise
+        if not has_switched:
             self._lose(Outcome.CLIENT_LEFT)
             raise ClientDisconnected(CloseCode.ABNORMAL_CLOSURE, "the handshake was not completed")
         self._opened()
@@ -419,6 +428,8 @@ class WebSocketSession:
     async def _finish(self, task: asyncio.Task[Any], error: BaseException | None) -> None:
         if self._watcher is not None:
             self._watcher.cancel()
+        if self._lost is Outcome.TIMED_OUT and not isinstance(error, asyncio.CancelledError):
+            _uncancel(task)  # the application has answered our cancellation otherwise
         if self._phase is Phase.OPEN:
             await self._finish_open(task, error)
         else:

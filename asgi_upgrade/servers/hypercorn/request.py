@@ -45,9 +45,11 @@ class OfferingRequest:
         self._protocol: Any = None  # the owner of the connection, from the switch on
         self._reading: Any = None  # hypercorn's own protocol, from the switch on
         self._given = False  # the application has received all of the request
+        self._broken = False  # the client has left before that, or hypercorn waits for the rest no longer
         # Until the switch: the client has ended its direction. From then on: the application has returned.
         self._gone = asyncio.Event()
         self._shutdown: asyncio.Task[None] | None = None
+        self._logging: asyncio.Future[None] | None = None  # writes the line of the access log
 
     async def __call__(self, scope: Any, receive: Any, send: Any, sync_spawn: Any, call_soon: Any) -> None:
         """Call the application, with ``http.upgrade`` in the scope."""
@@ -60,7 +62,11 @@ class OfferingRequest:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await self._http.app(scope, receive, send, sync_spawn, call_soon)
 
-        await self._switchover.serve(app, scope)
+        try:
+            await self._switchover.serve(app, scope)
+        finally:
+            if self._logging is not None:
+                await self._logging
 
     def _notice_end(self) -> None:
         """Learn of the client's end, although nobody reads from the socket until the request is answered."""
@@ -89,17 +95,19 @@ class OfferingRequest:
     # What the switchover asks for, see `Side`
 
     def is_gone(self) -> bool:
-        return self._writer.is_closing()
+        return self._broken or self._writer.is_closing()
 
     def is_stopping(self) -> bool:
         return self._http.context.terminated.is_set()
 
     async def receive(self) -> Message:
-        if not self._given:
+        if not (self._given or self._broken):
             message = await self._receive()
+            self._broken = message["type"] == "http.disconnect"
             self._given = message["type"] == "http.request" and not message.get("more_body", False)
             return message
-        await self._gone.wait()
+        if not self._broken:
+            await self._gone.wait()
         return {"type": "http.disconnect"}
 
     def send(self, message: Message) -> Awaitable[None]:
@@ -108,10 +116,10 @@ class OfferingRequest:
     async def complete_request(self) -> None:
         with suppress(ConnectionError):
             await self._writer.drain()
-        while not self._given and (await self.receive())["type"] != "http.disconnect":
-            pass
+        while not (self._given or self._broken):
+            await self.receive()
 
-    def give_away(self, protocol: Any, fields: list[tuple[bytes, bytes]]) -> Awaitable[None]:
+    def give_away(self, protocol: Any, fields: list[tuple[bytes, bytes]]) -> None:
         http = self._http
         transport = cast(asyncio.Transport, self._writer.transport)
         headers = [*http.config.response_headers("h11"), *print_fields(fields)]
@@ -135,7 +143,8 @@ class OfferingRequest:
         if self.is_stopping():
             shut_down(protocol, transport)
         seconds = time.time() - self.stream.start_time
-        return http.config.log.access(self.stream.scope, {"status": 101, "headers": fields}, seconds)
+        logged = http.config.log.access(self.stream.scope, {"status": 101, "headers": fields}, seconds)
+        self._logging = asyncio.ensure_future(logged)
 
     def end(self) -> None:
         self._gone.set()

@@ -173,13 +173,13 @@ class OfferingRequest:
         http.server_state.total_requests += 1
         early = http.release()
         self._protocol = protocol
+        self._http = None  # from here on `end` ends the connection, also if the protocol raises something
         self._connections.discard(http)
         self._connections.add(self)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         http.let_go()
         # Nothing of what served HTTP is kept.
-        self._http = None
         cycle.on_response = cycle.flow = cycle.offering = None
         if not self._receivers:
             cycle.message_event = None

@@ -6,6 +6,9 @@ import asyncio
 import builtins
 import re
 import struct
+import sys
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -34,6 +37,36 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
 DISCONNECT = {"type": "http.disconnect"}
+
+
+class Nowhere(asyncio.Transport):
+    """Leads nowhere, and closes when it is told to."""
+
+    def __init__(self, protocol: asyncio.BaseProtocol) -> None:
+        super().__init__()
+        self._protocol: Any = protocol
+        self._closing = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Nobody reads it."""
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """There is no buffer."""
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def close(self) -> None:
+        self._closing = True
+        asyncio.get_running_loop().call_soon(self._protocol.connection_lost, None)
+
+    abort = close
 
 
 class Server:
@@ -760,3 +793,98 @@ def test_the_server_decides_what_to_make_of_a_disconnect_that_the_application_ra
 
     with pytest.raises(WebSocketDisconnect):
         bridged(app)
+
+
+# What goes wrong on the way of the 101
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_an_application_whose_accept_has_failed_may_still_refuse(*, slow: bool) -> None:
+    """A middleware raises at the 101, or the application waits for its accept no longer."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        with pytest.raises((ValueError, asyncio.TimeoutError)):
+            await asyncio.wait_for(send({"type": "websocket.accept"}), 0.05)
+        await send({"type": "websocket.close", "code": 1008, "reason": "no"})
+
+    async def test() -> None:
+        server = Server()
+
+        async def refusing(message: Message) -> None:
+            if message.get("status") == 101:
+                if slow:
+                    await asyncio.sleep(PATIENCE)
+                raise ValueError("no 101 goes through here")
+            await server.send(message)
+
+        await asyncio.wait_for(server.session(send=refusing).run(app), PATIENCE)
+        assert server.status == 403
+        assert server.body == b"no\n"
+
+    asyncio.run(test())
+
+
+def test_the_time_to_answer_begins_before_the_application_does_anything() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        time.sleep(0.7)  # noqa: ASYNC251 - it blocks the loop, which is what it does wrong
+        await asyncio.sleep(PATIENCE)
+
+    async def test() -> float:
+        server = Server()
+        began = time.monotonic()
+        await asyncio.wait_for(server.session(open_timeout=0.6).run(app), PATIENCE)
+        assert server.status == 503
+        return time.monotonic() - began
+
+    assert 0.7 <= asyncio.run(test()) < 1.2
+
+
+@pytest.mark.parametrize(("late", "status"), [("accept", 101), ("close", 403), ("nothing", 503)])
+def test_an_application_may_answer_its_cancellation(late: str, status: int) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await asyncio.sleep(PATIENCE)
+        except asyncio.CancelledError:
+            if late == "nothing":
+                return
+            await send({"type": f"websocket.{late}"})
+
+    async def test() -> None:
+        server = Server(answer=False)
+        task = asyncio.current_task()
+        assert task is not None
+        with suppress(ClientDisconnected):  # this server does not switch
+            await asyncio.wait_for(server.session(open_timeout=0.05).run(app), PATIENCE)
+        assert [message["status"] for message in server.sent if "status" in message] == [status]
+        if sys.version_info >= (3, 11):
+            assert not task.cancelling()
+
+    asyncio.run(test())
+
+
+def test_an_application_that_accepts_in_a_task_may_ask_for_the_connect_event_after_its_time_is_up() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        accepting = asyncio.ensure_future(send({"type": "websocket.accept"}))
+        try:
+            await asyncio.shield(accepting)
+        except asyncio.CancelledError:
+            await accepting
+            assert await receive() == {"type": "websocket.connect"}
+            raise
+
+    async def test() -> None:
+        server = Server(answer=True)
+
+        async def slow(message: Message) -> None:
+            if message.get("status") == 101:
+                await asyncio.sleep(0.3)
+                protocol.connection_made(Nowhere(protocol))
+            await server.send(message)
+
+        session = server.session(send=slow, open_timeout=0.1, close_timeout=0.1)
+        protocol = session.ends[0].__self__  # type: ignore[attr-defined]
+        await asyncio.wait_for(session.run(app), PATIENCE)
+        assert server.status == 101
+
+    asyncio.run(test())
