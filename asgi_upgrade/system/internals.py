@@ -7,8 +7,9 @@ changed what, and not found out by a request.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from importlib import import_module, metadata
-from types import FunctionType, ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 __all__ = ["Internals", "Missing", "names_of", "version_of"]
@@ -31,13 +32,25 @@ def names_of(owner: Any) -> set[str]:
 
 
 def _names_in(value: Any) -> Iterator[str]:
-    if isinstance(value, property):
-        value = value.fget
-    if isinstance(value, (staticmethod, classmethod)):
-        value = value.__func__
-    if isinstance(value, FunctionType):
-        yield from value.__code__.co_names
-        yield from value.__code__.co_varnames
+    """The names that a method uses, also where somebody has wrapped it: tools for tracing and tests do that."""
+    waiting, seen = [value], set[int]()
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, property):
+            waiting.append(value.fget)
+        elif isinstance(value, (staticmethod, classmethod, MethodType)):
+            waiting.append(value.__func__)
+        elif isinstance(value, FunctionType):
+            yield from value.__code__.co_names
+            yield from value.__code__.co_varnames
+            for cell in value.__closure__ or ():
+                with suppress(ValueError):  # it is empty
+                    waiting.append(cell.cell_contents)
+        if hasattr(type(value), "__wrapped__") or "__wrapped__" in getattr(value, "__dict__", ()):
+            waiting.append(value.__wrapped__)
 
 
 class Missing(str):

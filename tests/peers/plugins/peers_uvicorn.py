@@ -31,7 +31,8 @@ def pytest_configure() -> None:
         module, _, name = ours.partition(":")
         replacements.append((import_module(f"uvicorn.protocols.http.{theirs}"), name, module))
     for theirs_module, name, module in replacements:
-        setattr(theirs_module, name, getattr(import_module(f"asgi_upgrade.servers.uvicorn.{module}"), name))
+        ours = getattr(import_module(f"asgi_upgrade.servers.uvicorn.{module}"), name)
+        setattr(theirs_module, name.replace("UpgradeProtocol", "Protocol"), ours)
     load = Config.load
 
     def load_with_middleware(self: Config) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import functools
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,6 +90,21 @@ def test_names_are_those_of_the_class_and_those_that_its_methods_use() -> None:
     assert {"kept", "derived"} <= names_of(Derived)
     assert not {"derived", "nothing"} & names_of(Kept)
     assert "names_of" in names_of(internals)
+
+
+def test_names_are_found_in_methods_that_somebody_has_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tools for tracing, and plugins of tests, do that to the classes of servers."""
+    create = Kept.__init__
+
+    def plainly(self: Kept) -> None:
+        create(self)
+
+    monkeypatch.setattr(Kept, "__init__", plainly)
+    assert "kept" in names_of(Kept)
+    monkeypatch.setattr(Kept, "__init__", functools.wraps(create)(lambda *arguments: None))
+    assert "kept" in names_of(Kept)
+    monkeypatch.setattr(Kept, "__init__", functools.partialmethod(lambda self: None))
+    assert "kept" not in names_of(Kept)
 
 
 def test_what_is_missing_is_named_with_the_version() -> None:
