@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from importlib import import_module, metadata
-from types import FunctionType, MethodType, ModuleType
+from types import FunctionType, MethodType, ModuleType, WrapperDescriptorType
 from typing import Any
 
 __all__ = ["Internals", "Missing", "names_of", "version_of"]
@@ -51,6 +51,14 @@ def _names_in(value: Any) -> Iterator[str]:
                     waiting.append(cell.cell_contents)
         if hasattr(type(value), "__wrapped__") or "__wrapped__" in getattr(value, "__dict__", ()):
             waiting.append(value.__wrapped__)
+
+
+def _hides_names(create: Any) -> bool:
+    """Tell whether an ``__init__`` is something, put there by somebody, that does not show what it sets.
+
+    Then nothing can be said to be missing.
+    """
+    return not isinstance(create, (FunctionType, WrapperDescriptorType)) and not any(_names_in(create))
 
 
 class Missing(str):
@@ -98,6 +106,8 @@ class Internals:
                 found = getattr(found, name)
         except (ImportError, AttributeError):
             yield name or module
+            return
+        if name and _hides_names(found.__init__):
             return
         names = names_of(found)
         for each in self.needed[owner]:

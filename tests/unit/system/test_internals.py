@@ -103,8 +103,17 @@ def test_names_are_found_in_methods_that_somebody_has_wrapped(monkeypatch: pytes
     assert "kept" in names_of(Kept)
     monkeypatch.setattr(Kept, "__init__", functools.wraps(create)(lambda *arguments: None))
     assert "kept" in names_of(Kept)
-    monkeypatch.setattr(Kept, "__init__", functools.partialmethod(lambda self: None))
-    assert "kept" not in names_of(Kept)
+
+
+def test_nothing_is_called_missing_where_an_init_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Opaque:
+        def __call__(self, *arguments: Any) -> None:
+            """Sets what nobody can see, as something compiled might."""
+
+    known = Internals("uvicorn", {"uvicorn.config:Config": ("loaded_app", "none_such")})
+    assert known.missing() == f"uvicorn {uvicorn.__version__} has no Config.none_such"
+    monkeypatch.setattr(uvicorn.Config, "__init__", Opaque())
+    assert known.missing() is None
 
 
 def test_what_is_missing_is_named_with_the_version() -> None:
