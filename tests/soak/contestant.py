@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 # What may be more in the last round than in the first, when all that is loaded once is loaded. Heaps get holes: what is
 # compared is the memory with the crowd there, if there is one. Between crowds a server keeps more from round to round.
 MEMORY_ALLOWED = 12 * 1024 * 1024
-# Blocks of memory that Python has allocated: for what comes to be loaded later, and for each round. A round of the short
-# form has two thousand connections.
+# Blocks of memory that Python has allocated: for what comes to be loaded later, and for each round. A round of the
+# short form has two thousand connections.
 BLOCKS_ONCE = 500
 BLOCKS_ALLOWED = 100
 COMPLAINTS = ("Traceback", "ERROR", "CRITICAL", "never retrieved", "was destroyed")
