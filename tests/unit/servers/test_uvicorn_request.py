@@ -24,7 +24,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 def test_a_connection_whose_new_owner_fails_is_closed_and_the_server_can_stop() -> None:
     http = "asgi_upgrade.servers.uvicorn:AutoUpgradeProtocol"
-    with run_server(app, lifespan="off", http=http, timeout_graceful_shutdown=None) as url:
+    with run_server(app, lifespan="off", http=http, ws="none", timeout_graceful_shutdown=None) as url:
         port = urlsplit(url).port
         assert port is not None
         with socket.create_connection(("127.0.0.1", port), timeout=30) as client:

@@ -140,7 +140,7 @@ def started(app: Any) -> uvicorn.Config:
     """Run the startup of an application's lifespan as uvicorn does; return the configuration."""
 
     async def run() -> uvicorn.Config:
-        config = uvicorn.Config(app, http="httptools", lifespan="on", log_config=None)
+        config = uvicorn.Config(app, http="httptools", ws="none", lifespan="on", log_config=None)
         config.load()
         lifespan = LifespanOn(config)
         await lifespan.startup()
