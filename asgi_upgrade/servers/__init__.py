@@ -47,13 +47,11 @@ def attach_to_server(
     if problem is NOT_HERE and "uvicorn" in sys.modules:
         server = "uvicorn"
         problem = _attach(server, change=change, settings=settings, policy=policy, in_lifespan=in_lifespan)
-        if problem is None:
-            _log_extended(server)
-            return True
-    report_unavailable(settings)
-    if server not in sys.modules:
-        logger.info("The server does not offer http.upgrade: its own WebSockets are used.")
-    elif problem is not None:
+    if problem is not None or server != "uvicorn":
+        report_unavailable(settings)
+    if problem is None:
+        logger.debug("%s offers http.upgrade now; the engine is %s.", server, "compiled" if compiled else "pure Python")
+    elif server == "uvicorn" or isinstance(problem, Missing):
         logger.warning(
             "%s does not offer http.upgrade (%s): its own WebSockets are used, and no other protocol can be "
             "switched to. %s.",
@@ -64,12 +62,8 @@ def attach_to_server(
             else "Start it with http='asgi_upgrade.servers.uvicorn:AutoUpgradeProtocol'",
         )
     else:
-        _log_extended(server)
+        logger.info("The server does not offer http.upgrade: its own WebSockets are used.")
     return problem is None
-
-
-def _log_extended(server: str) -> None:
-    logger.debug("%s offers http.upgrade now; the engine is %s.", server, "compiled" if compiled else "pure Python")
 
 
 def _attach(server: str, **options: Any) -> str | None:

@@ -168,10 +168,10 @@ class Switchover:
             entry["websocket"] = limits
         scope.setdefault("extensions", {})[EXTENSION] = entry
         scope["headers"] = name_http_schemes(scope["headers"])
-        self._scope = scope
 
     async def serve(self, app: ASGIApp, scope: Scope) -> Any:
         """Call the application; return what it returns, because servers report what is not ``None``."""
+        self._scope = scope
         try:
             result: Any = await app(scope, self.receive, self.send)  # type: ignore[func-returns-value]
         except BaseException as error:
@@ -206,8 +206,7 @@ class Switchover:
             if self._side is None or not RULES[self.phase].announces or self._side.is_gone():
                 switched.set_result(False)
             else:
-                if self._switched is not None:
-                    self.withdraw()
+                self.withdraw()
                 self._protocol, self._essential, self._switched = protocol, essential, switched
             return switched
 

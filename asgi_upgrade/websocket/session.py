@@ -212,9 +212,9 @@ class WebSocketSession:
 
     def _stop_deadline(self) -> None:
         """The application has answered, or has returned."""
-        assert self._deadline is not None
-        self._deadline.cancel()
-        self._deadline = None
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
     def _wake(self) -> None:
         """It is decided whether there is a connection."""
@@ -299,8 +299,7 @@ class WebSocketSession:
                 raise RuntimeError(f"A WebSocket cannot be refused with status {message['status']}.")
             headers = check_response_headers(message.get("headers", ()))
             self._phase = Phase.DENYING
-            if self._deadline is not None:
-                self._stop_deadline()
+            self._stop_deadline()
             await self._http_send({"type": "http.response.start", "status": message["status"], "headers": headers})
         else:
             raise RuntimeError(
@@ -373,10 +372,8 @@ class WebSocketSession:
 
     def _opened(self) -> None:
         self._phase = Phase.OPEN
-        if self._deadline is not None:
-            self._stop_deadline()
-        if self._turn is not None:
-            self._turn.set()
+        self._stop_deadline()
+        self._wake()
         self._opened_at = asyncio.get_running_loop().time()
         if self._connected and self._protocol is not None:
             self._protocol.handshake = None
@@ -394,8 +391,7 @@ class WebSocketSession:
         if self._observed is not None and self._phase is not Phase.OPEN:
             self._observed.outcome = self._observed.outcome or self._outcome(error)
         self._task = None
-        if self._deadline is not None:
-            self._stop_deadline()
+        self._stop_deadline()
         try:
             await self._finish(task, error)
         finally:
@@ -510,8 +506,7 @@ class WebSocketSession:
 
     async def _respond(self, status: int, text: str) -> None:
         self._phase = Phase.DENYING
-        if self._deadline is not None:
-            self._stop_deadline()
+        self._stop_deadline()
         response = PlainTextResponse(text + "\n", status)
         await response(self._scope, self._http_receive, self._http_send)
         self._phase = Phase.DENIED
