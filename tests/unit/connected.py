@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,9 @@ from tests.unit import wire
 from tests.unit.wire import Frame
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncIterator
 
+Test = Callable[[], Coroutine[Any, Any, None]]
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
     "uvloop": uvloop.new_event_loop,
@@ -29,7 +31,7 @@ TIMEOUT = 60.0  # of a test, on a machine that does ten other things
 OFFER = b"permessage-deflate; client_max_window_bits"
 
 
-def run(loop_name: str, test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def run(loop_name: str, test: Test) -> None:
     """Run `test()` on a new loop; what is left behind, or goes wrong in a callback, fails too."""
     loop = LOOPS[loop_name]()
     problems: list[dict[str, Any]] = []

@@ -6,6 +6,7 @@ import ast
 import asyncio
 import functools
 import logging
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -265,6 +266,17 @@ def test_a_hypercorn_that_lacks_something_is_left_alone(
     [line] = [record.getMessage() for record in caplog.records]
     assert line.startswith("hypercorn does not offer http.upgrade (hypercorn ")
     assert f" has no {owner.partition(':')[2] or owner}.{name}):" in line
+
+
+def test_a_hypercorn_that_shall_not_be_extended_is_told_of_in_one_line_without_advice_for_uvicorn(
+    own_protocol: type, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "guarded", lambda: UpgradeMiddleware(FastAPI(), extend_server=False))
+    with caplog.at_level(logging.INFO, "asgi_upgrade"):
+        assert not start_hypercorn()
+    assert hypercorn.protocol.H11Protocol is own_protocol  # type: ignore[attr-defined]
+    [line] = [record.getMessage() for record in caplog.records]
+    assert line == "The server does not offer http.upgrade: its own WebSockets are used."
 
 
 @pytest.mark.parametrize(

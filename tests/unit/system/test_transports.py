@@ -5,25 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from asgi_upgrade.system.transports import end_output, replay
-from tests.unit.connected import LOOPS, connected, run
+from tests.unit.connected import Test, connected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
-    Test = Callable[[], Coroutine[Any, Any, None]]
-
-
-@pytest.fixture(params=list(LOOPS))
-def on_loop(request: pytest.FixtureRequest) -> Callable[[Test], None]:
-    def run_it(test: Test) -> None:
-        run(request.param, test)
-
-    return run_it
+    from collections.abc import Callable
 
 
 def reset(sock: socket.socket) -> None:

@@ -391,3 +391,12 @@ async def test_a_refused_websocket_is_a_response() -> None:
             async with aconnect_ws("ws://test/ws/ada", client, headers={"Origin": "https://elsewhere.example"}):
                 raise AssertionError("not to be opened")
         assert caught.value.response.status_code == 403
+
+
+async def test_a_websocket_message_where_nothing_was_offered_is_an_error_of_the_application() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+
+    async with connect(app) as client:
+        with pytest.raises(RuntimeError, match="the request is no WebSocket handshake"):
+            await client.get("/")

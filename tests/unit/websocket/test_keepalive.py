@@ -11,25 +11,15 @@ import pytest
 
 from asgi_upgrade.system.progress import measure
 from asgi_upgrade.websocket.errors import ClientDisconnected
-from tests.unit.connected import LOOPS, Client, connected, run
+from tests.unit.connected import Client, Test, connected
 from tests.unit.waiting import PATIENCE, until
 from tests.unit.wire import BINARY, PING, PONG, TEXT, frame, read_frames
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
-    Test = Callable[[], Coroutine[Any, Any, None]]
+    from collections.abc import Callable
 
 SMALL_BUFFER = 4096  # the kernel doubles it
 PING_BYTES = b"\x89\x00"
-
-
-@pytest.fixture(params=list(LOOPS))
-def on_loop(request: pytest.FixtureRequest) -> Callable[[Test], None]:
-    def run_it(test: Test) -> None:
-        run(request.param, test)
-
-    return run_it
 
 
 def binary(data: bytes) -> dict[str, Any]:

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.connected import LOOPS, connected, run
+from tests.unit.connected import Test, connected
 from tests.unit.waiting import turns
 from tests.unit.wire import TEXT, close, frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
-    Test = Callable[[], Coroutine[Any, Any, None]]
-
-
-@pytest.fixture(params=list(LOOPS))
-def on_loop(request: pytest.FixtureRequest) -> Callable[[Test], None]:
-    def run_it(test: Test) -> None:
-        run(request.param, test)
-
-    return run_it
+    from collections.abc import Callable
 
 
 def texts(*numbers: int) -> bytes:

@@ -2,7 +2,7 @@ import asyncio
 import time
 import tracemalloc
 import zlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 from typing import Any
@@ -11,7 +11,7 @@ import pytest
 
 from asgi_upgrade.websocket.errors import ClientDisconnected
 from asgi_upgrade.websocket.protocol import WebSocketProtocol
-from tests.unit.connected import LOOPS, Client, connected, run
+from tests.unit.connected import Client, Test, connected
 from tests.unit.waiting import PATIENCE, arrived, still, turns, until
 from tests.unit.wire import (
     BINARY,
@@ -32,16 +32,6 @@ from tests.unit.wire import (
 MEBIBYTE = 1024 * 1024
 SMALL_BUFFER = 4096  # the kernel doubles it
 UNREAD = 4 * MEBIBYTE  # more than fits into the kernel's buffers, when they are small
-
-Test = Callable[[], Coroutine[Any, Any, None]]
-
-
-@pytest.fixture(params=list(LOOPS))
-def on_loop(request: pytest.FixtureRequest) -> Callable[[Test], None]:
-    def run_it(test: Test) -> None:
-        run(request.param, test)
-
-    return run_it
 
 
 def text(data: str) -> dict[str, Any]:

@@ -11,24 +11,14 @@ import pytest
 
 from asgi_upgrade.websocket.errors import ClientDisconnected
 from asgi_upgrade.websocket.protocol import WebSocketProtocol
-from tests.unit.connected import LOOPS, Client, connected, run
+from tests.unit.connected import Client, Test, connected
 from tests.unit.waiting import PATIENCE, arrived, turns
 from tests.unit.wire import BINARY, frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
-    Test = Callable[[], Coroutine[Any, Any, None]]
+    from collections.abc import Callable
 
 SMALL_BUFFER = 4096  # the kernel doubles it
-
-
-@pytest.fixture(params=list(LOOPS))
-def on_loop(request: pytest.FixtureRequest) -> Callable[[Test], None]:
-    def run_it(test: Test) -> None:
-        run(request.param, test)
-
-    return run_it
 
 
 class Turns:
