@@ -106,9 +106,11 @@ class Conversation:
     def sees(self, most: float = math.inf) -> str:
         """Read to the end, or until more has come than so many bytes, as an ordinary client; what came, in words."""
         words, size = Words(), 0
+        # What has been read before counts, also where nothing follows it but RST.
+        self.interpret(self.peer.take_unread(), words)
         while size < most:
             try:
-                data = self.peer.take_unread() or self.peer.socket.recv(65536)
+                data = self.peer.socket.recv(65536)
             except TimeoutError:
                 words.add("silence")
                 return str(words)
@@ -394,7 +396,8 @@ class OverHTTP2(HTTP2):
         self.stream = self.client.websocket(self.target)
         self.stream_id = 3
         self.wait_until("ready")
-        self.client.events.clear()  # those of the handshake
+        # Forget the events of the handshake, but not the messages that have come with it.
+        self.client.events = [event for event in self.client.events if isinstance(event, h2.events.DataReceived)]
         self.wait_for_data()
         message = frame(TEXT, b"hello") + close_frame(1000)
         self.rest = struct.pack(">I", len(message))[1:] + b"\0\0" + struct.pack(">I", self.stream_id) + message
