@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
-
-if sys.version_info >= (3, 11):
-    import tomllib
 
 __all__ = ["FILE", "load", "read"]
 
@@ -15,7 +11,9 @@ FILE = Path(__file__).with_name("uncovered.toml")
 
 
 def read() -> list[dict[str, Any]]:
-    """Give the entries: a reason, and by file the functions it holds for."""
+    """Give the entries: a reason, and by file the functions it holds for. It needs Python 3.11."""
+    import tomllib
+
     entries: list[dict[str, Any]] = tomllib.loads(FILE.read_text(encoding="utf-8"))["uncovered"]
     return entries
 
