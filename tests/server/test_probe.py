@@ -142,8 +142,16 @@ def test_over_tls(capsys: pytest.CaptureFixture[str], tmp_path: Any) -> None:
     with run_server(make(OURS), ssl_certfile=str(pem)) as url:
         url = url.replace("http://127.0.0.1", "wss://localhost")
         assert main(["probe", url, "--json"]) == 2
-        assert "certificate" in capsys.readouterr().err.lower()
+        assert "its certificate is not trusted" in capsys.readouterr().err
         assert ask(url, capsys, "--insecure")[1]["websocket"] == ("good", 101)
+        assert main(["probe", url.replace("wss:", "ws:")]) == 1
+        assert "if the server speaks TLS, ask https://" in capsys.readouterr().out
+
+
+def test_tls_to_a_server_of_plain_http(capsys: pytest.CaptureFixture[str]) -> None:
+    with run_server(make(OURS)) as url:
+        assert main(["probe", url.replace("http:", "https:")]) == 2
+    assert "if it speaks plain HTTP, ask http://" in capsys.readouterr().err
 
 
 @contextmanager
@@ -237,5 +245,6 @@ def test_a_server_that_is_not_there() -> None:
         command = [sys.executable, "-m", "asgi_upgrade", "probe", f"http://127.0.0.1:{deaf.getsockname()[1]}"]
         run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
     assert run.returncode == 2
-    assert run.stderr.startswith("asgi-upgrade probe: ")
+    words = f"127.0.0.1:{port} cannot be asked: nothing accepts connections there"
+    assert run.stderr == f"asgi-upgrade probe: {words}\n"
     assert "Traceback" not in run.stderr
