@@ -279,7 +279,9 @@ def test_response_header_names_are_tokens(name: bytes) -> None:
         check_response_headers([(name, b"a")])
 
 
-@pytest.mark.parametrize("header", [("x-name", b"a"), (b"x-name", "a"), (b"x-name", 3), (b"vary", None), ("vary", b"a")])
+@pytest.mark.parametrize(
+    "header", [("x-name", b"a"), (b"x-name", "a"), (b"x-name", 3), (b"vary", None), ("vary", b"a")]
+)
 def test_response_headers_are_byte_strings(header: tuple[bytes, bytes]) -> None:
     with pytest.raises(TypeError, match=r"(x-name|vary).*byte strings"):
         check_response_headers([header])
