@@ -132,6 +132,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_eof",
         "_flush_scheduled",
         "_flusher",
+        "_had_turn",
         "_held_scheduled",
         "_idle",
         "_loop",
@@ -198,6 +199,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._app_closed = False  # `close` was called
         self._disconnect: tuple[int, str] | None = None  # for the application; there is one once no phase waits
         self._told = False  # the application has been given that
+        self._had_turn = False  # of the event loop, which the next `take` would ask for
         self._closed: asyncio.Future[None] | None = None  # for those who wait for the end of the transport
         self._closing: Closing | None = None  # since the first step of the end
         self.heard = False
@@ -365,34 +367,21 @@ class WebSocketProtocol(asyncio.Protocol):
         """The number of messages that the application has sent."""
         return self._pieces + len(self._connection.outgoing) - self._connection.other_pieces
 
-    # What the application does
+    # What the application does, see `Messages`
 
-    async def receive(self) -> Message:
-        """ASGI ``receive``: the next message, or ``websocket.disconnect`` once there will be none."""
-        if self.handshake is not None:
-            return await self.handshake.receive()
-        if self.reading_paused and not len(self._queue) % _MESSAGES:
-            await asyncio.sleep(0)
-        while not self._queue:
-            if self._disconnect is not None:
-                # No phase waits any more.
-                if self._told:
-                    await asyncio.sleep(0)  # somebody may ask for ever
-                self._told = True
-                code, reason = self._disconnect
-                return {"type": "websocket.disconnect", "code": code, "reason": reason}
-            if self.phase is Phase.ANSWERING:
-                # Everything that came before the end has been taken, and answered if the application wanted to.
-                self._end()
-            else:
-                receiver = self._loop.create_future()
-                self._receivers.append(receiver)
-                try:
-                    await receiver
-                except BaseException:
-                    self._give_up(receiver)
-                    raise
+    def take(self) -> Message | None:
+        """Return the next message, or ``websocket.disconnect`` once there will be none.
+
+        ``None`` says that `wait` comes first.
+        """
         queue = self._queue
+        if self.handshake is not None:
+            return None
+        if not queue:
+            return self._take_end()
+        if self.reading_paused and not self._had_turn and not len(queue) % _MESSAGES:
+            return None
+        self._had_turn = False
         event = queue.pop()
         self._queue_size = self._queue_size - len(event) if queue else 0
         if self.reading_paused:
@@ -401,31 +390,60 @@ class WebSocketProtocol(asyncio.Protocol):
             return {"type": "websocket.receive", "bytes": event}
         return {"type": "websocket.receive", "text": event}
 
-    def _give_up(self, receiver: asyncio.Future[None]) -> None:
+    def _take_end(self) -> Message | None:
+        """Nothing is there: return ``websocket.disconnect`` if nothing will be."""
+        if self.phase is Phase.ANSWERING:
+            # Everything that came before the end has been taken, and answered if the application wanted to.
+            self._end()
+        if self._disconnect is None or (self._told and not self._had_turn):
+            return None
+        # No phase waits any more.
+        self._told = True
+        self._had_turn = False
+        code, reason = self._disconnect
+        return {"type": "websocket.disconnect", "code": code, "reason": reason}
+
+    def wait(self) -> asyncio.Future[None] | None:
+        """Return what to wait for before `take` is called again; ``None`` stands for a turn of the event loop.
+
+        Whoever waits for a future, and is cancelled, must call `give_up_waiting`.
+        """
+        if self._queue or self._disconnect is not None:
+            # The application may take from a full queue, or ask behind the end, for ever.
+            self._had_turn = True
+            return None
+        receiver = self._loop.create_future()
+        self._receivers.append(receiver)
+        return receiver
+
+    def give_up_waiting(self, receiver: asyncio.Future[None]) -> None:
         """``receive`` is cancelled: the message that it was woken for is for the next one that waits."""
         if receiver in self._receivers:
             self._receivers.remove(receiver)
         elif self._queue and not receiver.cancelled():
             self._wake_receivers(1)
 
-    async def send(self, message: Message) -> None:
-        """ASGI ``send`` after the accept.
+    def put(self, message: Message) -> bool:
+        """Send ``message``; return ``False``, with nothing sent, if the application has to wait first.
 
         Raises:
             ClientDisconnected: The connection is gone.
             RuntimeError: The message does not fit the state.
         """
-        if message["type"] != "websocket.send":
-            await self._send_other(message)
-            return
-        connection = self._connection
-        if not self._may_send and await self._wait_to_send(message):
-            return
+        if (
+            not self._may_send
+            or (self._flusher.full and not self._flush_scheduled)
+            or message["type"] != "websocket.send"
+        ):
+            return False
+        self._put(message)
+        return True
+
+    def _put(self, message: Message) -> None:
         if not self._flush_scheduled:
-            if self._flusher.full and await self._wait_to_send(message):
-                return
             self._flush_scheduled = True
             self._flusher.add(self)
+        connection = self._connection
         data = message.get("bytes")
         if data is not None:
             connection.send_bytes(data)
@@ -438,31 +456,50 @@ class WebSocketProtocol(asyncio.Protocol):
         if self._idle is not None:
             self._idle.last = self._loop.time()
 
-    async def _wait_to_send(self, message: Message) -> bool:
-        """Wait until ``message`` may be sent; ``True`` if the handshake has taken it.
+    def must_wait_a_turn(self) -> bool:
+        """Tell whether this connection, or all together, may send no more in this turn of the event loop.
 
-        What this connection may send in a turn may have been sent, or what all together may, and this task sends again:
-        one turn is waited for then, and only one, so that several tasks send in the order in which they have called.
+        It may send in the next one without asking, so that several tasks send in the order in which they have called.
         """
-        if self.phase is Phase.CONNECTING and self.handshake is not None:
-            await self.handshake.send(message)
-            return True
         flusher = self._flusher
-        if self._spent_in == flusher.turn or (flusher.full and flusher.sends_again()):
-            await asyncio.sleep(0)
-        while self._write_paused and RULES[self.phase].waits:
-            await self._drain()
+        return self._spent_in == flusher.turn or (flusher.full and flusher.sends_again())
+
+    def wait_to_write(self) -> asyncio.Future[None] | None:
+        """Return what to wait for while the client takes too little; ``None`` if nothing stands in the way.
+
+        Whoever has waited must call `waited_to_write`.
+        """
+        if not (self._write_paused and RULES[self.phase].waits):
+            return None
+        drainer = self._loop.create_future()
+        if self._drainers is None:
+            self._drainers = []
+        self._drainers.append(drainer)
+        return drainer
+
+    def waited_to_write(self, drainer: asyncio.Future[None]) -> None:
+        """Nobody waits for ``drainer`` any more."""
+        if self._drainers is not None and drainer in self._drainers:
+            self._drainers.remove(drainer)
+
+    def put_after_waiting(self, message: Message) -> None:
+        """Send ``message``, which has waited for its turn.
+
+        Raises:
+            ClientDisconnected: The connection is gone.
+            RuntimeError: The message does not fit the state.
+        """
+        if message["type"] != "websocket.send":
+            self._put_other(message)
+            return
         if not RULES[self.phase].sends:
             self._raise_closed(message)
         if self._transport.is_closing():
             raise ClientDisconnected(CloseCode.ABNORMAL_CLOSURE, "")
-        self._may_send = self._spent_in != flusher.turn
-        return False
+        self._may_send = self._spent_in != self._flusher.turn
+        self._put(message)
 
-    async def _send_other(self, message: Message) -> None:
-        if self.phase is Phase.CONNECTING and self.handshake is not None:
-            await self.handshake.send(message)
-            return
+    def _put_other(self, message: Message) -> None:
         if message["type"] != "websocket.close":
             raise RuntimeError(
                 f"Expected ASGI message 'websocket.send' or 'websocket.close', but got '{message['type']}'."
@@ -493,16 +530,6 @@ class WebSocketProtocol(asyncio.Protocol):
             self.phase = Phase.CLOSING
             self._await_client()
 
-    async def wait_closed(self) -> None:
-        """Wait until the transport is gone.
-
-        Once a close is under way, `WebSocketSettings.close_timeout` bounds the time in which nothing goes on.
-        """
-        if self.phase is not Phase.LOST:
-            if self._closed is None:
-                self._closed = self._loop.create_future()
-            await asyncio.shield(self._closed)
-
     def cut(self) -> None:
         """Close at once: what has not been sent is lost."""
         if self.phase is not Phase.LOST:
@@ -511,9 +538,16 @@ class WebSocketProtocol(asyncio.Protocol):
     def closing(self) -> asyncio.Future[None] | None:
         """Return what is done when the transport is gone; ``None`` if it is, or if no close is under way.
 
-        The time that this takes is bounded: see `wait_closed`.
+        The time that this takes is bounded: see `closed`.
         """
-        if self.phase < Phase.CLOSING or self.phase is Phase.LOST:
+        return None if self.phase < Phase.CLOSING else self.closed()
+
+    def closed(self) -> asyncio.Future[None] | None:
+        """Return what is done when the transport is gone; ``None`` if it is.
+
+        Once a close is under way, `WebSocketSettings.close_timeout` bounds the time in which nothing goes on.
+        """
+        if self.phase is Phase.LOST:
             return None
         if self._closed is None:
             self._closed = self._loop.create_future()
@@ -662,17 +696,6 @@ class WebSocketProtocol(asyncio.Protocol):
         else:
             for piece in outgoing:
                 self._transport.write(piece)
-
-    async def _drain(self) -> None:
-        drainer = self._loop.create_future()
-        if self._drainers is None:
-            self._drainers = []
-        self._drainers.append(drainer)
-        try:
-            await drainer
-        finally:
-            if self._drainers is not None and drainer in self._drainers:
-                self._drainers.remove(drainer)
 
     def _wake_drainers(self) -> None:
         drainers, self._drainers = self._drainers, None

@@ -14,15 +14,16 @@ from tests.unit.connected import LOOPS, connected, run
 from tests.unit.wire import CLOSE, PONG, TEXT
 
 if TYPE_CHECKING:
-    from asgi_upgrade.websocket.protocol import WebSocketProtocol
+    from asgi_upgrade.websocket.messages import Messages
+from asgi_upgrade.websocket.protocol import WebSocketProtocol
 
 MAX_SIZE = 150
 MAX_FRAMES = 4
 
 
 async def echo(protocol: WebSocketProtocol) -> tuple[int, str]:
-    while (message := await protocol.receive())["type"] == "websocket.receive":
-        await protocol.send({**message, "type": "websocket.send"})
+    while (message := await Messages(protocol).receive())["type"] == "websocket.receive":
+        await Messages(protocol).send({**message, "type": "websocket.send"})
     return message["code"], message["reason"]
 
 
