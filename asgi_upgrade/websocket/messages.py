@@ -6,7 +6,7 @@ All that does not wait is in `WebSocketProtocol`, which may be compiled. What wa
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from asgi_upgrade.websocket.protocol import Phase
 
@@ -33,19 +33,21 @@ class Messages:
     async def receive(self) -> Message:
         """ASGI ``receive``: the next message, or ``websocket.disconnect`` once there will be none."""
         protocol = self._protocol
-        while (message := protocol.take()) is None:
-            if protocol.handshake is not None:
+        while True:
+            message = protocol.take()
+            if type(message) is dict:
+                return message
+            if message is not None:
+                receiver = cast("asyncio.Future[None]", message)
+                try:
+                    await receiver
+                except BaseException:
+                    protocol.give_up_waiting(receiver)
+                    raise
+            elif protocol.handshake is not None:
                 return await protocol.handshake.receive()
-            receiver = protocol.wait()
-            if receiver is None:
+            else:
                 await asyncio.sleep(0)
-                continue
-            try:
-                await receiver
-            except BaseException:
-                protocol.give_up_waiting(receiver)
-                raise
-        return message
 
     async def send(self, message: Message) -> None:
         """ASGI ``send``.

@@ -1,4 +1,4 @@
-"""`WebSocketProtocol`: the `asyncio.Protocol` of one WebSocket, between transport, state machine and application.
+"""`WebSocketProtocol`: the `asyncio.Protocol` of one WebSocket, between transport, state machine and `Messages`.
 
 What the application sends within one turn of the event loop leaves in one write: uvloop makes a system call of each
 ``transport.write``, and that call costs more than everything else here.
@@ -63,7 +63,9 @@ class Phase(IntEnum):
     """The transport is gone."""
 
 
-_LOST = Phase.LOST  # what is asked often
+# What is asked often.
+_ANSWERING = Phase.ANSWERING
+_LOST = Phase.LOST
 
 
 class Rules(NamedTuple):
@@ -369,52 +371,44 @@ class WebSocketProtocol(asyncio.Protocol):
 
     # What the application does, see `Messages`
 
-    def take(self) -> Message | None:
+    def take(self) -> Message | asyncio.Future[None] | None:
         """Return the next message, or ``websocket.disconnect`` once there will be none.
 
-        ``None`` says that `wait` comes first.
+        A future has to be waited for before this is called again. Whoever is cancelled meanwhile must call
+        `give_up_waiting`. ``None`` stands for a turn of the event loop, or for the handshake, which is asked instead.
         """
         queue = self._queue
+        if queue and self.handshake is None:
+            if self.reading_paused and not self._had_turn and not len(queue) % _MESSAGES:
+                # The application may take from a full queue for ever.
+                self._had_turn = True
+                return None
+            self._had_turn = False
+            event = queue.pop()
+            self._queue_size = self._queue_size - len(event) if queue else 0
+            if self.reading_paused:
+                self._resume_reading()
+            if type(event) is bytes:
+                return {"type": "websocket.receive", "bytes": event}
+            return {"type": "websocket.receive", "text": event}
         if self.handshake is not None:
             return None
-        if not queue:
-            return self._take_end()
-        if self.reading_paused and not self._had_turn and not len(queue) % _MESSAGES:
-            return None
-        self._had_turn = False
-        event = queue.pop()
-        self._queue_size = self._queue_size - len(event) if queue else 0
-        if self.reading_paused:
-            self._resume_reading()
-        if type(event) is bytes:
-            return {"type": "websocket.receive", "bytes": event}
-        return {"type": "websocket.receive", "text": event}
-
-    def _take_end(self) -> Message | None:
-        """Nothing is there: return ``websocket.disconnect`` if nothing will be."""
-        if self.phase is Phase.ANSWERING:
+        if self.phase is _ANSWERING:
             # Everything that came before the end has been taken, and answered if the application wanted to.
             self._end()
-        if self._disconnect is None or (self._told and not self._had_turn):
-            return None
+        if self._disconnect is None:
+            receiver = self._loop.create_future()
+            self._receivers.append(receiver)
+            return receiver
         # No phase waits any more.
+        if self._told and not self._had_turn:
+            # The application may ask behind the end for ever.
+            self._had_turn = True
+            return None
         self._told = True
         self._had_turn = False
         code, reason = self._disconnect
         return {"type": "websocket.disconnect", "code": code, "reason": reason}
-
-    def wait(self) -> asyncio.Future[None] | None:
-        """Return what to wait for before `take` is called again; ``None`` stands for a turn of the event loop.
-
-        Whoever waits for a future, and is cancelled, must call `give_up_waiting`.
-        """
-        if self._queue or self._disconnect is not None:
-            # The application may take from a full queue, or ask behind the end, for ever.
-            self._had_turn = True
-            return None
-        receiver = self._loop.create_future()
-        self._receivers.append(receiver)
-        return receiver
 
     def give_up_waiting(self, receiver: asyncio.Future[None]) -> None:
         """``receive`` is cancelled: the message that it was woken for is for the next one that waits."""
@@ -423,24 +417,18 @@ class WebSocketProtocol(asyncio.Protocol):
         elif self._queue and not receiver.cancelled():
             self._wake_receivers(1)
 
-    def put(self, message: Message) -> bool:
-        """Send ``message``; return ``False``, with nothing sent, if the application has to wait first.
+    def put(self, message: Message, *, waited: bool = False) -> bool:
+        """Send ``message``; return ``False``, with nothing sent, if `Messages` has to look at something first.
 
-        Raises:
-            ClientDisconnected: The connection is gone.
-            RuntimeError: The message does not fit the state.
+        Args:
+            message: The message.
+            waited: `Messages` has looked at everything.
         """
-        if (
-            not self._may_send
-            or (self._flusher.full and not self._flush_scheduled)
-            or message["type"] != "websocket.send"
-        ):
+        if not (self._may_send or waited) or message["type"] != "websocket.send":
             return False
-        self._put(message)
-        return True
-
-    def _put(self, message: Message) -> None:
         if not self._flush_scheduled:
+            if self._flusher.full and not waited:
+                return False
             self._flush_scheduled = True
             self._flusher.add(self)
         connection = self._connection
@@ -455,6 +443,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._may_send = False
         if self._idle is not None:
             self._idle.last = self._loop.time()
+        return True
 
     def must_wait_a_turn(self) -> bool:
         """Tell whether this connection, or all together, may send no more in this turn of the event loop.
@@ -490,16 +479,16 @@ class WebSocketProtocol(asyncio.Protocol):
             RuntimeError: The message does not fit the state.
         """
         if message["type"] != "websocket.send":
-            self._put_other(message)
+            self._put_close(message)
             return
         if not RULES[self.phase].sends:
             self._raise_closed(message)
         if self._transport.is_closing():
             raise ClientDisconnected(CloseCode.ABNORMAL_CLOSURE, "")
         self._may_send = self._spent_in != self._flusher.turn
-        self._put(message)
+        self.put(message, waited=True)
 
-    def _put_other(self, message: Message) -> None:
+    def _put_close(self, message: Message) -> None:
         if message["type"] != "websocket.close":
             raise RuntimeError(
                 f"Expected ASGI message 'websocket.send' or 'websocket.close', but got '{message['type']}'."

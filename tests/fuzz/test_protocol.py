@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 
+from asgi_upgrade.websocket.messages import Messages
 from tests.fuzz.model import Rules, read
 from tests.fuzz.streams import CUTS, STREAMS, cut
 from tests.unit.connected import LOOPS, connected, run
 from tests.unit.wire import CLOSE, PONG, TEXT
 
 if TYPE_CHECKING:
-    from asgi_upgrade.websocket.messages import Messages
-from asgi_upgrade.websocket.protocol import WebSocketProtocol
+    from asgi_upgrade.websocket.protocol import WebSocketProtocol
 
 MAX_SIZE = 150
 MAX_FRAMES = 4

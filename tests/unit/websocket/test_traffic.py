@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from asgi_upgrade.websocket.messages import Messages
 from tests.unit.connected import LOOPS, Client, connected, run
 from tests.unit.wire import BINARY, CONTINUATION, PING, PONG, TEXT, close, frame
 
 if TYPE_CHECKING:
-    from asgi_upgrade.websocket.messages import Messages
-from asgi_upgrade.websocket.protocol import WebSocketProtocol
+    from asgi_upgrade.websocket.protocol import WebSocketProtocol
 
 on_both_loops = pytest.mark.parametrize("loop", LOOPS)
 
