@@ -883,7 +883,7 @@ def test_an_application_that_accepts_in_a_task_may_ask_for_the_connect_event_aft
             await server.send(message)
 
         session = server.session(send=slow, open_timeout=0.1, close_timeout=0.1)
-        protocol = session.ends[0].__self__  # type: ignore[attr-defined]
+        protocol = session.ends[0].__self__._protocol  # type: ignore[attr-defined]
         await asyncio.wait_for(session.run(app), PATIENCE)
         assert server.status == 101
 
