@@ -13,7 +13,7 @@ from tests.unit.servers.uvicorn_connection import Answer, every_parser, serve
 from tests.unit.waiting import still, turns
 
 if TYPE_CHECKING:
-    from starlette.types import Message, Receive, Scope, Send
+    from starlette.types import Receive, Scope, Send
 
 OFFER = b"Connection: keep-alive, Upgrade\r\nUpgrade: example/1\r\n"
 

@@ -1,4 +1,4 @@
-"""A connection of uvicorn's, extended, on this event loop: uvicorn's own protocol, a socket, and the client behind it."""
+"""A connection of uvicorn's, extended, on this event loop: uvicorn's protocol, a socket, and the client behind it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,18 @@ from uvicorn.config import HTTP_PROTOCOLS, Config
 from uvicorn.server import ServerState
 
 import asgi_upgrade.servers.uvicorn
-from tests.unit.waiting import PATIENCE, still, turns, until
+from tests.unit.waiting import PATIENCE, turns, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from starlette.types import ASGIApp
 
-__all__ = ["PARSERS", "Answer", "Client", "Served", "serve"]
+__all__ = ["PARSERS", "Answer", "Client", "Served", "every_parser", "serve"]
 
 NAMES = {"h11": "H11UpgradeProtocol", "httptools": "HttpToolsUpgradeProtocol", "zttp": "ZttpUpgradeProtocol"}
 # Old versions of uvicorn, which the project supports too, do not know zttp.
 PARSERS = [name for name in NAMES if name in HTTP_PROTOCOLS]
-SERVER = [("server", "test")]
 
 
 @dataclass
@@ -57,23 +56,6 @@ class Client:
             await loop.sock_sendall(self.socket, data[start:][:size])
             if size is not None:
                 await turns(2)
-
-    async def send_until_blocked(self) -> int:
-        """Send zeros until the server has read nothing for a while; give how many."""
-        sent = 0
-
-        async def fill() -> None:
-            nonlocal sent
-            while True:
-                try:
-                    sent += self.socket.send(bytes(65536))
-                except BlockingIOError:
-                    await asyncio.sleep(0.001)
-
-        filling = asyncio.ensure_future(fill())
-        await still(lambda: sent)
-        filling.cancel()
-        return sent
 
     async def receive(self) -> bytes:
         """What arrives next, nothing at the end."""
