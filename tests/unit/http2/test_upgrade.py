@@ -6,6 +6,8 @@ import asyncio
 from base64 import urlsafe_b64encode
 from typing import TYPE_CHECKING, Any
 
+import h2.connection
+import h2.events
 import pytest
 
 from asgi_upgrade import H2CSettings
@@ -115,6 +117,8 @@ async def test_a_request_that_is_not_switched_is_passed_on_as_it_is(why: str) ->
         exchange.scope["extensions"] = {}
     call = await exchange.called()
     assert call.scope is exchange.scope
+    exchange.parts.put_nowait(part(b"0123456789", more=False))
+    assert await call.receive() == part(b"0123456789", more=False)
     await call.respond()
     call.done()
     await exchange.serving
@@ -127,6 +131,47 @@ async def test_a_client_that_has_gone_is_not_served() -> None:
     exchange.gone = True
     await exchange.serving
     assert not exchange.calls
+
+
+@timeless
+async def test_a_client_that_leaves_behind_its_body_keeps_nobody_waiting() -> None:
+    exchange = Exchange(BODY)
+    exchange.gone = True
+    call = await exchange.called()
+    exchange.parts.put_nowait(part(b"0123456789", more=False))
+    await call.respond()
+    call.done()
+    await exchange.serving
+
+
+@pytest.mark.parametrize("with_body", [True, False])
+@timeless
+async def test_more_requests_follow_on_the_connection(*, with_body: bool) -> None:
+    exchange = Exchange(*([BODY] if with_body else []), networks=["10.0.0.0/8"])
+    call = await exchange.called()
+    exchange.parts.put_nowait(part(b"0123456789", more=False))
+    assert await call.receive() == part(b"0123456789" if with_body else b"", more=False)
+    await exchange.settle()
+    assert exchange.statuses == [101]
+    client = h2.connection.H2Connection()
+    client.initiate_upgrade_connection()
+    client.send_headers(3, [(":method", "GET"), (":scheme", "http"), (":path", "/second"), (":authority", "a")], True)
+    exchange.wire.deliver(client.data_to_send())
+    await exchange.settle()
+    assert [each.scope["path"] for each in exchange.calls] == ["/first", "/second"]
+    assert exchange.calls[1].scope["state"] == call.scope["state"]
+    await exchange.calls[1].respond(204)
+    call.done()  # without a response
+    await exchange.settle()
+    answered = {
+        each.stream_id: dict(each.headers)[b":status"]
+        for each in client.receive_data(exchange.wire.take())
+        if isinstance(each, h2.events.ResponseReceived)
+    }
+    assert answered == {1: b"500", 3: b"204"}
+    assert not exchange.serving.done()
+    exchange.calls[1].done()
+    await exchange.end()
 
 
 @timeless
@@ -146,6 +191,7 @@ async def test_a_body_is_read_before_the_switch() -> None:
     assert await stays(responding)  # the client's preface is missing
     assert exchange.statuses == [101]
     receiving = asyncio.ensure_future(call.receive())
+    assert await stays(receiving)
     await exchange.end()
     await responding
     assert await receiving == DISCONNECT
@@ -230,8 +276,18 @@ async def test_an_application_that_fails_before_it_has_read() -> None:
 @timeless
 async def test_a_cancelled_request_takes_its_application_along() -> None:
     exchange = Exchange(BODY)
-    call = await exchange.called()
+    ended: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await receive()
+        finally:
+            await exchange.settle()
+            ended.append("cleaned up")
+
+    exchange.h2c.app = app
+    await exchange.settle()
     exchange.serving.cancel()
     await asyncio.wait([exchange.serving])
     assert exchange.serving.cancelled()
-    assert call.end.cancelled()
+    assert ended == ["cleaned up"]
