@@ -187,11 +187,11 @@ async def test_a_body_is_read_before_the_switch() -> None:
     assert await call.receive() == part(b"56789", more=False)
     await exchange.settle()
     assert exchange.statuses == [101]
+    receiving = asyncio.ensure_future(call.receive())
+    assert await stays(receiving)  # the body has been given
     responding = asyncio.ensure_future(call.respond(200, b""))
     assert await stays(responding)  # the client's preface is missing
     assert exchange.statuses == [101]
-    receiving = asyncio.ensure_future(call.receive())
-    assert await stays(receiving)
     await exchange.end()
     await responding
     assert await receiving == DISCONNECT
