@@ -185,9 +185,9 @@ async def test_a_body_is_read_before_the_switch() -> None:
     assert exchange.statuses == []
     exchange.parts.put_nowait(part(b"56789", more=False))
     assert await call.receive() == part(b"56789", more=False)
+    receiving = asyncio.ensure_future(call.receive())
     await exchange.settle()
     assert exchange.statuses == [101]
-    receiving = asyncio.ensure_future(call.receive())
     assert await stays(receiving)  # the body has been given
     responding = asyncio.ensure_future(call.respond(200, b""))
     assert await stays(responding)  # the client's preface is missing
@@ -254,11 +254,71 @@ async def test_more_than_is_kept_stays_with_http1() -> None:
 
 
 @timeless
+async def test_two_tasks_may_wait_for_the_body() -> None:
+    exchange = Exchange(BODY)
+    call = await exchange.called()
+    receiving = [asyncio.ensure_future(call.receive()) for _ in range(2)]
+    await exchange.settle()
+    exchange.parts.put_nowait(part(b"0123456789", more=False))
+    assert await receiving[0] == part(b"0123456789", more=False)
+    assert await stays(receiving[1])
+    assert exchange.statuses == [101]
+    await exchange.end()
+    assert await receiving[1] == DISCONNECT
+
+
+@pytest.mark.parametrize(("parts", "statuses"), [(4, [101]), (15, [101]), (18, [413])])
+@timeless
+async def test_the_body_is_discarded_behind_a_whole_response(parts: int, statuses: list[int]) -> None:
+    """Up to 16 MiB; then the request stays with HTTP/1.1."""
+    exchange = Exchange((b"transfer-encoding", b"chunked"))
+    call = await exchange.called()
+    for _ in range(parts):
+        exchange.parts.put_nowait(part(bytes(1024 * 1024)))
+    exchange.parts.put_nowait({"type": "http.request"})  # ASGI: what is left out is empty, and false
+    await call.send(start(413))
+    responding = asyncio.ensure_future(call.send({"type": "http.response.body", "body": b"too much"}))
+    await exchange.settle()
+    assert exchange.statuses == statuses
+    assert exchange.parts.empty() is (statuses == [101])
+    assert asyncio.get_running_loop().time() == 1000.0
+    if statuses == [101]:
+        assert await call.receive() == part(b"", more=False)  # nothing of it is kept
+    call.done()
+    await exchange.end()
+    await responding
+
+
+@timeless
+async def test_a_response_that_was_begun_too_early_and_not_ended() -> None:
+    exchange = Exchange(BODY)
+    call = await exchange.called()
+    exchange.parts.put_nowait(part(b"01234"))
+    await call.send(start(413))
+    exchange.parts.put_nowait(part(b"56789", more=False))
+    assert await call.receive() == part(b"01234")
+    assert await call.receive() == part(b"56789", more=False)
+    call.done()
+    await exchange.settle()
+    assert exchange.statuses == [101]
+    client = h2.connection.H2Connection()
+    client.initiate_upgrade_connection()
+    exchange.wire.deliver(client.data_to_send())
+    await exchange.settle()
+    events = client.receive_data(exchange.wire.take())
+    assert [dict(each.headers)[b":status"] for each in events if isinstance(each, h2.events.ResponseReceived)] == [
+        b"413"
+    ]
+    await exchange.end()
+
+
+@timeless
 async def test_a_client_that_waits_for_100_is_answered_without_its_body() -> None:
     exchange = Exchange(BODY, (b"expect", b"100-continue"))
     call = await exchange.called()
     await call.respond(401)
     assert exchange.statuses == [401]
+    assert asyncio.get_running_loop().time() == 1000.0  # at once
     call.done()
     await exchange.serving
 

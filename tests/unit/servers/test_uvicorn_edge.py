@@ -186,14 +186,14 @@ NONE, OPTIONAL = ssl.CERT_NONE, ssl.CERT_OPTIONAL
         ("GET /a", b'"', NONE, False, None),
     ],
 )
-def test_what_may_begin_on_a_request_in_the_clear(  # noqa: PLR0917
+def test_what_may_begin_on_a_request_in_the_clear(
+    *,
     parser: str,
     asked: str,
     offer: bytes,
     verify: ssl.VerifyMode,
     taken: str | None,
     authority: trustme.CA,
-    *,
     required: bool,
 ) -> None:
     async def test() -> None:
