@@ -17,6 +17,7 @@ import trustme
 from asgi_upgrade import H2CSettings, TLSSettings
 from asgi_upgrade.servers.edge_settings import EdgeSettings
 from asgi_upgrade.servers.uvicorn.edge import edge_of
+from asgi_upgrade.tls.upgrade import MAX_BODY
 from tests.unit.connected import run
 from tests.unit.servers.test_uvicorn_requests import read, request, respond
 from tests.unit.servers.uvicorn_connection import every_parser, serve
@@ -181,6 +182,9 @@ NONE, OPTIONAL = ssl.CERT_NONE, ssl.CERT_OPTIONAL
         ("GET /a", b"h2c, TLS/1.2", NONE, False, "TLS"),
         ("GET /a", b"h2c", NONE, False, "h2c"),
         ("GET /a", b"h2c", NONE, True, None),
+        ("GET /a", b"h2c", NONE, lambda scope: scope["path"] == "/root/a", None),
+        ("GET /a", b"h2c", NONE, lambda scope: scope["path"] == "/a", "h2c"),
+        ("PUT /a", b"TLS/1.2", NONE, False, None),  # its body is longer than what is kept
         ("GET /a", b"h2c, TLS/1.2", OPTIONAL, False, "h2c"),
         ("GET /a", b"example/1", NONE, False, None),
         ("GET /a", b'"', NONE, False, None),
@@ -194,7 +198,7 @@ def test_what_may_begin_on_a_request_in_the_clear(
     verify: ssl.VerifyMode,
     taken: str | None,
     authority: trustme.CA,
-    required: bool,
+    required: Any,
 ) -> None:
     async def test() -> None:
         async with serve(parser, describe, root_path="/root") as served:
@@ -204,8 +208,9 @@ def test_what_may_begin_on_a_request_in_the_clear(
             fields = TO_TLS % offer
             if b"h2c" in offer:
                 fields = H2C.replace(b"h2c", offer)
-            post = asked.startswith("POST")
-            await client.send(request(asked.encode(), fields, *([BODY] if post else []), body=b"body" if post else b""))
+            body = {"PO": b"body", "PU": bytes(MAX_BODY + 1)}.get(asked[:2], b"")
+            length = b"Content-Length: %d\r\n" % len(body)
+            await client.send(request(asked.encode(), fields, length, body=body))
             answer = await client.answer()
             method, target = asked.split()
             path, _, query = target.replace("%61", "a").partition("?")
@@ -217,7 +222,7 @@ def test_what_may_begin_on_a_request_in_the_clear(
                 return
             near = socket.socket(fileno=client.socket.detach())
             first, second = await asyncio.to_thread(go_on_in_tls, authority, near, request(b"GET /next?d", H2C))
-            assert (first["request"], first["scheme"], first["body"]) == (wanted, "https", "body" if post else "")
+            assert (first["request"], first["scheme"], first["body"]) == (wanted, "https", body.decode())
             assert (second["request"], second["scheme"]) == ("GET /root/next?d 1.1", "https")
             # The first request was sent in the clear, by whomever. And in TLS nothing of all that begins.
             assert (first["tls"]["client_cert_name"], first["tls"]["client_cert_chain"]) == (None, [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import struct
 from contextlib import asynccontextmanager
@@ -120,6 +121,7 @@ async def serve(
     """
     loop = asyncio.get_running_loop()
     config = Config(app, **{"http": parser, "lifespan": "off", "ws": "none", "log_config": None, **options})
+    logging.getLogger("uvicorn.access").propagate = True  # uvicorn turns it off, for the whole process
     config.load()
     config.loaded_app = app
     state = ServerState()
