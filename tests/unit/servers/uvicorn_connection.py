@@ -121,7 +121,6 @@ async def serve(
     """
     loop = asyncio.get_running_loop()
     config = Config(app, **{"http": parser, "lifespan": "off", "ws": "none", "log_config": None, **options})
-    logging.getLogger("uvicorn.access").propagate = True  # uvicorn turns it off, for the whole process
     config.load()
     config.loaded_app = app
     state = ServerState()
@@ -139,6 +138,7 @@ async def serve(
     try:
         yield Served(config, state, protocol, client)
     finally:
+        logging.getLogger("uvicorn.access").propagate = True  # `access_log=False` ends it for the whole process
         client.socket.close()
         await until(lambda: not state.connections and not state.tasks)
 
