@@ -69,6 +69,7 @@ async def serve(app: ASGIApp, *, extends: bool = True, **settings: Any) -> Async
         yield served
     finally:
         client.socket.close()
+        await context.terminated.set()  # or it would wait for its keep-alive timeout
         await until(lambda: served.ended)
         server.close()
         await server.wait_closed()
