@@ -115,6 +115,11 @@ TARGETS: dict[str, tuple[bytes, dict[str, Any], bool]] = {
         True,
     ),
     "absolute, no path": (request(b"GET http://other"), {"path": "/", "hosts": ["other"]}, False),
+    "absolute, the server": (
+        request(b"OPTIONS http://other", OFFER),
+        {"method": "OPTIONS", "path": "*", "hosts": ["other"]},
+        True,
+    ),
     "a colon in a path": (request(b"GET /a:b//c"), {"path": "/a:b//c"}, False),
     "the server": (request(b"OPTIONS *", OFFER), {"method": "OPTIONS", "path": "*"}, True),
     "the server, body": (
@@ -172,7 +177,7 @@ def test_requests_one_behind_another_are_answered_in_order(parser: str, size: in
 @pytest.mark.parametrize("root_path", ["", "/root"])
 @pytest.mark.parametrize("name", [*REQUESTS, *TARGETS])
 def test_what_the_application_sees(parser: str, root_path: str, name: str) -> None:
-    if parser == "httptools" and name == "absolute, no path":
+    if parser == "httptools" and name in {"absolute, no path", "absolute, the server"}:
         pytest.skip("uvicorn says that its path is empty")
 
     async def test() -> None:
