@@ -6,6 +6,8 @@ import asyncio
 from base64 import urlsafe_b64encode
 from typing import TYPE_CHECKING, Any
 
+import h2.connection
+import h2.events
 import pytest
 
 from asgi_upgrade import H2CSettings
@@ -115,6 +117,8 @@ async def test_a_request_that_is_not_switched_is_passed_on_as_it_is(why: str) ->
         exchange.scope["extensions"] = {}
     call = await exchange.called()
     assert call.scope is exchange.scope
+    exchange.parts.put_nowait(part(b"0123456789", more=False))
+    assert await call.receive() == part(b"0123456789", more=False)
     await call.respond()
     call.done()
     await exchange.serving
@@ -130,6 +134,47 @@ async def test_a_client_that_has_gone_is_not_served() -> None:
 
 
 @timeless
+async def test_a_client_that_leaves_behind_its_body_keeps_nobody_waiting() -> None:
+    exchange = Exchange(BODY)
+    exchange.gone = True
+    call = await exchange.called()
+    exchange.parts.put_nowait(part(b"0123456789", more=False))
+    await call.respond()
+    call.done()
+    await exchange.serving
+
+
+@pytest.mark.parametrize("with_body", [True, False])
+@timeless
+async def test_more_requests_follow_on_the_connection(*, with_body: bool) -> None:
+    exchange = Exchange(*([BODY] if with_body else []), networks=["10.0.0.0/8"])
+    call = await exchange.called()
+    exchange.parts.put_nowait(part(b"0123456789", more=False))
+    assert await call.receive() == part(b"0123456789" if with_body else b"", more=False)
+    await exchange.settle()
+    assert exchange.statuses == [101]
+    client = h2.connection.H2Connection()
+    client.initiate_upgrade_connection()
+    client.send_headers(3, [(":method", "GET"), (":scheme", "http"), (":path", "/second"), (":authority", "a")], True)
+    exchange.wire.deliver(client.data_to_send())
+    await exchange.settle()
+    assert [each.scope["path"] for each in exchange.calls] == ["/first", "/second"]
+    assert exchange.calls[1].scope["state"] == call.scope["state"]
+    await exchange.calls[1].respond(204)
+    call.done()  # without a response
+    await exchange.settle()
+    answered = {
+        each.stream_id: dict(each.headers)[b":status"]
+        for each in client.receive_data(exchange.wire.take())
+        if isinstance(each, h2.events.ResponseReceived)
+    }
+    assert answered == {1: b"500", 3: b"204"}
+    assert not exchange.serving.done()
+    exchange.calls[1].done()
+    await exchange.end()
+
+
+@timeless
 async def test_a_body_is_read_before_the_switch() -> None:
     exchange = Exchange(BODY)
     call = await exchange.called()
@@ -140,12 +185,13 @@ async def test_a_body_is_read_before_the_switch() -> None:
     assert exchange.statuses == []
     exchange.parts.put_nowait(part(b"56789", more=False))
     assert await call.receive() == part(b"56789", more=False)
+    receiving = asyncio.ensure_future(call.receive())
     await exchange.settle()
     assert exchange.statuses == [101]
+    assert await stays(receiving)  # the body has been given
     responding = asyncio.ensure_future(call.respond(200, b""))
     assert await stays(responding)  # the client's preface is missing
     assert exchange.statuses == [101]
-    receiving = asyncio.ensure_future(call.receive())
     await exchange.end()
     await responding
     assert await receiving == DISCONNECT
@@ -208,11 +254,71 @@ async def test_more_than_is_kept_stays_with_http1() -> None:
 
 
 @timeless
+async def test_two_tasks_may_wait_for_the_body() -> None:
+    exchange = Exchange(BODY)
+    call = await exchange.called()
+    receiving = [asyncio.ensure_future(call.receive()) for _ in range(2)]
+    await exchange.settle()
+    exchange.parts.put_nowait(part(b"0123456789", more=False))
+    assert await receiving[0] == part(b"0123456789", more=False)
+    assert await stays(receiving[1])
+    assert exchange.statuses == [101]
+    await exchange.end()
+    assert await receiving[1] == DISCONNECT
+
+
+@pytest.mark.parametrize(("parts", "statuses"), [(4, [101]), (15, [101]), (18, [413])])
+@timeless
+async def test_the_body_is_discarded_behind_a_whole_response(parts: int, statuses: list[int]) -> None:
+    """Up to 16 MiB; then the request stays with HTTP/1.1."""
+    exchange = Exchange((b"transfer-encoding", b"chunked"))
+    call = await exchange.called()
+    for _ in range(parts):
+        exchange.parts.put_nowait(part(bytes(1024 * 1024)))
+    exchange.parts.put_nowait({"type": "http.request"})  # ASGI: what is left out is empty, and false
+    await call.send(start(413))
+    responding = asyncio.ensure_future(call.send({"type": "http.response.body", "body": b"too much"}))
+    await exchange.settle()
+    assert exchange.statuses == statuses
+    assert exchange.parts.empty() is (statuses == [101])
+    assert asyncio.get_running_loop().time() == 1000.0
+    if statuses == [101]:
+        assert await call.receive() == part(b"", more=False)  # nothing of it is kept
+    call.done()
+    await exchange.end()
+    await responding
+
+
+@timeless
+async def test_a_response_that_was_begun_too_early_and_not_ended() -> None:
+    exchange = Exchange(BODY)
+    call = await exchange.called()
+    exchange.parts.put_nowait(part(b"01234"))
+    await call.send(start(413))
+    exchange.parts.put_nowait(part(b"56789", more=False))
+    assert await call.receive() == part(b"01234")
+    assert await call.receive() == part(b"56789", more=False)
+    call.done()
+    await exchange.settle()
+    assert exchange.statuses == [101]
+    client = h2.connection.H2Connection()
+    client.initiate_upgrade_connection()
+    exchange.wire.deliver(client.data_to_send())
+    await exchange.settle()
+    events = client.receive_data(exchange.wire.take())
+    assert [dict(each.headers)[b":status"] for each in events if isinstance(each, h2.events.ResponseReceived)] == [
+        b"413"
+    ]
+    await exchange.end()
+
+
+@timeless
 async def test_a_client_that_waits_for_100_is_answered_without_its_body() -> None:
     exchange = Exchange(BODY, (b"expect", b"100-continue"))
     call = await exchange.called()
     await call.respond(401)
     assert exchange.statuses == [401]
+    assert asyncio.get_running_loop().time() == 1000.0  # at once
     call.done()
     await exchange.serving
 
@@ -230,8 +336,18 @@ async def test_an_application_that_fails_before_it_has_read() -> None:
 @timeless
 async def test_a_cancelled_request_takes_its_application_along() -> None:
     exchange = Exchange(BODY)
-    call = await exchange.called()
+    ended: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await receive()
+        finally:
+            await exchange.settle()
+            ended.append("cleaned up")
+
+    exchange.h2c.app = app
+    await exchange.settle()
     exchange.serving.cancel()
     await asyncio.wait([exchange.serving])
     assert exchange.serving.cancelled()
-    assert call.end.cancelled()
+    assert ended == ["cleaned up"]

@@ -1,0 +1,392 @@
+"""A connection of uvicorn's that is given away: what each side sees, before, in between and afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.unit.connected import run
+from tests.unit.servers.test_uvicorn_requests import BODY, CHUNKED, CHUNKS, LENGTH, OFFER, read, request, respond
+from tests.unit.servers.uvicorn_connection import every_parser, serve
+from tests.unit.waiting import arrived, turns, until
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from starlette.types import Message, Receive, Scope, Send
+
+    Do = Callable[["Call"], Awaitable[Any]]
+
+REQUESTS = {
+    "no body": request(b"GET /%61?b=c", OFFER),
+    "body": request(b"POST /a?b=c", OFFER, LENGTH, body=BODY),
+    "chunks": request(b"POST /a?b=c", OFFER, CHUNKED, body=CHUNKS),
+}
+every_request = pytest.mark.parametrize("data", REQUESTS.values(), ids=REQUESTS)
+
+
+class Echo(asyncio.Protocol):
+    """Owns the connection after the switch, and notes what it is told."""
+
+    def __init__(self, *, stays: bool = False) -> None:
+        self.calls: list[str] = []
+        self.received = b""
+        self.stays = stays  # when the client has ended its direction
+        self.lost = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: Any) -> None:
+        self.calls.append("made")
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+        self.transport.write(data)
+
+    def eof_received(self) -> bool:
+        self.calls.append("end")
+        return self.stays
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.calls.append("lost")
+        self.lost.set_result(None)
+
+
+class Telling(Echo):
+    """Wants to know that the server stops."""
+
+    def shutdown(self) -> None:
+        self.calls.append("shutdown")
+        self.transport.write(b"goodbye")
+        self.transport.close()
+
+
+class Lingering(Echo):
+    """Closes the connection by itself, when it likes to."""
+
+    def closing(self) -> asyncio.Future[None]:
+        self.calls.append("closing")
+        return self.lost
+
+
+class Call:
+    """One call of the application, which does what the test says."""
+
+    def __init__(self, do: Do) -> None:
+        self.do = do
+        self.began = asyncio.Event()
+        self.protocol: Any = None
+        self.switched: asyncio.Future[bool] | None = None
+        self.result: Any = None
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/big":
+            await respond(send, bytes(int(scope["query_string"])))
+            return
+        self.scope, self.receive, self.send = scope, receive, send
+        self.began.set()
+        self.result = await self.do(self)
+
+    async def switch(self, protocol: Echo) -> bool:
+        self.protocol = protocol
+        self.switched = self.scope["extensions"]["http.upgrade"]["connect"](protocol, [(b"upgrade", b"example/1")])
+        headers = [(b"upgrade", b"example/1"), (b"x-added", b"yes")]
+        await self.send({"type": "http.response.start", "status": 101, "headers": headers})
+        return await self.switched
+
+
+def switching(kind: type[Echo] = Echo, **options: Any) -> Do:
+    async def do(call: Call) -> None:
+        assert await call.switch(kind(**options))
+        await call.protocol.lost
+
+    return do
+
+
+@every_parser
+@every_request
+@pytest.mark.parametrize("size", [None, 1])
+@pytest.mark.parametrize("logs", [True, False])
+def test_the_101_and_the_bytes_behind_it(
+    parser: str, data: bytes, size: int | None, caplog: pytest.LogCaptureFixture, *, logs: bool
+) -> None:
+    async def test() -> None:
+        call = Call(switching())
+        headers = [("x-always", "1")]
+        async with serve(parser, call.app, access_log=logs, server_header=False, headers=headers) as served:
+            client = served.client
+            await client.send(data + b"early", size)
+            answer = await client.answer()
+            assert answer.status == 101
+            assert answer.fields == [
+                (b"x-always", b"1"),
+                (b"Connection", b"Upgrade"),
+                (b"Upgrade", b"example/1"),
+                (b"x-added", b"yes"),
+            ]
+            assert await client.exactly(5) == b"early"
+            await client.send(b"late")
+            assert await client.exactly(4) == b"late"
+            # What uvicorn counts, and what it waits for when it stops.
+            assert served.state.total_requests == 1
+            assert len(served.state.connections) == 1
+            client.end()
+            assert await client.end_of_stream() == b""
+            await until(lambda: not served.state.connections)
+        assert call.protocol.received == b"earlylate"
+        assert call.protocol.calls == ["made", "end", "lost"]
+
+    with caplog.at_level(logging.INFO, "uvicorn.access"):
+        run("asyncio", test)
+    lines = [each.partition(" - ")[2] for each in caplog.messages]
+    line = f'"{data.split()[0].decode()} /a?b=c HTTP/1.1" 101'
+    assert lines == ([line] if logs else [])
+
+
+@every_parser
+@pytest.mark.parametrize("kind", [Echo, Lingering])
+@pytest.mark.parametrize("fails", [True, False])
+def test_the_connection_ends_with_the_application_or_with_its_protocol(
+    parser: str, kind: type[Echo], caplog: pytest.LogCaptureFixture, *, fails: bool
+) -> None:
+    async def test() -> None:
+        waiting: list[asyncio.Task[Message]] = []
+
+        async def do(call: Call) -> None:
+            await read(call.receive)
+            waiting.append(asyncio.ensure_future(call.receive()))
+            await turns()
+            assert await call.switch(kind())
+            waiting.append(asyncio.ensure_future(call.receive()))
+            await turns()
+            assert not any(each.done() for each in waiting)
+            if fails:
+                raise ValueError("on purpose")
+
+        call = Call(do)
+        async with serve(parser, call.app) as served:
+            await served.client.send(REQUESTS["no body"])
+            assert (await served.client.answer()).status == 101
+            assert [await each for each in waiting] == [{"type": "http.disconnect"}] * 2
+            await until(lambda: not served.state.tasks)
+            if kind is Lingering:
+                await served.client.send(b"still")
+                assert await served.client.exactly(5) == b"still"
+                assert len(served.state.connections) == 1
+                call.protocol.transport.close()
+            assert await served.client.end_of_stream() == b""
+
+    run("asyncio", test)
+    assert ("on purpose" in caplog.text) is fails
+
+
+@every_parser
+@every_request
+@pytest.mark.parametrize("stays", [True, False])
+@pytest.mark.parametrize("asks", [True, False])
+def test_a_client_that_has_ended_its_direction_may_get_the_other(
+    parser: str, data: bytes, *, stays: bool, asks: bool
+) -> None:
+    async def test() -> None:
+        go_on = asyncio.Event()
+
+        async def do(call: Call) -> None:
+            await read(call.receive)
+            if asks:
+                assert await call.receive() == {"type": "http.disconnect"}
+                assert await call.receive() == {"type": "http.disconnect"}
+            await go_on.wait()
+            assert await call.switch(Echo(stays=stays))
+            await turns()
+            if stays:
+                call.protocol.transport.write(b"the end")
+            else:
+                await call.protocol.lost
+
+        call = Call(do)
+        async with serve(parser, call.app) as served:
+            await served.client.send(data + b"early")
+            await call.began.wait()
+            served.client.end()
+            await arrived(served.client.socket)
+            go_on.set()
+            assert (await served.client.answer()).status == 101
+            assert await served.client.end_of_stream() == (b"earlythe end" if stays else b"early")
+        assert call.protocol.calls == ["made", "end", "lost"]
+
+    run("asyncio", test)
+
+
+@every_parser
+@every_request
+def test_a_client_that_has_ended_its_direction_gets_its_response(parser: str, data: bytes) -> None:
+    async def test() -> None:
+        async def do(call: Call) -> None:
+            body = await read(call.receive)
+            assert await call.receive() == {"type": "http.disconnect"}
+            await respond(call.send, b"%d" % len(body))
+
+        async with serve(parser, Call(do).app) as served:
+            await served.client.send(data)
+            served.client.end()
+            assert (await served.client.answer()).status == 200
+            assert await served.client.end_of_stream() == b""
+
+    run("asyncio", test)
+
+
+@every_parser
+@every_request
+@pytest.mark.parametrize("asks", [True, False])
+def test_a_client_that_has_gone_is_not_switched(parser: str, data: bytes, *, asks: bool) -> None:
+    async def test() -> None:
+        gone = asyncio.Event()
+
+        async def do(call: Call) -> None:
+            await read(call.receive)
+            if asks:
+                assert await call.receive() == {"type": "http.disconnect"}
+            await gone.wait()
+            call.result = await call.switch(Echo())
+
+        call = Call(do)
+        async with serve(parser, call.app) as served:
+            await served.client.send(data)
+            await call.began.wait()
+            served.client.reset()
+            await until(lambda: not served.state.connections)
+            gone.set()
+            await until(lambda: not served.state.tasks)
+        assert call.switched is not None
+        assert call.switched.result() is False
+        assert call.protocol.calls == []
+
+    run("asyncio", test)
+
+
+@every_parser
+@pytest.mark.parametrize("leaves", [True, False])
+def test_a_body_that_nobody_reads_does_not_reach_the_protocol(parser: str, *, leaves: bool) -> None:
+    async def test() -> None:
+        call = Call(lambda call: call.switch(Echo()))
+        length = 300_000
+        async with serve(parser, call.app) as served:
+            await served.client.send(request(b"POST /a", OFFER, b"Content-Length: %d\r\n" % length, body=b"x"))
+            await call.began.wait()
+            await turns()
+            assert call.switched is not None
+            assert not call.switched.done()
+            if leaves:
+                served.client.reset()
+            else:
+                await served.client.send(bytes(length - 1) + b"early")
+                assert (await served.client.answer()).status == 101
+                await served.client.end_of_stream()
+            await until(lambda: not served.state.tasks)
+        assert call.switched.result() is not leaves
+        assert call.protocol.received == (b"" if leaves else b"early")
+
+    run("asyncio", test)
+
+
+@every_parser
+@every_request
+@pytest.mark.parametrize("leaves", [True, False])
+def test_a_switch_waits_until_the_response_before_has_been_taken(parser: str, data: bytes, *, leaves: bool) -> None:
+    async def test() -> None:
+        call = Call(switching())
+        size = 1024 * 1024
+        async with serve(parser, call.app, socket_buffer=16384) as served:
+            await served.client.send(request(b"GET /big?%d" % size) + data)
+            await call.began.wait()
+            await turns()
+            assert call.switched is not None
+            assert not call.switched.done()
+            if leaves:
+                served.client.reset()
+                await until(lambda: not served.state.tasks)
+                assert call.switched.result() is False
+            else:
+                assert (await served.client.answer()).body == bytes(size)
+                assert (await served.client.answer()).status == 101
+                served.client.end()
+                await served.client.end_of_stream()
+
+    run("asyncio", test)
+
+
+@every_parser
+@every_request
+@pytest.mark.parametrize("kind", [Echo, Telling])
+@pytest.mark.parametrize("when", ["before", "afterwards"])
+def test_a_protocol_is_told_that_uvicorn_stops(parser: str, data: bytes, kind: type[Echo], when: str) -> None:
+    async def test() -> None:
+        stops = asyncio.Event()
+
+        async def do(call: Call) -> None:
+            await read(call.receive)
+            if when == "before":
+                told: list[str] = []
+                on_shutdown = call.scope["extensions"]["http.upgrade"]["on_shutdown"]
+                on_shutdown(lambda: told.append("at the stop"))
+                await stops.wait()
+                assert told == ["at the stop"]
+                on_shutdown(lambda: told.append("at once"))
+                assert told == ["at the stop", "at once"]
+            await switching(kind)(call)
+
+        call = Call(do)
+        async with serve(parser, call.app) as served:
+            await served.client.send(data)
+            if when == "before":
+                await call.began.wait()
+                await turns()
+            else:
+                assert (await served.client.answer()).status == 101
+            [connection] = served.state.connections
+            connection.shutdown()
+            stops.set()
+            if when == "before":
+                assert (await served.client.answer()).status == 101
+            assert await served.client.end_of_stream() == (b"goodbye" if kind is Telling else b"")
+
+    run("asyncio", test)
+
+
+@every_parser
+@every_request
+def test_an_idle_connection_ends_when_uvicorn_stops(parser: str, data: bytes) -> None:
+    async def test() -> None:
+        async def do(call: Call) -> None:
+            await respond(call.send, await read(call.receive))
+
+        async with serve(parser, Call(do).app) as served:
+            await served.client.send(data + request(b"GET /plain"))
+            for _ in range(2):
+                assert (await served.client.answer()).status == 200
+            [connection] = served.state.connections
+            connection.shutdown()
+            assert await served.client.end_of_stream() == b""
+
+    run("asyncio", test)
+
+
+@every_parser
+@every_request
+def test_uvicorns_limits_hold_for_websockets(parser: str, data: bytes) -> None:
+    async def test() -> None:
+        async def do(call: Call) -> Any:
+            entry = call.scope["extensions"]["http.upgrade"]
+            await respond(call.send, await read(call.receive))
+            return entry.get("websocket"), entry["lingers"], call.scope["state"]
+
+        call = Call(do)
+        async with serve(parser, call.app, ws_max_size=1000) as served:
+            await served.client.send(data)
+            await served.client.answer()
+            await until(lambda: not served.state.tasks)
+            assert call.result == ({"max_message_size": 1000}, True, {"started": True})
+
+    run("asyncio", test)
