@@ -76,7 +76,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         workers = [Worker(Path(directory) / str(number)) for number in range(options.workers)]
         for module in options.modules or tests:
-            mutants = make_mutants(_path(ROOT, module).read_text(encoding="utf-8"))
+            mutants = everything = make_mutants(_path(ROOT, module).read_text(encoding="utf-8"))
             count = len(mutants)
             if again is not None:
                 mutants = [each for each in mutants if each.name in again.get(module, ())]
@@ -86,10 +86,13 @@ def main() -> int:
             results = run(module, mutants, tests[module], workers, quick=options.quick)
             outcomes = Counter(each.outcome for each in results)
             reasons = {each["mutant"] for each in explained.get(module, ())}
+            stale = reasons - {each.name for each in everything}
             survived = [each.name for each in results if each.outcome == "survived"]
             unexplained = [name for name in survived if name not in reasons]
             for name in unexplained:
                 print(f"  SURVIVED {name}")
+            for name in stale:
+                print(f"  NO SUCH MUTANT IS LEFT {name}")
             print(
                 f"{module}: {len(mutants)} of {count} mutants, {outcomes['killed'] + outcomes['timeout']} killed, "
                 f"{len(survived)} survived, {len(survived) - len(unexplained)} of them explained, "
@@ -100,7 +103,7 @@ def main() -> int:
                 line = {"module": module, "mutants": count, "tried": len(mutants), **outcomes, "survivors": survived}
                 with options.results.open("a") as file:
                     file.write(json.dumps(line) + "\n")
-            failed |= bool(unexplained)
+            failed |= bool(unexplained or stale)
     return failed
 
 
