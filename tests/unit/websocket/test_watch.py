@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import gc
+import weakref
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -30,9 +32,11 @@ class Told(Observer):
         self.open: list[dict[str | None, OpenTotals]] = []
 
     def handshake_ended(self, event: HandshakeEnded) -> None:
+        assert isinstance(event, HandshakeEnded)
         self._keep(event)
 
     def connection_closed(self, event: ConnectionClosed) -> None:
+        assert isinstance(event, ConnectionClosed)
         self._keep(event)
 
     def _keep(self, event: Event) -> None:
@@ -225,6 +229,18 @@ def test_what_is_open_is_added_up_by_route() -> None:
     assert observer.open_totals()["/a"] == OpenTotals(1, 3, 30, 300, 3000)
     assert [event.route for event in observer.events] == ["/a", "/b", "/a", "/a"]
     assert summary(observer.events[-1]) == (1001, 1, 10, 100, 1000)
+
+
+def test_an_observer_lets_go_of_a_connection_that_has_ended() -> None:
+    observer = Observer()
+    state = SimpleNamespace()
+    watched = watch(observer, scope=http_scope(state=state))
+    watched.opened(SimpleNamespace(messages_received=0, bytes_received=0, messages_sent=0, bytes_sent=0))
+    watched.closed(1000)
+    gone = weakref.ref(state)
+    del state, watched
+    gc.collect()
+    assert gone() is None
 
 
 def test_only_the_first_says_that_it_is_open() -> None:
