@@ -233,7 +233,7 @@ def test_what_is_open_is_added_up_by_route() -> None:
 
 def test_an_observer_lets_go_of_a_connection_that_has_ended() -> None:
     observer = Observer()
-    state = SimpleNamespace()
+    state = Call()
     watched = watch(observer, scope=http_scope(state=state))
     watched.opened(SimpleNamespace(messages_received=0, bytes_received=0, messages_sent=0, bytes_sent=0))
     watched.closed(1000)
