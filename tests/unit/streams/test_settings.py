@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from asgi_upgrade import StreamSettings, UpgradeMiddleware
+from asgi_upgrade.streams.settings import check_streams
 from tests.unit.calls import page
 
 SIZES = ("read_buffer_size", "write_buffer_size")
@@ -34,6 +35,11 @@ def test_some_times_may_be_none() -> None:
     for name in TIMES:
         with pytest.raises(ValueError, match=rf"^StreamSettings\.{name} must be"):
             StreamSettings(**{name: None})
+
+
+def test_such_settings_are_taken_as_they_are() -> None:
+    settings = StreamSettings(open_timeout=1)
+    assert check_streams(settings) is settings
 
 
 @pytest.mark.parametrize("value", [None, {}, 1])

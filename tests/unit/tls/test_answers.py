@@ -31,7 +31,7 @@ def test_a_refusal_in_the_clear_says_how_to_begin_tls() -> None:
     run(test)
     assert call.status == 426
     assert OFFER.items() <= dict(call.sent[0]["headers"]).items()
-    assert b"TLS" in call.body
+    assert call.body == b"This service wants TLS.\n"
 
 
 @pytest.mark.parametrize(("scheme", "says_it"), [("http", True), ("https", False)])

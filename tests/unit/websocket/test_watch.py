@@ -75,7 +75,8 @@ async def is_cancelled(scope: Scope, receive: Receive, send: Send) -> None:
 
 def answering(status: int | None, *, failing: bool = False) -> Any:
     async def app(scope: Scope, receive: Receive, send: Send) -> str:
-        assert (await receive()) == REQUEST
+        assert scope["type"] == "http"
+        assert await receive() == REQUEST
         if status is not None:
             await send({"type": "http.response.start", "status": status})
             await send({"type": "http.response.body"})
@@ -179,6 +180,7 @@ def test_a_websocket_of_the_server(received: list[Message], messages: list[Any],
     scope = websocket_scope("/x")
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "websocket"
         assert await receive() == CONNECT
         for message in messages:
             if isinstance(message, Exception):
