@@ -217,6 +217,13 @@ def test_what_has_not_been_acknowledged_waits_wherever_it_is(*, tls: bool) -> No
         wait_until(counted)
 
 
+@linux
+def test_what_has_come_counts_whether_it_is_read_or_not() -> None:
+    with pair() as (near, far):
+        far.sendall(b"123")
+        wait_until(lambda: (found := progress(socket=near)) and found.received == 3)
+
+
 def test_a_transport_may_know_its_own_progress() -> None:
     own = Progress(1, 2, 3)
     extra: dict[str, Any] = {"asgi_upgrade.progress": own}
