@@ -31,10 +31,11 @@ def test_times_are_positive(name: str, value: Any) -> None:
 
 
 def test_some_times_may_be_none() -> None:
-    StreamSettings(**dict.fromkeys(OPTIONAL_TIMES))
+    none: dict[str, Any] = dict.fromkeys(OPTIONAL_TIMES)
+    StreamSettings(**none)
     for name in TIMES:
         with pytest.raises(ValueError, match=rf"^StreamSettings\.{name} must be"):
-            StreamSettings(**{name: None})
+            StreamSettings(**{name: None})  # type: ignore[arg-type]
 
 
 def test_such_settings_are_taken_as_they_are() -> None:
