@@ -247,13 +247,19 @@ def test_malformed_hosts(value: bytes) -> None:
         parse_host(value)
 
 
-def test_response_headers_are_lower_cased_and_trimmed() -> None:
-    headers = [(b"Set-Cookie", b"a=1"), (b"set-cookie", b" b=2\t"), (b"X", b""), (b"y", b"\xe4\t!")]
-    assert check_response_headers(headers) == [
+class OwnBytes(bytes):
+    """Byte strings of somebody who derives from them."""
+
+
+@pytest.mark.parametrize("kind", [bytes, OwnBytes])
+def test_response_headers_are_lower_cased_and_trimmed(kind: type[bytes]) -> None:
+    headers = [(b"Set-Cookie", b"a=1"), (b"set-cookie", b" b=2\t"), (b"X", b""), (b"y", b"\xe4\t!"), (b"z", b"XX 1 XX")]
+    assert check_response_headers([(kind(name), kind(value)) for name, value in headers]) == [
         (b"set-cookie", b"a=1"),
         (b"set-cookie", b"b=2"),
         (b"x", b""),
         (b"y", b"\xe4\t!"),
+        (b"z", b"XX 1 XX"),
     ]
     assert check_response_headers(iter(())) == []
 

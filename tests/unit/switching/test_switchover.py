@@ -8,31 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from asgi_upgrade.switching.request import name_http_schemes
 from asgi_upgrade.switching.switchover import Phase, Switchover
 from asgi_upgrade.testing import UpgradeTransport
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        ([], []),
-        ([b"https"], [b"https"]),
-        ([b"wss"], [b"https"]),
-        ([b"ws"], [b"http"]),
-        ([b" wss "], [b"https"]),
-        ([b"http", b"wss"], [b"http", b"https"]),
-        ([b"wss, http"], [b"wss, http"]),  # a list is taken for a scheme by nobody
-        ([b"WSS"], [b"WSS"]),
-    ],
-)
-def test_schemes_of_websocket_are_named_as_http(given: list[bytes], expected: list[bytes]) -> None:
-    fields = [(b"host", b"wss"), *((b"x-forwarded-proto", value) for value in given), (b"x-other", b"ws")]
-    before = list(fields)
-    assert [value for name, value in name_http_schemes(fields) if name == b"x-forwarded-proto"] == expected
-    assert [field for field in name_http_schemes(fields) if field[0] != b"x-forwarded-proto"] == [before[0], before[-1]]
-    assert fields == before
-
 
 HEADERS = {"Connection": "Upgrade", "Upgrade": "example/1"}
 
