@@ -242,7 +242,8 @@ def test_what_cannot_be_asked_is_said(arguments: list[str], words: str, capsys: 
 def test_a_server_that_is_not_there() -> None:
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))  # nobody else gets the port, and nobody listens
-        command = [sys.executable, "-m", "asgi_upgrade", "probe", f"http://127.0.0.1:{deaf.getsockname()[1]}"]
+        port = deaf.getsockname()[1]
+        command = [sys.executable, "-m", "asgi_upgrade", "probe", f"http://127.0.0.1:{port}"]
         run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
     assert run.returncode == 2
     words = f"127.0.0.1:{port} cannot be asked: nothing accepts connections there"
