@@ -19,8 +19,8 @@ from tests.coverage import uncovered
 
 ROOT = Path(__file__).parents[2]
 README_LINE = re.compile(r"cover (\d+) %]")
-# Lines that one run covers and the next does not: those of races.
-ALLOWED = 20
+# Lines that one run covers and the next does not, those of races; and what is new, until somebody looks.
+ALLOWED = 40
 
 
 def main(arguments: list[str]) -> int:
@@ -48,8 +48,9 @@ def measure(*options: str) -> tuple[dict[str, Any], int]:
 
 
 def check_readme(covered: float, text: str) -> list[str]:
+    """The number may be a point too high, or two too low: who adds tests need not change it at once."""
     (said,) = README_LINE.findall(text)
-    return [] if abs(covered - int(said)) <= 1 else [f"README.md says {said} %, and it is {covered:.1f} %"]
+    return [] if -1 <= covered - int(said) <= 2 else [f"README.md says {said} %, and it is {covered:.1f} %"]
 
 
 def missing_by_function(report: dict[str, Any]) -> dict[tuple[str, str], list[int]]:
