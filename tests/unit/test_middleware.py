@@ -523,6 +523,24 @@ def test_what_is_seen_to_stand_around_the_outermost_speaks_against_that(
         assert serve(around, websocket_scope(), CONNECT).status == (200 if allowed else 503)
     errors = [record for record in caplog.records if record.levelname == "ERROR"]
     assert len(errors) == (not allowed)
+    assert all("around HandshakeMiddleware" in each.getMessage() for each in errors)
+
+
+def test_unguarded_websockets_are_refused_unless_that_is_asked_for() -> None:
+    app = Inside()
+    inner = HandshakeMiddleware(UpgradeMiddleware(app))
+
+    async def around(scope: Scope, receive: Receive, send: Send) -> None:
+        await inner(scope, receive, send)
+
+    assert serve(around, websocket_scope(), CONNECT).status == 503
+    assert app.scopes == []
+
+
+@pytest.mark.parametrize("value", [None, 1, "yes"])
+def test_the_outermost_layer_takes_only_a_flag(value: Any) -> None:
+    with pytest.raises(ValueError, match=r"^insecure_allow_unguarded must be a bool"):
+        HandshakeMiddleware(page, insecure_allow_unguarded=value)
 
 
 # Arguments

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
 import pytest
 
 from asgi_upgrade.tls.answers import describe_server, is_secure, refuse_in_the_clear
-from asgi_upgrade.tls.scope import without_certificate
+from asgi_upgrade.tls.scope import tls_extension, without_certificate
 from asgi_upgrade.tls.upgrade import is_about_server
 from tests.unit.calls import REQUEST, Call, http_scope, run
 
@@ -74,3 +75,36 @@ def test_a_request_without_the_certificate_keeps_the_rest() -> None:
         "tls_version": 0x0304,
     }
     assert tls["client_cert_name"] == "CN=ada"
+
+
+class Said:
+    """What a TLS connection says of itself, with a subject that no authority of a test would put its name to."""
+
+    def __init__(self, *subject: tuple[tuple[str, str], ...]) -> None:
+        self._subject = subject
+
+    def cipher(self) -> None:
+        """There is none yet."""
+
+    def version(self) -> None:
+        """There is none yet."""
+
+    def getpeercert(self, *, binary_form: bool = False) -> Any:
+        return b"DER" if binary_form else {"subject": self._subject}
+
+
+@pytest.mark.parametrize(
+    ("subject", "name"),
+    [
+        ([(("commonName", "XX"),)], "CN=XX"),
+        ([(("commonName", "a\0b"),)], "CN=a\\00b"),
+        ([(("countryName", "DE"),), (("organizationName", "Ex"),), (("commonName", "ada"),)], "CN=ada,O=Ex,C=DE"),
+        ([(("userId", "1"), ("commonName", "ada"))], "UID=1+CN=ada"),
+        ([(("serialNumber", "5"),)], "serialNumber=5"),
+    ],
+)
+def test_the_name_of_a_client_is_written_as_in_rfc_4514(subject: Any, name: str) -> None:
+    said: Any = Said(*subject)
+    entry = tls_extension(said, ssl.create_default_context())
+    assert entry["client_cert_name"] == name
+    assert (entry["tls_version"], entry["cipher_suite"]) == (None, None)
