@@ -60,6 +60,8 @@ class Exchange:
     async def _send(self, message: Message) -> None:
         self.sent.append(message)
         if message.get("status") == 101:
+            for _ in range(4):
+                await asyncio.sleep(0)  # as a server that has something to write yet
             if not self.gone:
                 self.wire.protocol.connection_made(self.wire)
             self.switched.set_result(not self.gone)
