@@ -236,9 +236,10 @@ def test_a_connection_on_which_nothing_is_asked_ends(parser: str, name: str) -> 
         async with serve(parser, slow, timeout_keep_alive=seconds) as served:
             data, facts, _ = REQUESTS[name]
             wanted = (facts["path"] + facts.get("body", "")).encode()
-            await served.client.send(data + data)
+            await served.client.send(data + data + REQUESTS["plain"][0])
             assert (await served.client.answer()).body == wanted
             assert (await served.client.answer()).body == wanted
+            assert (await served.client.answer()).body == b"/plain"
             assert await served.client.end_of_stream() == b""
 
     run("asyncio", test)
