@@ -186,6 +186,8 @@ def test_what_the_application_sees(parser: str, root_path: str, name: str) -> No
             await served.client.send(data + REQUESTS["plain"][0])
             check(await served.client.answer(), name, root_path)
             check(await served.client.answer(), "plain", root_path)
+            await turns()
+            assert [type(each) for each in served.state.connections] == [type(served.protocol)]  # the configured one
 
     run("asyncio", test)
 
