@@ -29,8 +29,8 @@ class HandshakeMiddleware:
 
     Args:
         app: The application, with `UpgradeMiddleware` somewhere inside.
-        insecure_allow_unguarded: Whether to serve WebSockets also where something stands around it that has seen no
-            handshakes. Default: ``False``, they are refused with 503.
+        insecure_allow_unguarded: Whether to serve WebSockets even if another layer stands around this one. That layer
+            has seen no handshakes. Default: ``False``, they are refused with 503.
 
     Raises:
         ValueError: ``insecure_allow_unguarded`` is no bool.

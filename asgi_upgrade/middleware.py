@@ -55,27 +55,25 @@ class UpgradeMiddleware(HandshakePolicy):
             HTTP requests for them are answered with 426 (RFC 9110 §15.5.22). Default: none.
         protocols: Other protocols than WebSocket, ``name`` or ``name/version``, and their handlers: asynchronous
             functions that take an `UpgradeStream`. Names compare without regard to case, versions exactly. A handler
-            with a method ``accepts(scope)`` may decline a request by that; then the next offer is tried. Default: none.
+            may have a method ``accepts(scope)``. If it returns false, the next offer is tried. Default: none.
         websocket: Limits and times of each WebSocket, and compression. Default: those of `WebSocketSettings`.
         streams: Limits and times of the connections of ``protocols``. Default: those of `StreamSettings`.
         h2c: Who may speak HTTP/2 after ``Upgrade: h2c`` (RFC 7540 §3.2), and how. Needs the package ``h2``. Default:
             ``None``, such offers are ignored.
-        tls: How to speak TLS on a plain connection with clients that ask for it by ``Upgrade: TLS/1.2`` or the like
-            (RFC 2817). ``OPTIONS *``, which some of them do that with, is answered here. Default: ``None``, such offers
-            are ignored.
-        websocket_middleware: Middleware that gets ``websocket`` scopes, in its place in the order: classes, functions,
-            or the very objects. What is inside it gets the handshake again. Middleware whose code shows that it is
-            written for WebSockets alone need not be named. Default: none.
+        tls: TLS on a plain connection, for clients that ask for it by ``Upgrade: TLS/1.2`` or the like (RFC 2817). Some
+            of them ask with ``OPTIONS *``, which is answered here. Default: ``None``, such offers are ignored.
+        websocket_middleware: Middleware that shall get ``websocket`` scopes: classes, functions or objects. It keeps
+            its place in the order. Layers inside it get the handshake as a request again. You need not name middleware
+            that is written for WebSockets only: its code shows that. Default: none.
         insecure_skip_http_middleware: Path patterns in Starlette's syntax. Handshakes for them are delivered as
             ``websocket`` scopes through the whole application, as a server does it by itself: no HTTP middleware
             guards them, only the origin policy. Default: none.
-        insecure_allow_unguarded: Whether to let in a WebSocket that a server delivers directly although it is not
-            proven that nothing stands around: HTTP middleware outside has not seen it. Default: ``False``, it is
-            refused with 503.
+        insecure_allow_unguarded: Whether to let in a WebSocket that a server delivers directly, if other layers may
+            stand around the application. HTTP middleware among these layers has not seen the WebSocket. Default:
+            ``False``, it is refused with 503.
         extend_server: Whether to extend the server that runs the application when its lifespan starts, so that it
             offers handshakes as requests. Default: ``True``.
-        observer: Who is told what becomes of each handshake, and of each connection at its end: for metrics. Default:
-            ``None``.
+        observer: An object that is told how each handshake and each connection ends: for metrics. Default: ``None``.
 
     Raises:
         ValueError: An argument is out of range, or ``h2c`` is given and the package ``h2`` is missing; the message

@@ -8,6 +8,8 @@ import subprocess
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from tests.coverage import saving
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -30,6 +32,10 @@ def start(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
 
 def stop(process: subprocess.Popen[Any]) -> None:
     """End a process that `start` has started, and its group: at once, since no test looks at what happens now."""
+    if saving.is_measured() and saving.SIGNAL is not None:
+        with suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            os.killpg(process.pid, saving.SIGNAL)
+            process.wait(10)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait(10)

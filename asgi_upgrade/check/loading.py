@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from pathlib import Path
 from typing import Any
@@ -43,4 +44,14 @@ def load(target: str, *, factory: bool = False, app_dir: str = ".") -> Any:
         raise LoadError(f"{target} cannot be loaded: {type(error).__name__}: {error}") from error
     if not callable(found):
         raise LoadError(f"{target} is no application: {found!r}"[:300])
+    if not factory and _takes_nothing(found):
+        raise LoadError(f"{target} takes no arguments, so it is no application; --factory calls it to make one")
     return found
+
+
+def _takes_nothing(found: Any) -> bool:
+    """Whether a call without arguments is the only one that works: applications take at least a scope."""
+    try:
+        return not inspect.signature(found).parameters
+    except (TypeError, ValueError):  # it is written in C, or hides what it takes
+        return False

@@ -41,6 +41,24 @@ MAX_LIST_SIZE = 16 * 1024
 """Longest list field that is read, in bytes over all its lines: parsing costs some time for each element. Browsers and
 libraries send far less; the longest in use carry a token for login in ``Sec-WebSocket-Protocol``."""
 
+# Names that need no look at their letters: those that a 101 has, and that middleware likes to add.
+_USUAL_NAMES = frozenset(
+    {
+        b"connection",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"date",
+        b"sec-websocket-accept",
+        b"sec-websocket-extensions",
+        b"sec-websocket-protocol",
+        b"server",
+        b"set-cookie",
+        b"upgrade",
+        b"vary",
+    }
+)
+
 # A server meets few different hosts and extension offers, so parsing remembers them; long values could fill the memory.
 _REMEMBERED_LENGTH = 128
 
@@ -193,11 +211,27 @@ def check_response_headers(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
         TypeError: a name or a value is not a byte string. Names the header.
     """
     pairs = [*headers]
+    checked = _check_usual(pairs)
+    if checked is not None:
+        return checked
     # Nearly all are right, and one look at all of them together is faster. None of them has a NUL.
     parts = [*chain.from_iterable(pairs)]
     if set(map(type, parts)) == {bytes} and _are_fields(b"\0".join(parts)):
         return [(name.lower(), value.strip(b" \t")) for name, value in pairs]
     return _check_each(pairs)
+
+
+def _check_usual(pairs: Iterable[tuple[object, object]]) -> list[tuple[bytes, bytes]] | None:
+    """Check usual names and printable values, which is what most responses have. ``None``: there is something else."""
+    checked: list[tuple[bytes, bytes]] = []
+    for name, value in pairs:
+        if type(name) is not bytes or name not in _USUAL_NAMES or type(value) is not bytes:
+            return None
+        # Printable ASCII is all that a value may have but tabs and bytes above it.
+        if not (value.isascii() and value.decode("ascii").isprintable()):
+            return None
+        checked.append((name, value.strip(b" ")))
+    return checked
 
 
 def _check_each(headers: Iterable[tuple[object, object]]) -> list[tuple[bytes, bytes]]:

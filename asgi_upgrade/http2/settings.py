@@ -22,12 +22,12 @@ class H2CSettings:
     All sizes are in bytes, all times in seconds. It takes the package ``h2``.
 
     Attributes:
-        networks: Who may upgrade: addresses and networks such as ``"10.0.0.0/8"`` and ``"::1"``; ``"unix"`` stands for
-            peers on a Unix socket; ``None`` admits all. The peer is who has opened the connection, not whom a proxy
-            speaks for. Default: ``None``.
-        max_concurrent_streams: Requests that are served at once on one connection. What exceeds it is refused in a way
-            that lets the client repeat it (REFUSED_STREAM, RFC 9113 §5.1.2); twice as many end the connection. Default:
-            100.
+        networks: Who may upgrade: addresses and networks such as ``"10.0.0.0/8"`` and ``"::1"``. ``"unix"`` stands for
+            peers on a Unix socket. ``None`` admits all. Only the machine that opened the connection counts.
+            ``X-Forwarded-For`` does not. Default: ``None``.
+        max_concurrent_streams: Requests that are served at once on one connection. Further ones are refused in a way
+            that lets the client repeat them (REFUSED_STREAM, RFC 9113 §5.1.2). Twice as many end the connection.
+            Default: 100.
         max_header_size: Size of a request's fields, each counted with 32 bytes more (RFC 9113 §6.5.2). Default: 64 KiB.
         read_buffer_size: Bytes of a request's body that wait for the application, before its client has to wait.
             Default: 64 KiB.
@@ -37,8 +37,8 @@ class H2CSettings:
         ping_interval: Time between pings (RFC 9113 §6.7) while a request is being served and nothing is heard; ``None``
             sends none. Default: 20.
         ping_timeout: How long the client may stay silent after a ping; ``None`` waits for ever. Default: 20.
-        write_timeout: How long a client may take nothing of a response that is ready; ``None`` waits for ever. Default:
-            60.
+        write_timeout: How long a client may read nothing while a response waits for it. ``None`` waits for ever.
+            Default: 60.
         close_timeout: How long the client may take for the last bytes of a connection. Default: 10.
 
     Raises:

@@ -116,15 +116,25 @@ async def ask(target: Target, request: bytes, seconds: float) -> Answer:
             answer.problem = f"no answer within {seconds:g} s"
     except (asyncio.IncompleteReadError, ConnectionError):
         if answer.status is None:
-            answer.problem = "no connection" if answer.unreachable else "the connection was closed without an answer"
+            answer.problem = "nothing accepts connections there" if answer.unreachable else _closed(target)
     except asyncio.LimitOverrunError:
         answer.problem = f"a head of more than {_MAX_HEAD} bytes"
-    except (OSError, ssl.SSLError) as error:
-        answer.problem = str(error)
+    except ssl.SSLCertVerificationError as error:
+        answer.problem = f"its certificate is not trusted ({error.verify_message}); --insecure asks all the same"
+    except ssl.SSLError as error:
+        answer.problem = f"it does not speak TLS as we do ({error.reason}); if it speaks plain HTTP, ask http://"
+    except OSError as error:
+        answer.problem = error.strerror or str(error)
     finally:
         if writer is not None:
             writer.transport.abort()
     return answer
+
+
+def _closed(target: Target) -> str:
+    """What a connection that ends before an answer may mean: servers of TLS end those of plain HTTP."""
+    words = "the connection was closed without an answer"
+    return words if target.tls else f"{words}; if the server speaks TLS, ask https://"
 
 
 def _context(target: Target) -> ssl.SSLContext:

@@ -53,7 +53,7 @@ async def probe(target: Target, *, headers: Sequence[tuple[str, str]] = (), seco
     for name, request in requests(target, headers).items():
         answers[name] = await ask(target, request, seconds)
         if answers[name].unreachable and name == "plain":
-            raise ConnectionError(answers[name].problem)
+            raise ConnectionError(f"{target.authority} cannot be asked: {answers[name].problem}")
     return [Finding(name, *_judge(name, answers, judge)) for name, judge in _JUDGES.items()]
 
 

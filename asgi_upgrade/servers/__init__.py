@@ -50,7 +50,7 @@ def attach_to_server(
     if problem is not None or server != "uvicorn":
         report_unavailable(settings)
     if problem is None:
-        logger.debug("%s offers http.upgrade now; the engine is %s.", server, "compiled" if compiled else "pure Python")
+        logger.info("%s offers http.upgrade now; the engine is %s.", server, "compiled" if compiled else "pure Python")
     elif server == "uvicorn" or isinstance(problem, Missing):
         logger.warning(
             "%s does not offer http.upgrade (%s): its own WebSockets are used, and no other protocol can be "

@@ -16,14 +16,14 @@ class StreamSettings:
     Attributes:
         read_buffer_size: Bytes that wait for the handler before reading from the socket pauses. Default: 64 KiB.
         write_buffer_size: Bytes that wait for a slow client before ``send`` blocks. Default: 64 KiB.
-        open_timeout: How long the 101 (RFC 9110 §15.2.2) may take from the application to the server, through the
-            middleware between. Default: 20.
-        close_timeout: How long the client may take to end its side after the handler has ended, or to take more of what
-            is still to be sent, before the connection is cut. Default: 10.
-        stop_timeout: The same once the server has begun to stop, if that is shorter. Default: 1.
-        keepalive_interval: Time without a byte from the client after which its system is asked whether it is still
-            there, three times at most (RFC 9293 §3.8.4); ``None`` never asks. On Linux, bytes that it does not
-            acknowledge for as long end the connection as well. Default: 20.
+        open_timeout: How long the 101 (RFC 9110 §15.2.2) may take on its way from the application through the
+            middleware to the server. Default: 20.
+        close_timeout: How long the client may take to end its side after the handler has ended. Then the connection is
+            cut. The time begins again whenever the client reads more of what was sent. Default: 10.
+        stop_timeout: While the server stops, this replaces ``close_timeout`` if it is shorter. Default: 1.
+        keepalive_interval: After this time without a byte from the client, TCP asks the client's system whether it is
+            still there, three times at most (RFC 9293 §3.8.4). ``None`` never asks. On Linux the connection also ends
+            if the client acknowledges nothing of what was sent for three such times. Default: 20.
         idle_timeout: Time without a byte in either direction after which the handler is cancelled; ``None`` waits for
             ever. Default: ``None``.
         total_timeout: Time from the switch after which the handler is cancelled; ``None`` waits for ever. Default:

@@ -21,12 +21,10 @@ def keep_alive(sock: socket.socket, interval: float) -> None:
         sock: Any socket; nothing happens to one that is not TCP.
         interval: Seconds without a byte before it asks, and between two questions; whole ones, at least 1.
     """
-    if sock.family not in (socket.AF_INET, socket.AF_INET6):
-        return
     seconds = max(round(interval), 1)
     # macOS calls the first one TCP_KEEPALIVE.
     options = {"TCP_KEEPIDLE": seconds, "TCP_KEEPALIVE": seconds, "TCP_KEEPINTVL": seconds, "TCP_KEEPCNT": _PROBES}
-    with suppress(OSError):  # it has gone already
+    with suppress(OSError):  # it is not TCP, or has gone already
         for name, value in options.items():
             option = getattr(socket, name, None)
             if option is not None:

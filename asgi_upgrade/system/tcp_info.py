@@ -40,8 +40,6 @@ def read_tcp_info(sock: socket.socket) -> TCPInfo | None:
     if sys.platform != "linux":
         return None
     try:
-        if sock.family not in (socket.AF_INET, socket.AF_INET6):
-            return None
         return TCPInfo._make(_LAYOUT.unpack(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAYOUT.size)))
     except (OSError, struct.error):
         return None

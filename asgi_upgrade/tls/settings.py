@@ -18,9 +18,9 @@ class TLSSettings:
     """How to speak TLS with clients that ask for it by ``Upgrade: TLS/1.2`` or the like (RFC 2817).
 
     Attributes:
-        context: What to speak TLS with: an `ssl.SSLContext` for the server's side, with a certificate.
-        required: Whether requests in the clear are refused with 426 (RFC 2817 §4.2), or a predicate on the scope that
-            tells which are. Default: ``False``.
+        context: The `ssl.SSLContext` to speak TLS with: one for the server's side, with a certificate.
+        required: Whether requests without TLS are refused with 426 (RFC 2817 §4.2). A function ``(scope) -> bool``
+            decides for each request. Default: ``False``.
         handshake_timeout: Seconds that the TLS handshake may take, from the 101 on. Default: 20.
 
     Raises:

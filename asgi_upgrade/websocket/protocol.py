@@ -1,4 +1,4 @@
-"""`WebSocketProtocol`: the `asyncio.Protocol` of one WebSocket, between transport, state machine and application.
+"""`WebSocketProtocol`: the `asyncio.Protocol` of one WebSocket, between transport, state machine and `Messages`.
 
 What the application sends within one turn of the event loop leaves in one write: uvloop makes a system call of each
 ``transport.write``, and that call costs more than everything else here.
@@ -63,7 +63,9 @@ class Phase(IntEnum):
     """The transport is gone."""
 
 
-_LOST = Phase.LOST  # what is asked often
+# What is asked often.
+_ANSWERING = Phase.ANSWERING
+_LOST = Phase.LOST
 
 
 class Rules(NamedTuple):
@@ -132,6 +134,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_eof",
         "_flush_scheduled",
         "_flusher",
+        "_had_turn",
         "_held_scheduled",
         "_idle",
         "_loop",
@@ -198,6 +201,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._app_closed = False  # `close` was called
         self._disconnect: tuple[int, str] | None = None  # for the application; there is one once no phase waits
         self._told = False  # the application has been given that
+        self._had_turn = False  # of the event loop, which the next `take` would ask for
         self._closed: asyncio.Future[None] | None = None  # for those who wait for the end of the transport
         self._closing: Closing | None = None  # since the first step of the end
         self.heard = False
@@ -365,67 +369,69 @@ class WebSocketProtocol(asyncio.Protocol):
         """The number of messages that the application has sent."""
         return self._pieces + len(self._connection.outgoing) - self._connection.other_pieces
 
-    # What the application does
+    # What the application does, see `Messages`
 
-    async def receive(self) -> Message:
-        """ASGI ``receive``: the next message, or ``websocket.disconnect`` once there will be none."""
-        if self.handshake is not None:
-            return await self.handshake.receive()
-        if self.reading_paused and not len(self._queue) % _MESSAGES:
-            await asyncio.sleep(0)
-        while not self._queue:
-            if self._disconnect is not None:
-                # No phase waits any more.
-                if self._told:
-                    await asyncio.sleep(0)  # somebody may ask for ever
-                self._told = True
-                code, reason = self._disconnect
-                return {"type": "websocket.disconnect", "code": code, "reason": reason}
-            if self.phase is Phase.ANSWERING:
-                # Everything that came before the end has been taken, and answered if the application wanted to.
-                self._end()
-            else:
-                receiver = self._loop.create_future()
-                self._receivers.append(receiver)
-                try:
-                    await receiver
-                except BaseException:
-                    self._give_up(receiver)
-                    raise
+    def take(self) -> Message | asyncio.Future[None] | None:
+        """Return the next message, or ``websocket.disconnect`` once there will be none.
+
+        A future has to be waited for before this is called again. Whoever is cancelled meanwhile must call
+        `give_up_waiting`. ``None`` stands for a turn of the event loop, or for the handshake, which is asked instead.
+        """
         queue = self._queue
-        event = queue.pop()
-        self._queue_size = self._queue_size - len(event) if queue else 0
-        if self.reading_paused:
-            self._resume_reading()
-        if type(event) is bytes:
-            return {"type": "websocket.receive", "bytes": event}
-        return {"type": "websocket.receive", "text": event}
+        if queue and self.handshake is None:
+            if self.reading_paused and not self._had_turn and not len(queue) % _MESSAGES:
+                # The application may take from a full queue for ever.
+                self._had_turn = True
+                return None
+            self._had_turn = False
+            event = queue.pop()
+            self._queue_size = self._queue_size - len(event) if queue else 0
+            if self.reading_paused:
+                self._resume_reading()
+            if type(event) is bytes:
+                return {"type": "websocket.receive", "bytes": event}
+            return {"type": "websocket.receive", "text": event}
+        if self.handshake is not None:
+            return None
+        if self.phase is _ANSWERING:
+            # Everything that came before the end has been taken, and answered if the application wanted to.
+            self._end()
+        if self._disconnect is None:
+            receiver = self._loop.create_future()
+            self._receivers.append(receiver)
+            return receiver
+        # No phase waits any more.
+        if self._told and not self._had_turn:
+            # The application may ask behind the end for ever.
+            self._had_turn = True
+            return None
+        self._told = True
+        self._had_turn = False
+        code, reason = self._disconnect
+        return {"type": "websocket.disconnect", "code": code, "reason": reason}
 
-    def _give_up(self, receiver: asyncio.Future[None]) -> None:
+    def give_up_waiting(self, receiver: asyncio.Future[None]) -> None:
         """``receive`` is cancelled: the message that it was woken for is for the next one that waits."""
         if receiver in self._receivers:
             self._receivers.remove(receiver)
         elif self._queue and not receiver.cancelled():
             self._wake_receivers(1)
 
-    async def send(self, message: Message) -> None:
-        """ASGI ``send`` after the accept.
+    def put(self, message: Message, *, waited: bool = False) -> bool:
+        """Send ``message``; return ``False``, with nothing sent, if `Messages` has to look at something first.
 
-        Raises:
-            ClientDisconnected: The connection is gone.
-            RuntimeError: The message does not fit the state.
+        Args:
+            message: The message.
+            waited: `Messages` has looked at everything.
         """
-        if message["type"] != "websocket.send":
-            await self._send_other(message)
-            return
-        connection = self._connection
-        if not self._may_send and await self._wait_to_send(message):
-            return
+        if not (self._may_send or waited) or message["type"] != "websocket.send":
+            return False
         if not self._flush_scheduled:
-            if self._flusher.full and await self._wait_to_send(message):
-                return
+            if self._flusher.full and not waited:
+                return False
             self._flush_scheduled = True
             self._flusher.add(self)
+        connection = self._connection
         data = message.get("bytes")
         if data is not None:
             connection.send_bytes(data)
@@ -437,32 +443,52 @@ class WebSocketProtocol(asyncio.Protocol):
             self._may_send = False
         if self._idle is not None:
             self._idle.last = self._loop.time()
+        return True
 
-    async def _wait_to_send(self, message: Message) -> bool:
-        """Wait until ``message`` may be sent; ``True`` if the handshake has taken it.
+    def must_wait_a_turn(self) -> bool:
+        """Tell whether this connection, or all together, may send no more in this turn of the event loop.
 
-        What this connection may send in a turn may have been sent, or what all together may, and this task sends again:
-        one turn is waited for then, and only one, so that several tasks send in the order in which they have called.
+        It may send in the next one without asking, so that several tasks send in the order in which they have called.
         """
-        if self.phase is Phase.CONNECTING and self.handshake is not None:
-            await self.handshake.send(message)
-            return True
         flusher = self._flusher
-        if self._spent_in == flusher.turn or (flusher.full and flusher.sends_again()):
-            await asyncio.sleep(0)
-        while self._write_paused and RULES[self.phase].waits:
-            await self._drain()
+        return self._spent_in == flusher.turn or (flusher.full and flusher.sends_again())
+
+    def wait_to_write(self) -> asyncio.Future[None] | None:
+        """Return what to wait for while the client takes too little; ``None`` if nothing stands in the way.
+
+        Whoever has waited must call `waited_to_write`.
+        """
+        if not (self._write_paused and RULES[self.phase].waits):
+            return None
+        drainer = self._loop.create_future()
+        if self._drainers is None:
+            self._drainers = []
+        self._drainers.append(drainer)
+        return drainer
+
+    def waited_to_write(self, drainer: asyncio.Future[None]) -> None:
+        """Nobody waits for ``drainer`` any more."""
+        if self._drainers is not None and drainer in self._drainers:
+            self._drainers.remove(drainer)
+
+    def put_after_waiting(self, message: Message) -> None:
+        """Send ``message``, which has waited for its turn.
+
+        Raises:
+            ClientDisconnected: The connection is gone.
+            RuntimeError: The message does not fit the state.
+        """
+        if message["type"] != "websocket.send":
+            self._put_close(message)
+            return
         if not RULES[self.phase].sends:
             self._raise_closed(message)
         if self._transport.is_closing():
             raise ClientDisconnected(CloseCode.ABNORMAL_CLOSURE, "")
-        self._may_send = self._spent_in != flusher.turn
-        return False
+        self._may_send = self._spent_in != self._flusher.turn
+        self.put(message, waited=True)
 
-    async def _send_other(self, message: Message) -> None:
-        if self.phase is Phase.CONNECTING and self.handshake is not None:
-            await self.handshake.send(message)
-            return
+    def _put_close(self, message: Message) -> None:
         if message["type"] != "websocket.close":
             raise RuntimeError(
                 f"Expected ASGI message 'websocket.send' or 'websocket.close', but got '{message['type']}'."
@@ -493,16 +519,6 @@ class WebSocketProtocol(asyncio.Protocol):
             self.phase = Phase.CLOSING
             self._await_client()
 
-    async def wait_closed(self) -> None:
-        """Wait until the transport is gone.
-
-        Once a close is under way, `WebSocketSettings.close_timeout` bounds the time in which nothing goes on.
-        """
-        if self.phase is not Phase.LOST:
-            if self._closed is None:
-                self._closed = self._loop.create_future()
-            await asyncio.shield(self._closed)
-
     def cut(self) -> None:
         """Close at once: what has not been sent is lost."""
         if self.phase is not Phase.LOST:
@@ -511,9 +527,16 @@ class WebSocketProtocol(asyncio.Protocol):
     def closing(self) -> asyncio.Future[None] | None:
         """Return what is done when the transport is gone; ``None`` if it is, or if no close is under way.
 
-        The time that this takes is bounded: see `wait_closed`.
+        The time that this takes is bounded: see `closed`.
         """
-        if self.phase < Phase.CLOSING or self.phase is Phase.LOST:
+        return None if self.phase < Phase.CLOSING else self.closed()
+
+    def closed(self) -> asyncio.Future[None] | None:
+        """Return what is done when the transport is gone; ``None`` if it is.
+
+        Once a close is under way, `WebSocketSettings.close_timeout` bounds the time in which nothing goes on.
+        """
+        if self.phase is Phase.LOST:
             return None
         if self._closed is None:
             self._closed = self._loop.create_future()
@@ -662,17 +685,6 @@ class WebSocketProtocol(asyncio.Protocol):
         else:
             for piece in outgoing:
                 self._transport.write(piece)
-
-    async def _drain(self) -> None:
-        drainer = self._loop.create_future()
-        if self._drainers is None:
-            self._drainers = []
-        self._drainers.append(drainer)
-        try:
-            await drainer
-        finally:
-            if self._drainers is not None and drainer in self._drainers:
-                self._drainers.remove(drainer)
 
     def _wake_drainers(self) -> None:
         drainers, self._drainers = self._drainers, None

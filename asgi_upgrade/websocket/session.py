@@ -29,6 +29,7 @@ from asgi_upgrade.websocket.endings import is_disconnect, log_end
 from asgi_upgrade.websocket.errors import ClientDisconnected
 from asgi_upgrade.websocket.frames import CloseCode
 from asgi_upgrade.websocket.handshake import check_added_headers
+from asgi_upgrade.websocket.messages import Messages
 from asgi_upgrade.websocket.observer import Outcome
 from asgi_upgrade.websocket.protocol import WebSocketProtocol
 from asgi_upgrade.websocket.scope import tell_route, websocket_scope
@@ -37,6 +38,7 @@ from asgi_upgrade.websocket.watch import WATCH
 if TYPE_CHECKING:
     from asgi_upgrade.switching.extension import UpgradeExtension
     from asgi_upgrade.websocket.handshake import Accept
+    from asgi_upgrade.websocket.observer import Traffic
     from asgi_upgrade.websocket.settings import WebSocketSettings
     from asgi_upgrade.websocket.watch import Watch
 
@@ -188,7 +190,7 @@ class WebSocketSession:
     def ends(self) -> tuple[Receive, Send]:
         """The application's ``receive`` and ``send``."""
         # What the application calls for each message should be what serves it, without a detour.
-        messages = self._protocol or self
+        messages = self if self._protocol is None else Messages(self._protocol)
         return messages.receive, messages.send
 
     def arm(self) -> asyncio.Task[Any]:
@@ -238,12 +240,20 @@ class WebSocketSession:
         return _SENDS[self._phase](self, message)
 
     @property
-    def _open_end(self) -> Bridge | WebSocketProtocol:
+    def _open_end(self) -> Bridge | Messages:
         """What carries the messages of an open connection."""
+        if self._protocol is not None:
+            return Messages(self._protocol)
+        assert isinstance(self._carrier, Bridge)
+        return self._carrier
+
+    @property
+    def _traffic(self) -> Traffic:
+        """Who counts for an open connection."""
         if self._protocol is not None:
             return self._protocol
         assert isinstance(self._carrier, Bridge)
-        return self._carrier
+        return self._carrier.count()
 
     async def _receive_connect(self) -> Message:
         self._connected = True
@@ -377,10 +387,8 @@ class WebSocketSession:
         self._opened_at = asyncio.get_running_loop().time()
         if self._connected and self._protocol is not None:
             self._protocol.handshake = None
-        if self._observed is not None:
-            end = self._open_end
-            if not self._observed.opened(end.count() if isinstance(end, Bridge) else end):
-                self._observed = None
+        if self._observed is not None and not self._observed.opened(self._traffic):
+            self._observed = None
         if self._watcher is not None:
             self._watcher.cancel()
 
@@ -462,7 +470,7 @@ class WebSocketSession:
         except Exception:
             protocol.close(CloseCode.INTERNAL_ERROR)
             if not self._lingers():
-                await protocol.wait_closed()
+                await Messages(protocol).wait_closed()
             raise
 
     def _raise_unless_ours(self, error: BaseException, task: asyncio.Task[Any]) -> None:
@@ -532,7 +540,7 @@ class WebSocketSession:
 
     async def _wait_closed(self, task: asyncio.Task[Any], protocol: WebSocketProtocol) -> None:
         try:
-            await protocol.wait_closed()
+            await Messages(protocol).wait_closed()
         except asyncio.CancelledError:
             # The application has ended already, so there is nothing left to cancel: a server that does not want to
             # wait any longer would report this as the application's error.

@@ -7,7 +7,6 @@ import logging
 from starlette.types import Scope
 
 from asgi_upgrade.http.headers import get_all
-from asgi_upgrade.http.offer import UpgradeOffer
 from asgi_upgrade.http.request_line import request_line
 
 __all__ = ["report_stray_handshake"]
@@ -56,7 +55,7 @@ def _find_missing(scope: Scope) -> str | None:
         return None  # there, handshakes have another form (RFC 8441)
     if not get_all(headers, b"upgrade"):
         return "lacks the field Upgrade: websocket"
-    offer = UpgradeOffer.from_scope(scope)
-    if offer is None and not any(b"upgrade" in value.lower() for value in get_all(headers, b"connection")):
+    # A malformed offer is the client's own, and no proxy has dropped it.
+    if not any(b"upgrade" in value.lower() for value in get_all(headers, b"connection")):
         return "lacks the field Connection: Upgrade"
     return None

@@ -12,7 +12,7 @@ from tests.e2e.support.chat import demo
 from tests.e2e.support.guarded import PARSERS, guarded
 from tests.e2e.support.java import NETTY, NETTY_SOURCES, Java
 from tests.e2e.support.node import Node
-from tests.e2e.support.proxies import apache, haproxy, nginx
+from tests.e2e.support.proxies import apache, caddy, haproxy, nginx, traefik
 from tests.e2e.support.tools import missing_packages
 from tests.server.support import certificates
 from tests.server.support.process import Server
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.e2e.support.proxies import Proxy
     from tests.server.support.certificates import Certificate
 
-PROXIES = {"nginx": nginx, "haproxy": haproxy, "apache": apache}
+PROXIES = {"nginx": nginx, "haproxy": haproxy, "caddy": caddy, "apache": apache, "traefik": traefik}
 
 
 @pytest.fixture(scope="session", autouse=True)

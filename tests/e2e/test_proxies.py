@@ -14,7 +14,7 @@ from websockets.typing import Origin, Subprotocol
 from tests.e2e.support.bodies import assert_whole, body, header
 from tests.e2e.support.browser import complaints
 from tests.e2e.support.chat import ChatPage
-from tests.e2e.support.proxies import haproxy, nginx
+from tests.e2e.support.proxies import haproxy, nginx, traefik
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,6 +119,16 @@ def test_nginx_that_ends_tls_and_says_so_is_transparent(
     ):
         described = json.loads(websocket.recv(timeout=30))
     assert (described["scheme"], described["host"]) == ("wss", proxy.host)
+
+
+def test_traefik_that_ends_tls_is_transparent(one_server: Server, tmp_path: Path, certificate: Certificate) -> None:
+    with traefik(one_server, tmp_path, certificate=certificate) as proxy:
+        with open_websocket(proxy, "/handshake", ssl=certificate.client) as websocket:
+            described = json.loads(websocket.recv(timeout=30))
+        # Other versions say "wss" of a handshake: tests/server/test_tls.py.
+        assert dict(described["headers"])["x-forwarded-proto"] == "https"
+        assert (described["scheme"], described["host"]) == ("wss", proxy.host)
+        assert refusal(proxy, "/echo", origin="https://elsewhere.example", ssl=certificate.client)[0] == 403
 
 
 def test_nginx_that_ends_tls_in_silence_makes_every_page_a_stranger(

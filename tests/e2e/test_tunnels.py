@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.support.proxies import apache, caddy, haproxy, lighttpd, nginx
+from tests.e2e.support.proxies import apache, caddy, haproxy, lighttpd, nginx, traefik
 from tests.server.support.peer import Peer
 from tests.server.support.process import uvicorn
 from tests.server.support.upgrades import TCP
@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     from tests.server.support.process import Server
 
 DOCS = Path(__file__).parents[2] / "docs"
-PROXIES = {"nginx": nginx, "HAProxy": haproxy, "Caddy": caddy, "lighttpd": lighttpd, "Apache": apache}
+PROXIES = {
+    "nginx": nginx,
+    "HAProxy": haproxy,
+    "Caddy": caddy,
+    "lighttpd": lighttpd,
+    "Apache": apache,
+    "Traefik": traefik,
+}
 PASSES, DOES_NOT = "✓", "✗"
 
 
@@ -55,7 +62,7 @@ def passes_the_upgrade(peer: Peer, server: Server) -> bool:
 
 
 def passes_an_upgrade_with_a_body(peer: Peer, server: Server) -> bool:
-    """on a request with a body, as Docker's client makes them"""
+    """`Upgrade: tcp` on a request with a body, as Docker's client sends it"""
     headers = {**TCP, "Content-Type": "application/json", "Content-Length": "2"}
     peer.send(peer.request("POST", "/unread", headers=headers, body=b"{}"))
     response = peer.receive_response()
@@ -68,7 +75,7 @@ def passes_an_upgrade_with_a_body(peer: Peer, server: Server) -> bool:
 
 
 def passes_early_bytes(peer: Peer, server: Server) -> bool:
-    """what the client sends before it has the 101"""
+    """bytes that the client sends before it has the 101"""
     peer.send(peer.request("GET", "/streams/echo", headers=TCP) + b"early")
     if peer.receive_response().status != 101:
         return False
@@ -82,7 +89,7 @@ def passes_early_bytes(peer: Peer, server: Server) -> bool:
 
 
 def passes_the_clients_end(peer: Peer, server: Server) -> bool:
-    """the client's end of input, and what the server still answers"""
+    """the server's answers after the client has ended its direction"""
     peer.send(peer.request("GET", "/streams/answer-after-the-end", headers=TCP))
     if peer.receive_response().status != 101:
         return False
@@ -95,7 +102,7 @@ def passes_the_clients_end(peer: Peer, server: Server) -> bool:
 
 
 def passes_the_servers_end(peer: Peer, server: Server) -> bool:
-    """the server's end, and what the client still sends"""
+    """the client's bytes after the server has ended its direction"""
     peer.send(peer.request("GET", "/streams/end-first", headers=TCP))
     if peer.receive_response().status != 101:
         return False

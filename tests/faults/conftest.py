@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.faults.phases import BEFORE_THE_SWITCH
-from tests.faults.tables import read
+from tests.faults.tables import Cell, read
 from tests.server.conftest import COMBINATIONS
 from tests.server.support.process import Server, uvicorn
 
@@ -19,16 +19,22 @@ if TYPE_CHECKING:
 APPS = Path(__file__).parent / "apps"
 
 
+# Here clients take in what they are sent, and answer: no server gives up on those, however busy the machine is.
+READERS = ("half closes", "trickles", "raise", "return", "cancel")
+
+
 @pytest.fixture(scope="session")
-def servers() -> Iterator[Callable[[str, str], Server]]:
-    """Gives the server with this parser and this loop."""
-    started: dict[tuple[str, str], Server] = {}
+def servers() -> Iterator[Callable[[str, str, bool], Server]]:
+    """Gives the server with this parser and this loop, and whether it waits long for silent clients."""
+    started: dict[tuple[str, str, bool], Server] = {}
     with ExitStack() as stack:
 
-        def get(parser: str, loop: str) -> Server:
-            if (parser, loop) not in started:
-                started[parser, loop] = stack.enter_context(faulty(http=parser, loop=loop))
-            return started[parser, loop]
+        def get(parser: str, loop: str, patient: bool) -> Server:
+            key = parser, loop, patient
+            if key not in started:
+                environment = {"SILENCE": "30" if patient else "1"}
+                started[key] = stack.enter_context(faulty(http=parser, loop=loop, environment=environment))
+            return started[key]
 
         yield get
 
@@ -46,8 +52,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-def server(combination: tuple[str, str], servers: Callable[[str, str], Server]) -> Server:
-    return servers(*combination)
+def server(combination: tuple[str, str], cell: Cell, servers: Callable[[str, str, bool], Server]) -> Server:
+    return servers(*combination, cell.fault in READERS)
 
 
 def faulty(*options: str, app: str = "faulty:app", **kwargs: Any) -> Any:

@@ -106,9 +106,11 @@ class Conversation:
     def sees(self, most: float = math.inf) -> str:
         """Read to the end, or until more has come than so many bytes, as an ordinary client; what came, in words."""
         words, size = Words(), 0
+        # What has been read before counts, also where nothing follows it but RST.
+        self.interpret(self.peer.take_unread(), words)
         while size < most:
             try:
-                data = self.peer.take_unread() or self.peer.socket.recv(65536)
+                data = self.peer.socket.recv(65536)
             except TimeoutError:
                 words.add("silence")
                 return str(words)
@@ -142,6 +144,11 @@ class Words:
     def add(self, word: str) -> None:
         if self._words[-1:] != [word]:
             self._words.append(word)
+
+    def forget(self, word: str) -> None:
+        """Take the last word back, if it is this one."""
+        if self._words[-1:] == [word]:
+            self._words.pop()
 
     def __str__(self) -> str:
         return ", ".join(self._words)
@@ -326,7 +333,10 @@ class HTTP2(Conversation):
     def wait_for_data(self) -> None:
         """Wait until something has come, if the application sends."""
         if "sending" in self.target:
-            self.client.find(h2.events.DataReceived)
+            self.client.until(lambda: any(map(self._is_data, self.client.events)))
+
+    def _is_data(self, event: h2.events.Event) -> bool:
+        return isinstance(event, h2.events.DataReceived) and event.stream_id == self.stream_id and bool(event.data)
 
     def begin(self) -> None:
         self.client = HTTP2Client(self.peer)
@@ -348,6 +358,8 @@ class HTTP2(Conversation):
             return
         if getattr(event, "stream_id", 0) != self.stream_id:
             return
+        # A GOAWAY that is not the end announces it. Where it comes in a stream's data depends on both sides' pace.
+        words.forget("GOAWAY 0")
         if isinstance(event, h2.events.ResponseReceived):
             fields: Any = event.headers
             words.add(fields[0][1])
@@ -394,7 +406,8 @@ class OverHTTP2(HTTP2):
         self.stream = self.client.websocket(self.target)
         self.stream_id = 3
         self.wait_until("ready")
-        self.client.events.clear()  # those of the handshake
+        # Forget what was before, but not the messages that have come with the handshake's answer.
+        self.client.events = [event for event in self.client.events if self._is_data(event)]
         self.wait_for_data()
         message = frame(TEXT, b"hello") + close_frame(1000)
         self.rest = struct.pack(">I", len(message))[1:] + b"\0\0" + struct.pack(">I", self.stream_id) + message

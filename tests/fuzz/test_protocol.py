@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 
+from asgi_upgrade.websocket.messages import Messages
 from tests.fuzz.model import Rules, read
 from tests.fuzz.streams import CUTS, STREAMS, cut
 from tests.unit.connected import LOOPS, connected, run
@@ -21,8 +22,8 @@ MAX_FRAMES = 4
 
 
 async def echo(protocol: WebSocketProtocol) -> tuple[int, str]:
-    while (message := await protocol.receive())["type"] == "websocket.receive":
-        await protocol.send({**message, "type": "websocket.send"})
+    while (message := await Messages(protocol).receive())["type"] == "websocket.receive":
+        await Messages(protocol).send({**message, "type": "websocket.send"})
     return message["code"], message["reason"]
 
 

@@ -35,7 +35,7 @@ def test_a_server_stops_with_a_websocket_open(name: str, server: str) -> None:
         process.terminate()
         assert websocket.receive_close()[0] == 1012
         websocket.send_close(1012)
-        process.wait(10)
+        process.wait()
         assert not [line for line in process.log.lines if "Traceback" in line]
 
 

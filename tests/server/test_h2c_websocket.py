@@ -314,4 +314,4 @@ def test_websockets_are_closed_when_the_server_stops() -> None:
         assert goaway is not None
         assert goaway.error_code == ErrorCodes.NO_ERROR
         client.peer.close()
-        assert server.wait(5) in (0, -signal.SIGTERM)
+        assert server.wait() in (0, -signal.SIGTERM)

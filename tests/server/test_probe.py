@@ -50,27 +50,19 @@ OURS = Middleware(UpgradeMiddleware)
 
 @contextmanager
 def run_hypercorn(app: Any) -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
     config = hypercorn.config.Config()
-    config.bind = [f"127.0.0.1:{port}"]
+    config.bind = [f"fd://{listener.detach()}"]  # which hypercorn closes
     loop, stop = asyncio.new_event_loop(), asyncio.Event()
     serving = hypercorn.asyncio.serve(app, config, shutdown_trigger=stop.wait)
     thread = threading.Thread(target=lambda: loop.run_until_complete(serving), daemon=True)
     thread.start()
     try:
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-                break
-            except OSError:
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
         yield f"http://127.0.0.1:{port}"
     finally:
         loop.call_soon_threadsafe(stop.set)
-        thread.join(20)
+        thread.join(60)
         loop.close()
 
 
@@ -150,8 +142,16 @@ def test_over_tls(capsys: pytest.CaptureFixture[str], tmp_path: Any) -> None:
     with run_server(make(OURS), ssl_certfile=str(pem)) as url:
         url = url.replace("http://127.0.0.1", "wss://localhost")
         assert main(["probe", url, "--json"]) == 2
-        assert "certificate" in capsys.readouterr().err.lower()
+        assert "its certificate is not trusted" in capsys.readouterr().err
         assert ask(url, capsys, "--insecure")[1]["websocket"] == ("good", 101)
+        assert main(["probe", url.replace("wss:", "ws:")]) == 1
+        assert "if the server speaks TLS, ask https://" in capsys.readouterr().out
+
+
+def test_tls_to_a_server_of_plain_http(capsys: pytest.CaptureFixture[str]) -> None:
+    with run_server(make(OURS)) as url:
+        assert main(["probe", url.replace("http:", "https:")]) == 2
+    assert "if it speaks plain HTTP, ask http://" in capsys.readouterr().err
 
 
 @contextmanager
@@ -240,10 +240,12 @@ def test_what_cannot_be_asked_is_said(arguments: list[str], words: str, capsys: 
 
 
 def test_a_server_that_is_not_there() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "asgi_upgrade", "probe", f"http://127.0.0.1:{port}"]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))  # nobody else gets the port, and nobody listens
+        port = deaf.getsockname()[1]
+        command = [sys.executable, "-m", "asgi_upgrade", "probe", f"http://127.0.0.1:{port}"]
+        run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
     assert run.returncode == 2
-    assert run.stderr.startswith("asgi-upgrade probe: ")
+    words = f"127.0.0.1:{port} cannot be asked: nothing accepts connections there"
+    assert run.stderr == f"asgi-upgrade probe: {words}\n"
     assert "Traceback" not in run.stderr

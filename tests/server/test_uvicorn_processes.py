@@ -34,7 +34,7 @@ def test_every_worker_is_attached_and_all_exit_on_sigterm() -> None:
             server.terminate()
             assert websocket.receive_close()[0] in (1001, 1012)
             websocket.send_close(1012)
-            server.wait(10)
+            server.wait()
     assert sum("Finished server process" in line for line in server.log.lines) == 2
     assert not any("asgi_upgrade" in line for line in server.log.lines)
 
@@ -67,7 +67,7 @@ def test_it_works_when_gunicorn_runs_uvicorn_worker(worker: str) -> None:
             server.terminate()
             assert websocket.receive_close()[0] in (1001, 1012)
             websocket.send_close(1012)
-            server.wait(10)
+            server.wait()
     assert not any("Traceback" in line for line in server.log.lines)
 
 

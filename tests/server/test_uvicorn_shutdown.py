@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,9 +17,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture(params=COMBINATIONS, ids="-".join)
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """A server of its own for each test. It gives clients half a second to answer a close frame."""
+    """A server of its own for each test. Whoever it waits for may take longer than a test waits for its end."""
     parser, loop = request.param
-    with uvicorn("configured:impatient", http=parser, loop=loop) as server:
+    with uvicorn("configured:patient", http=parser, loop=loop) as server:
         yield server
 
 
@@ -32,10 +31,9 @@ def test_open_websockets_get_1012_tasks_are_awaited_and_the_server_exits(server:
             assert websocket.receive_close()[0] in (1001, 1012)
             websocket.send_close(1012)
             assert websocket.receive_end() == b""
+            websocket.close()
         assert kept_alive.receive_end() == b""
-        start = time.monotonic()
         server.wait()
-        assert time.monotonic() - start < 9
         assert server.note(idle.key, "websocket.disconnect")["code"] in (1001, 1012)
         # It needs half a second after the disconnect.
         assert server.note(busy.key, "cleaned up") == {}
@@ -43,11 +41,16 @@ def test_open_websockets_get_1012_tasks_are_awaited_and_the_server_exits(server:
     assert not any("Traceback" in line or "ERROR" in line for line in server.log.lines)
 
 
-def test_clients_that_do_not_answer_the_close_frame_do_not_hold_up_the_exit(server: Server) -> None:
-    with server.websocket() as silent, server.websocket("/flood", receive_buffer=16 * 1024) as full:
+@pytest.mark.parametrize(("parser", "loop"), COMBINATIONS)
+def test_clients_that_do_not_answer_the_close_frame_do_not_hold_up_the_exit(parser: str, loop: str) -> None:
+    with (
+        uvicorn("configured:impatient_at_stops", http=parser, loop=loop) as server,
+        server.websocket() as silent,
+        server.websocket("/flood", receive_buffer=16 * 1024) as full,
+    ):
         server.note(full.key, "blocked")
         server.terminate()
-        server.wait(10)
+        server.wait()
         assert silent.receive_close()[0] in (1001, 1012)
     assert any("Application shutdown complete" in line for line in server.log.lines)
 
@@ -65,7 +68,8 @@ def test_what_is_still_being_answered_is_answered_before_the_exit(server: Server
         websocket.receive_101()
         assert websocket.receive_close()[0] in (1001, 1012)
         websocket.send_close(1012)
-        server.wait(10)
+        websocket.close()
+        server.wait()
         assert server.note(websocket.key, "disconnect")["code"] in (1001, 1012)
 
 
@@ -75,12 +79,10 @@ def test_a_handshake_that_waits_for_the_client_is_told(server: Server) -> None:
         for each in (websocket, late):
             each.send(each.handshake("/wait-for-the-client"))
             server.note(each.key, "first message")
-        start = time.monotonic()
         server.terminate()
         assert websocket.receive_response().status == 503
         assert late.receive_response().status == 503
-        server.wait(10)
-        assert time.monotonic() - start < 10
+        server.wait()
         assert server.note(websocket.key, "disconnect")["code"] == 1006
     assert not any("Traceback" in line or "ERROR" in line for line in server.log.lines)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 APPS = Path(__file__).parent / "apps"
-START_TIMEOUT = 30.0  # seconds
+START_TIMEOUT = 60.0  # seconds
 STOP_TIMEOUT = 2.0  # seconds; some wait longer for clients that have gone
 
 # Arguments of `python -m`.
@@ -49,7 +50,7 @@ class Running:
         """The WebSocket URL of a path with its query."""
         return f"ws://127.0.0.1:{self.port}{target}"
 
-    def wait_for(self, text: str, timeout: float = 5) -> str:
+    def wait_for(self, text: str, timeout: float = 30) -> str:
         """Wait up to ``timeout`` seconds until ``text`` has been logged; return the log."""
         deadline = time.monotonic() + timeout
         while text not in (log := self.log.read_text(errors="replace")):
@@ -59,9 +60,14 @@ class Running:
 
 
 def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
+    """A port for a server that cannot say which one it has got.
+
+    No port of those that the system gives to clients: such a one may be taken again before the server starts.
+    """
+    while True:
+        port = random.randrange(12_000, 32_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 @contextmanager

@@ -146,6 +146,25 @@ def test_an_offer_in_http_1_0_is_ignored(peer: Peer) -> None:
     assert peer.ask("GET", "/echo", headers=TCP, version="HTTP/1.0").status == 426
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_an_exception_is_logged_once_before_the_client_has_answered_the_close_frame(loop: str) -> None:
+    """The answer would be waited for longer than we wait for the log."""
+    with run("hypercorn", "raising:app", command=COMMAND + loop) as server:
+        address = ("127.0.0.1", server.port)
+        with WebSocket(socket.create_connection(address, timeout=30), f"127.0.0.1:{server.port}") as websocket:
+            websocket.open("/")
+            websocket.send_text("hello")
+            server.wait_for("RuntimeError: raised after a message\n")
+            assert websocket.receive_close()[0] == 1011
+            # The close is a whole one all the same.
+            websocket.send_close(1011)
+            assert websocket.receive_end() == b""
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(30) == 0
+        log = server.log.read_text()
+        assert log.count("Error in ASGI Framework") == log.count("Traceback") == 1, log
+
+
 def test_the_access_log_has_a_line_for_the_switch() -> None:
     with run("hypercorn", APP, command=COMMAND + "asyncio --access-logfile -") as server:
         with connect(server) as peer:
@@ -161,7 +180,7 @@ def test_a_shutdown_closes_websockets_with_1012() -> None:
                 websocket.recv(timeout=30)
         assert caught.value.rcvd is not None
         assert caught.value.rcvd.code == 1012
-        assert server.process.wait(10) == 0
+        assert server.process.wait(30) == 0
         assert "Traceback" not in server.log.read_text()
 
 

@@ -146,7 +146,7 @@ def test_the_application_closes_and_receives(server: Running) -> None:
     with open_room(server) as (websocket, _):
         websocket.send("close and receive")
         # A server that waits for the application's end closes only when it misses the client, after 20 seconds.
-        assert closed_with(websocket, timeout=8)[0] == 4001
+        assert closed_with(websocket, timeout=16)[0] == 4001
 
 
 def test_the_client_closes(server: Running) -> None:

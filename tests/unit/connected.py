@@ -14,6 +14,7 @@ import uvloop
 from asgi_upgrade.http.headers import parse_extensions
 from asgi_upgrade.websocket.connection import Connection
 from asgi_upgrade.websocket.deflate import Deflate, PerMessageDeflate
+from asgi_upgrade.websocket.messages import Messages
 from asgi_upgrade.websocket.protocol import WebSocketProtocol
 from asgi_upgrade.websocket.settings import WebSocketSettings
 from tests.unit import wire
@@ -137,7 +138,7 @@ async def connected(
         try:
             yield protocol, Client(near, transport)
         finally:
-            closed = asyncio.ensure_future(protocol.wait_closed())
+            closed = asyncio.ensure_future(Messages(protocol).wait_closed())
             await asyncio.sleep(0)
             if not closed.done():
                 transport.abort()

@@ -12,12 +12,12 @@ import h11
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.protocol.h11 import H11WSConnection
 from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
-from starlette.types import Message, Receive, Send
+from starlette.types import ASGIApp, Message, Receive, Send
 
 from asgi_upgrade.guard.in_place import InPlace
 from asgi_upgrade.servers.websocket_limits import HYPERCORN, websocket_limits
 from asgi_upgrade.switching.fields import print_fields
-from asgi_upgrade.switching.owner import shut_down
+from asgi_upgrade.switching.owner import linger, shut_down
 from asgi_upgrade.switching.switchover import Switchover
 from asgi_upgrade.system.transports import replay
 
@@ -55,7 +55,7 @@ class OfferingRequest:
         """Call the application, with ``http.upgrade`` in the scope."""
         self._receive: Receive = receive
         self._send: Send = send
-        self._switchover.offer(scope, websocket_limits(self._http.config, HYPERCORN))
+        self._switchover.offer(scope, websocket_limits(self._http.config, HYPERCORN), lingers=True)
         self._notice_end()
         self._shutdown = asyncio.create_task(self._watch_shutdown())
 
@@ -63,10 +63,24 @@ class OfferingRequest:
             await self._http.app(scope, receive, send, sync_spawn, call_soon)
 
         try:
-            await self._switchover.serve(app, scope)
+            await self._serve(app, scope)
         finally:
+            self._let_go()
             if self._logging is not None:
                 await self._logging
+
+    async def _serve(self, app: ASGIApp, scope: Any) -> None:
+        """Call the application; return when it has returned, and what it switched to has closed the connection."""
+        try:
+            await self._switchover.serve(app, scope)
+        except Exception:
+            if self._protocol is None:
+                raise
+            # hypercorn writes the same line, when we have returned: when the connection is closed.
+            await self._http.config.log.exception("Error in ASGI Framework")
+        closed = linger(self._protocol)
+        if closed is not None:
+            await asyncio.shield(closed)
 
     def _notice_end(self) -> None:
         """Learn of the client's end, although nobody reads from the socket until the request is answered."""
@@ -148,6 +162,8 @@ class OfferingRequest:
 
     def end(self) -> None:
         self._gone.set()
+
+    def _let_go(self) -> None:
         del self._reader.feed_eof, self._reader.set_exception
         if self._shutdown is not None:
             self._shutdown.cancel()

@@ -115,9 +115,11 @@ class UpgradingProtocol:
 
     def let_go(self) -> None:
         """Read again, because what was held goes on."""
-        self.flow.__dict__.pop("resume_reading", None)
-        if not self.transport.is_closing():
-            self.flow.resume_reading()
+        flow = self.flow
+        if flow.read_paused:
+            flow.__dict__.pop("resume_reading", None)
+            if not self.transport.is_closing():
+                flow.resume_reading()
 
     def hold_if_full(self) -> None:
         """`hold` if too much waits, for a parser that keeps it."""

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import ssl
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
 
-from tests.e2e.support.daemon import daemon, free_port
+from tests.e2e.support.daemon import START_TIMEOUT, daemon, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tests.server.support.certificates import Certificate
-    from tests.server.support.process import Server
+    from tests.server.support.process import Log, Server
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "proxies"
 
@@ -169,6 +174,52 @@ def caddy(server: Server, folder: Path) -> Iterator[Proxy]:
     configuration.write_text(CADDY.format(folder=folder, site=site))
     with daemon("caddy", "run", "--config", str(configuration), "--adapter", "caddyfile", port=port):
         yield Proxy(port)
+
+
+@contextmanager
+def traefik(server: Server, folder: Path, *, certificate: Certificate | None = None) -> Iterator[Proxy]:
+    """Traefik with the configuration of `examples/proxies`, with TLS if there is a certificate."""
+    port = free_port()
+    configuration = folder / "traefik.yaml"
+    site = _replace(_example("traefik.yaml"), r"chat\.example\.com", "127.0.0.1")
+    site = _replace(site, r"127\.0\.0\.1:8000", server.host)
+    if certificate is None:
+        site = _replace(site, r"(?m)^ *tls: \{\}\n", "")
+    else:
+        pair = {"certFile": str(certificate.certfile), "keyFile": str(certificate.keyfile)}
+        site += f"tls: {json.dumps({'certificates': [pair]})}\n"
+    configuration.write_text(site)
+    # The first two are those of the documentation. The third keeps it from asking the Internet for a newer version.
+    with daemon(
+        "traefik",
+        f"--entryPoints.websecure.address=127.0.0.1:{port}",
+        f"--providers.file.filename={configuration}",
+        "--global.checkNewVersion=false",
+        port=port,
+    ) as log:
+        proxy = Proxy(port, "https" if certificate else "http")
+        _await_route(proxy, log)
+        yield proxy
+
+
+def _await_route(proxy: Proxy, log: Log) -> None:
+    """Traefik reads the file after it has begun to listen. Until then it ends TLS, and answers 404 without TLS."""
+    deadline = time.monotonic() + START_TIMEOUT
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    while True:
+        try:
+            urlopen(proxy.url(), timeout=START_TIMEOUT, context=context).close()
+        except HTTPError as error:
+            if error.read() != b"404 page not found\n":
+                return
+        except URLError as error:
+            if not isinstance(error.reason, ssl.SSLError):
+                raise
+        else:
+            return
+        assert time.monotonic() < deadline, "it has no route:\n" + "\n".join(log.lines)
+        time.sleep(0.02)
 
 
 @contextmanager

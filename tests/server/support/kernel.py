@@ -16,11 +16,17 @@ __all__ = ["unread"]
 _TABLE = Path("/proc/net/tcp")
 
 
-def unread(sock: socket.socket) -> int:
-    """Bytes that the process at the other end, on this machine, has not read yet; 0 if it has left."""
+def unread(sock: socket.socket) -> str:
+    """What the process at the other end, on this machine, has not read yet, in words; nothing if that is nothing.
+
+    Nothing either if it has left.
+    """
     # TIOCOUTQ is what Linux calls SIOCOUTQ for sockets: what the other kernel side has not acknowledged.
     (on_its_way,) = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))
-    return on_its_way or _waiting(_written(sock.getpeername()), _written(sock.getsockname()))
+    if on_its_way:
+        return f"{on_its_way} bytes are not acknowledged"
+    waiting = _waiting(_written(sock.getpeername()), _written(sock.getsockname()))
+    return f"{waiting} bytes are not read" if waiting else ""
 
 
 def _waiting(local: str, remote: str) -> int:

@@ -17,7 +17,7 @@ from .kernel import unread
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PATIENCE = 30.0  # seconds for anything that has to come: a busy machine is no reason to fail
+PATIENCE = 60.0  # seconds for anything that has to come: a busy machine is no reason to fail
 KEY_HEADER = "X-Note-Key"  # under which the applications note what they see
 
 
@@ -99,8 +99,8 @@ class Peer:
     def wait_until_read(self) -> None:
         """Wait until the server's process has read all that was sent, so that what is sent now comes by itself."""
         deadline = time.monotonic() + PATIENCE
-        while unread(self.socket):
-            assert time.monotonic() < deadline, "the server does not read"
+        while left := unread(self.socket):
+            assert time.monotonic() < deadline, f"the server does not read: {left}"
             time.sleep(0.001)
 
     def send_in_pieces(self, data: bytes, size: int, pause: float = 0.001) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 APPS = Path(__file__).parent.parent / "apps"
 START_TIMEOUT = 60.0  # seconds; generous, several servers may be starting on one core
-PATIENCE = 30.0  # seconds for anything that has to come: a busy machine is no reason to fail
+PATIENCE = 60.0  # seconds for anything that has to come: a busy machine is no reason to fail
 RUNNING = "Uvicorn running on"  # a single process logs this when it listens; others log it earlier
 NOTE_MARK = "NOTE "
 

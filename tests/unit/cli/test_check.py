@@ -131,6 +131,7 @@ def test_origins_and_servers_and_problems(capsys: pytest.CaptureFixture[str]) ->
         (["missing_module:app"], "ModuleNotFoundError"),
         (["checked:missing"], "AttributeError"),
         (["checked:nothing"], "is no application"),
+        (["checked:make"], "checked:make takes no arguments, so it is no application; --factory calls it to make one"),
         (["checked:app", "/misspelled"], "no WebSocket route is /misspelled; there are: /rooms/{number:int}, /public"),
         (["checked:app", "--guard", "Logn"], "no WebSocket route passes Logn; they pass: checked.Login"),
         (["checked:fails", "--try"], "startup has failed: RuntimeError: no database"),

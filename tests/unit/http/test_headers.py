@@ -247,21 +247,34 @@ def test_malformed_hosts(value: bytes) -> None:
         parse_host(value)
 
 
-def test_response_headers_are_lower_cased_and_trimmed() -> None:
-    headers = [(b"Set-Cookie", b"a=1"), (b"set-cookie", b" b=2\t"), (b"X", b""), (b"y", b"\xe4\t!")]
-    assert check_response_headers(headers) == [
+class OwnBytes(bytes):
+    """Byte strings of somebody who derives from them."""
+
+
+@pytest.mark.parametrize("kind", [bytes, OwnBytes])
+def test_response_headers_are_lower_cased_and_trimmed(kind: type[bytes]) -> None:
+    headers = [(b"Set-Cookie", b"a=1"), (b"set-cookie", b" b=2\t"), (b"X", b""), (b"y", b"\xe4\t!"), (b"z", b"XX 1 XX")]
+    assert check_response_headers([(kind(name), kind(value)) for name, value in headers]) == [
         (b"set-cookie", b"a=1"),
         (b"set-cookie", b"b=2"),
         (b"x", b""),
         (b"y", b"\xe4\t!"),
+        (b"z", b"XX 1 XX"),
     ]
     assert check_response_headers(iter(())) == []
 
 
+@pytest.mark.parametrize("value", [b"websocket", b" a b ", b"", b"\ta", b"a\tb", b"\xe4", b" \t\xff \t"])
+def test_usual_response_headers_come_back_as_others_do(value: bytes) -> None:
+    for name in (b"upgrade", b"x-name"):
+        assert check_response_headers([(name, value)]) == [(name, value.strip(b" \t"))]
+
+
 @pytest.mark.parametrize("control", CONTROLS)
 def test_response_headers_cannot_break_out_of_their_line(control: bytes) -> None:
-    with pytest.raises(ValueError, match=r"b'x-name'.*control character"):
-        check_response_headers([(b"ok", b"1"), (b"x-name", b"a" + control + b"b")])
+    for name in (b"x-name", b"upgrade"):
+        with pytest.raises(ValueError, match=rf"b'{name.decode()}'.*control character"):
+            check_response_headers([(b"vary", b"1"), (name, b"a" + control + b"b")])
     with pytest.raises(ValueError, match=r"x-.*not a token"):
         check_response_headers([(b"x-" + control, b"a")])
 
@@ -272,9 +285,11 @@ def test_response_header_names_are_tokens(name: bytes) -> None:
         check_response_headers([(name, b"a")])
 
 
-@pytest.mark.parametrize("header", [("x-name", b"a"), (b"x-name", "a"), (b"x-name", 3), (b"x-name", None)])
+@pytest.mark.parametrize(
+    "header", [("x-name", b"a"), (b"x-name", "a"), (b"x-name", 3), (b"vary", None), ("vary", b"a")]
+)
 def test_response_headers_are_byte_strings(header: tuple[bytes, bytes]) -> None:
-    with pytest.raises(TypeError, match=r"x-name.*byte strings"):
+    with pytest.raises(TypeError, match=r"(x-name|vary).*byte strings"):
         check_response_headers([header])
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asgi_upgrade.http.offer import OfferedProtocol, UpgradeOffer, has_upgrade
+from asgi_upgrade.http.offer import OfferedProtocol, UpgradeOffer, has_upgrade, may_upgrade
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -186,6 +186,22 @@ def test_find_returns_the_first_match() -> None:
 )
 def test_has_upgrade(headers: Headers, expected: bool) -> None:
     assert has_upgrade(headers) is expected
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ([], False),
+        ([b"upgrade"], True),
+        ([b"sec-websocket-key"], True),
+        ([b"sec-websocket-version"], True),
+        ([b"host", b"connection", b"upgrade", b"x"], True),
+        ([b"upgrade-insecure-requests", b"user-agent", b"x-upgrade", b"connection"], False),
+        ([b"sec-fetch-mode", b"sec-websockets", b"te"], False),
+    ],
+)
+def test_may_upgrade(names: list[bytes], *, expected: bool) -> None:
+    assert may_upgrade([(name, b"") for name in names]) is expected
 
 
 @given(HEADERS, st.sampled_from(["1.0", "1.1", "2"]))

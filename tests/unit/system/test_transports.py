@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asgi_upgrade.system.transports import end_output, replay
+from asgi_upgrade.websocket.messages import Messages
 from tests.unit.connected import Test, connected
 
 if TYPE_CHECKING:
@@ -63,11 +64,11 @@ def test_closing_a_websocket_whose_client_has_gone_is_no_error(on_loop: Callable
 
     async def test() -> None:
         async with connected() as (protocol, client):
-            await protocol.send({"type": "websocket.close", "code": 1000})
+            await Messages(protocol).send({"type": "websocket.close", "code": 1000})
             await client.receive_frame()
             client.reset()
             protocol.data_received(b"\x88\x82\0\0\0\0\x03\xe8")
-            await protocol.wait_closed()
+            await Messages(protocol).wait_closed()
 
     on_loop(test)
 

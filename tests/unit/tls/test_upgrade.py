@@ -17,6 +17,7 @@ from asgi_upgrade.http2.settings import H2CSettings
 from asgi_upgrade.servers import attach_to_server, report_unavailable
 from asgi_upgrade.servers.edge_settings import EdgeSettings
 from asgi_upgrade.tls.scope import tls_extension
+from asgi_upgrade.tls.settings import check_tls
 from asgi_upgrade.tls.upgrade import MAX_BODY, TLS, find_tls
 
 SERVER = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -56,6 +57,15 @@ def test_without_the_package_h2_h2c_cannot_be_asked_for(monkeypatch: pytest.Monk
     with pytest.raises(ValueError, match=r"^h2c needs .*asgi-upgrade\[h2\]"):
         UpgradeMiddleware(application, h2c=H2CSettings())
     UpgradeMiddleware(application, h2c=None)
+
+
+@pytest.mark.parametrize("value", [SERVER, True, {}])
+def test_only_settings_of_tls_say_how_to_speak_it(value: Any) -> None:
+    with pytest.raises(ValueError, match=r"^tls must be TLSSettings or None, not "):
+        UpgradeMiddleware(application, tls=value)
+    settings = TLSSettings(SERVER)
+    assert check_tls(settings) is settings
+    assert check_tls(None) is None
 
 
 def test_good_arguments() -> None:

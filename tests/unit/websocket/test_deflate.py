@@ -808,8 +808,8 @@ class TestLimits:
             return tracemalloc.get_traced_memory()[0] - before
 
         kept: list[object] = []
-        assert grow(lambda: Deflate(agreements[0], own) if agreements[0] else None) < 200
-        assert grow(lambda: codec.compress(b"") and None) < 200
+        assert grow(lambda: Deflate(agreements[0], own) if agreements[0] else None) < 1000
+        assert grow(lambda: codec.compress(b"") and None) < 1000
         assert 35_000 < grow(lambda: codec.compress(message) and None) < 42_000
         assert 8_000 < grow(lambda: codec.decompress(compressed, True, 1000) and None) < 13_000
         for _ in range(2):

@@ -11,6 +11,7 @@ import pytest
 
 from asgi_upgrade.system.progress import measure
 from asgi_upgrade.websocket.errors import ClientDisconnected
+from asgi_upgrade.websocket.messages import Messages
 from tests.unit.connected import Client, Test, connected
 from tests.unit.waiting import PATIENCE, until
 from tests.unit.wire import BINARY, PING, PONG, TEXT, frame, read_frames
@@ -41,10 +42,10 @@ def test_an_answer_that_the_loop_has_not_read_yet_is_an_answer(on_loop: Callable
         async with connected(ping_interval=timeout, ping_timeout=timeout) as (protocol, client):
             assert await client.receive_exactly(2) == PING_BYTES
             pinged = time.monotonic()
-            await asyncio.sleep(timeout * 0.8)
+            # The client answers at once. The loop has no turn until the time is over.
             client.socket.send(frame(PONG))
             time.sleep(max(pinged + timeout + late - time.monotonic(), 0))  # noqa: ASYNC251 - that is what this is about
-            receiving = asyncio.ensure_future(protocol.receive())
+            receiving = asyncio.ensure_future(Messages(protocol).receive())
             await asyncio.sleep(0.05)
             assert not receiving.done()
             receiving.cancel()
@@ -69,8 +70,8 @@ def test_an_answer_behind_messages_for_a_slow_application_is_an_answer(
             await asyncio.sleep(timeout * 0.8)
             time.sleep(max(pinged + timeout + late - time.monotonic(), 0))  # noqa: ASYNC251
             for expected in ("one", "two", "three"):
-                assert (await protocol.receive())["text"] == expected
-            receiving = asyncio.ensure_future(protocol.receive())
+                assert (await Messages(protocol).receive())["text"] == expected
+            receiving = asyncio.ensure_future(Messages(protocol).receive())
             await asyncio.sleep(0.05)
             assert not receiving.done()
             receiving.cancel()
@@ -93,7 +94,7 @@ def test_an_application_that_is_slow_for_long_does_not_cost_the_client_its_conne
 
             writing = asyncio.ensure_future(write())
             for number in range(count):
-                assert (await protocol.receive())["text"] == str(number)
+                assert (await Messages(protocol).receive())["text"] == str(number)
                 await asyncio.sleep(0.007 * (number % 9))
             await writing
 
@@ -107,13 +108,13 @@ def test_a_client_that_takes_what_is_in_front_of_the_ping_is_alive(on_loop: Call
         settings: dict[str, Any] = {"ping_interval": 0.1, "ping_timeout": 1.2, "write_buffer_size": 1 << 20}
         async with connected(socket_buffer=SMALL_BUFFER, **settings) as (protocol, client):
             transport = client.server_transport
-            receiving = asyncio.ensure_future(protocol.receive())
+            receiving = asyncio.ensure_future(Messages(protocol).receive())
             until = time.monotonic() + 3
             level = 400_000
             seen = b""
             while time.monotonic() < until:
                 while transport.get_write_buffer_size() < level:
-                    await protocol.send(binary(bytes(1000)))
+                    await Messages(protocol).send(binary(bytes(1000)))
                     await asyncio.sleep(0)
                 level += 200
                 seen += await client.receive(2000)
@@ -131,12 +132,12 @@ def test_a_client_whose_system_takes_everything_must_answer(on_loop: Callable[[T
     async def test() -> None:
         async with connected(ping_interval=0.1, ping_timeout=0.3) as (protocol, client):
             reading = asyncio.ensure_future(discard(client))
-            receiving = asyncio.ensure_future(protocol.receive())
+            receiving = asyncio.ensure_future(Messages(protocol).receive())
             start = time.monotonic()
             while not receiving.done():
                 assert time.monotonic() - start < PATIENCE
                 with suppress(ClientDisconnected):
-                    await protocol.send(binary(b"tick"))
+                    await Messages(protocol).send(binary(b"tick"))
                 await asyncio.sleep(0.01)
             assert receiving.result() == {
                 "type": "websocket.disconnect",
@@ -153,7 +154,7 @@ def test_a_busy_loop_with_a_client_that_answers(on_loop: Callable[[Test], None])
 
     async def test() -> None:
         async with connected(ping_interval=0.05, ping_timeout=0.1) as (protocol, client):
-            receiving = asyncio.ensure_future(protocol.receive())
+            receiving = asyncio.ensure_future(Messages(protocol).receive())
             until = time.monotonic() + 1.5
 
             async def answer() -> None:
@@ -180,7 +181,7 @@ def test_progress_is_what_has_been_acknowledged(on_loop: Callable[[Test], None])
             before = measure(client.server_transport)
             assert before is not None
             await client.send(frame(BINARY, b"x" * 100))
-            await protocol.send(binary(bytes(100_000)))
+            await Messages(protocol).send(binary(bytes(100_000)))
             after = measure(client.server_transport)
             assert after is not None
             assert after.received - before.received == 106

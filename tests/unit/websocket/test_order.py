@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from asgi_upgrade.websocket.messages import Messages
 from tests.unit.connected import Test, connected
 from tests.unit.waiting import turns
 from tests.unit.wire import TEXT, close, frame
@@ -29,12 +30,12 @@ def test_a_receive_that_is_cancelled_when_it_was_woken_leaves_the_order(
     async def test() -> None:
         async with connected() as (protocol, _):
             for start in range(0, 20 * count, count):
-                waiting = asyncio.ensure_future(protocol.receive())
+                waiting = asyncio.ensure_future(Messages(protocol).receive())
                 await asyncio.sleep(0)
                 protocol.data_received(texts(*range(start, start + count)))
                 waiting.cancel()
                 for number in range(start, start + count):
-                    assert (await protocol.receive())["text"] == str(number)
+                    assert (await Messages(protocol).receive())["text"] == str(number)
                 with suppress(asyncio.CancelledError):
                     await waiting
 
@@ -56,7 +57,7 @@ def test_a_receive_beside_something_else_that_comes_first_loses_nothing(on_loop:
 
             sender = asyncio.ensure_future(send())
             while len(taken) < count:
-                receive = asyncio.ensure_future(protocol.receive())
+                receive = asyncio.ensure_future(Messages(protocol).receive())
                 other = asyncio.ensure_future(asyncio.sleep(0))
                 done, _ = await asyncio.wait({receive, other}, return_when=asyncio.FIRST_COMPLETED)
                 if receive in done:
@@ -64,7 +65,7 @@ def test_a_receive_beside_something_else_that_comes_first_loses_nothing(on_loop:
                 else:
                     receive.cancel()
                     # Not awaited before the next one is called, unless it was too late to cancel it.
-                    following = asyncio.ensure_future(protocol.receive())
+                    following = asyncio.ensure_future(Messages(protocol).receive())
                     await asyncio.wait([receive])
                     if not receive.cancelled():
                         taken.append(int(receive.result()["text"]))
@@ -85,7 +86,7 @@ def test_those_who_wait_at_the_same_time_are_served_in_turn(
             taken: list[str] = []
 
             async def take() -> None:
-                taken.append((await protocol.receive())["text"])
+                taken.append((await Messages(protocol).receive())["text"])
 
             takers = [asyncio.ensure_future(take()) for _ in range(4)]
             await asyncio.sleep(0)
@@ -103,10 +104,10 @@ def test_those_who_wait_at_the_same_time_are_served_in_turn(
 def test_one_who_was_woken_and_finds_nothing_waits_again(on_loop: Callable[[Test], None]) -> None:
     async def test() -> None:
         async with connected() as (protocol, _):
-            waiting = asyncio.ensure_future(protocol.receive())
+            waiting = asyncio.ensure_future(Messages(protocol).receive())
             await asyncio.sleep(0)
             protocol.data_received(texts(1))
-            assert (await protocol.receive())["text"] == "1"
+            assert (await Messages(protocol).receive())["text"] == "1"
             await turns()
             assert not waiting.done()
             protocol.data_received(texts(2))
@@ -118,7 +119,7 @@ def test_one_who_was_woken_and_finds_nothing_waits_again(on_loop: Callable[[Test
 def test_the_end_wakes_all_who_wait_after_the_messages(on_loop: Callable[[Test], None]) -> None:
     async def test() -> None:
         async with connected(answer_timeout=0.1) as (protocol, _):
-            takers = [asyncio.ensure_future(protocol.receive()) for _ in range(3)]
+            takers = [asyncio.ensure_future(Messages(protocol).receive()) for _ in range(3)]
             await asyncio.sleep(0)
             protocol.data_received(texts(1) + close(1000))
             messages = await asyncio.gather(*takers)
@@ -133,14 +134,14 @@ def test_a_long_message_that_somebody_waits_for_does_not_pause_reading(
 ) -> None:
     async def test() -> None:
         async with connected(max_queue_size=10) as (protocol, _):
-            waiting = asyncio.ensure_future(protocol.receive())
+            waiting = asyncio.ensure_future(Messages(protocol).receive())
             await asyncio.sleep(0)
             protocol.data_received(frame(TEXT, b"x" * size))
             assert not protocol.reading_paused
             await waiting
             protocol.data_received(frame(TEXT, b"x" * 100))
             assert protocol.reading_paused
-            await protocol.receive()
+            await Messages(protocol).receive()
             assert not protocol.reading_paused
 
     on_loop(test)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from asgi_upgrade.websocket.errors import ClientDisconnected
+from asgi_upgrade.websocket.messages import Messages
 from asgi_upgrade.websocket.protocol import WebSocketProtocol
 from tests.unit.connected import Client, Test, connected
 from tests.unit.waiting import PATIENCE, arrived, still, turns, until
@@ -71,8 +72,8 @@ async def settle() -> None:
 
 async def echo(protocol: WebSocketProtocol) -> dict[str, Any]:
     """An application that answers each message with itself; gives the message that ends it."""
-    while (message := await protocol.receive())["type"] == "websocket.receive":
-        await protocol.send({**message, "type": "websocket.send"})
+    while (message := await Messages(protocol).receive())["type"] == "websocket.receive":
+        await Messages(protocol).send({**message, "type": "websocket.send"})
     return dict(message)
 
 
@@ -114,13 +115,13 @@ def test_what_was_too_much_to_inflate_comes_before_the_end(on_loop: Callable[[Te
             elif ending == "reset":
                 client.reset()
             for message in messages[:3]:
-                assert await protocol.receive() == received(message)
+                assert await Messages(protocol).receive() == received(message)
             if ending == "reset":
                 return  # what else came may be lost
             for message in messages[3:]:
-                assert await protocol.receive() == received(message)
+                assert await Messages(protocol).receive() == received(message)
             code = 1001 if ending == "close" else 1006
-            assert await protocol.receive() == {"type": "websocket.disconnect", "code": code, "reason": ""}
+            assert await Messages(protocol).receive() == {"type": "websocket.disconnect", "code": code, "reason": ""}
 
     on_loop(test)
 
@@ -134,8 +135,8 @@ def test_an_end_that_is_told_while_something_is_held_comes_behind_it(on_loop: Ca
             protocol.data_received(b"".join(map(inflating, messages)))
             protocol.eof_received()
             for message in messages:
-                assert await protocol.receive() == received(message)
-            assert await protocol.receive() == {"type": "websocket.disconnect", "code": 1006, "reason": ""}
+                assert await Messages(protocol).receive() == received(message)
+            assert await Messages(protocol).receive() == {"type": "websocket.disconnect", "code": 1006, "reason": ""}
 
     on_loop(test)
 
@@ -145,8 +146,8 @@ def test_a_close_of_ours_is_answered_behind_what_is_held(on_loop: Callable[[Test
         async with connected(deflate=True, max_queue_size=10_000) as (protocol, client):
             await client.send(inflating(bytes(10_000)) * 50 + close(1000))
             await arrived(client.socket)
-            await protocol.send(closing(1000))
-            await asyncio.wait_for(protocol.wait_closed(), PATIENCE)
+            await Messages(protocol).send(closing(1000))
+            await asyncio.wait_for(Messages(protocol).wait_closed(), PATIENCE)
 
     on_loop(test)
 
@@ -175,9 +176,9 @@ def test_what_the_application_sends_in_one_turn_stays_in_order(on_loop: Callable
     async def test() -> None:
         async with connected(write_buffer_size=1000) as (protocol, client):
             for number in range(500):
-                await protocol.send(text(str(number)))
-            await protocol.send(binary(bytes(200_000)))
-            await protocol.send(text("end"))
+                await Messages(protocol).send(text(str(number)))
+            await Messages(protocol).send(binary(bytes(200_000)))
+            await Messages(protocol).send(text("end"))
             frames = [await client.receive_frame() for _ in range(502)]
             assert [each.payload for each in frames[:500]] == [b"%d" % number for number in range(500)]
             assert frames[500:] == [Frame(BINARY, bytes(200_000)), Frame(TEXT, b"end")]
@@ -189,14 +190,14 @@ def test_messages_of_the_wrong_kind_are_refused(on_loop: Callable[[Test], None])
     async def test() -> None:
         async with connected() as (protocol, client):
             with pytest.raises(RuntimeError, match=r"but got 'websocket\.accept'"):
-                await protocol.send({"type": "websocket.accept"})
+                await Messages(protocol).send({"type": "websocket.accept"})
             with pytest.raises(UnicodeEncodeError):
-                await protocol.send(text("\ud800"))
+                await Messages(protocol).send(text("\ud800"))
             with pytest.raises(ValueError, match="close code 1006 may not be sent"):
-                await protocol.send(closing(1006))
-            await protocol.send(text("still open"))
-            await protocol.send({"type": "websocket.send", "text": None, "bytes": b"both keys"})
-            await protocol.send({"type": "websocket.send", "bytes": None, "text": "the other way round"})
+                await Messages(protocol).send(closing(1006))
+            await Messages(protocol).send(text("still open"))
+            await Messages(protocol).send({"type": "websocket.send", "text": None, "bytes": b"both keys"})
+            await Messages(protocol).send({"type": "websocket.send", "bytes": None, "text": "the other way round"})
             assert [(await client.receive_frame()).payload for _ in range(3)] == [
                 b"still open",
                 b"both keys",
@@ -222,23 +223,23 @@ def test_the_client_closes(on_loop: Callable[[Test], None], sent: bytes, code: i
     async def test() -> None:
         for waiting in (True, False):
             async with connected() as (protocol, client):
-                app = asyncio.ensure_future(protocol.receive()) if waiting else None
+                app = asyncio.ensure_future(Messages(protocol).receive()) if waiting else None
                 await settle()
                 await client.send(sent + frame(PING) + frame(TEXT, b"behind") + close(1002))
                 await settle()
-                message = await (app or protocol.receive())
+                message = await (app or Messages(protocol).receive())
                 assert message == disconnect(code, reason)
                 # The server ends the connection first (RFC 6455 section 7.1.1): our end is still open.
                 assert await client.receive_end() == [answer]
                 client.end()
-                await protocol.wait_closed()
-                assert await protocol.receive() == disconnect(code, reason)
+                await Messages(protocol).wait_closed()
+                assert await Messages(protocol).receive() == disconnect(code, reason)
                 for message in (text("late"), binary(b"late")):
                     with pytest.raises(ClientDisconnected) as caught:
-                        await protocol.send(message)
+                        await Messages(protocol).send(message)
                     assert (caught.value.code, caught.value.reason) == (code, reason)
                     assert isinstance(caught.value, OSError)
-                await protocol.send(closing())  # nothing is left to close
+                await Messages(protocol).send(closing())  # nothing is left to close
 
     on_loop(test)
 
@@ -247,15 +248,15 @@ def test_the_client_closes(on_loop: Callable[[Test], None], sent: bytes, code: i
 def test_the_application_closes(on_loop: Callable[[Test], None], answer: bytes) -> None:
     async def test() -> None:
         async with connected() as (protocol, client):
-            await protocol.send(text("before"))
-            await protocol.send(closing(4001, "enough"))
+            await Messages(protocol).send(text("before"))
+            await Messages(protocol).send(closing(4001, "enough"))
             for message in (text("late"), closing(1000)):
                 with pytest.raises(RuntimeError, match=r"after sending 'websocket\.close'"):
-                    await protocol.send(message)
+                    await Messages(protocol).send(message)
             assert await client.receive_frame() == (TEXT, b"before", True, 0)
             assert await client.receive_frame() == close_sent(4001, "enough")
             # Messages that cross it are dropped, pings are answered, and TCP stays open until the client closes too.
-            app = asyncio.ensure_future(protocol.receive())
+            app = asyncio.ensure_future(Messages(protocol).receive())
             await client.send(frame(TEXT, b"crossing") + frame(PING, b"?"))
             assert await client.receive_frame() == Frame(PONG, b"?")
             assert await client.stays_silent(0.05)
@@ -265,7 +266,7 @@ def test_the_application_closes(on_loop: Callable[[Test], None], answer: bytes) 
             code = int.from_bytes(read_close(answer)[:2], "big") or 1005
             assert await app == disconnect(code, read_close(answer)[2:].decode())
             with pytest.raises(RuntimeError, match=r"after sending 'websocket\.close'"):
-                await protocol.send(text("late"))
+                await Messages(protocol).send(text("late"))
 
     on_loop(test)
 
@@ -280,11 +281,11 @@ def read_close(sent: bytes) -> bytes:
 def test_an_empty_close_frame_is_sent_for_1005(on_loop: Callable[[Test], None]) -> None:
     async def test() -> None:
         async with connected() as (protocol, client):
-            await protocol.send({"type": "websocket.close", "code": 1005, "reason": None})
+            await Messages(protocol).send({"type": "websocket.close", "code": 1005, "reason": None})
             assert await client.receive_frame() == Frame(CLOSE, b"")
             await client.send(frame(CLOSE))
             assert await client.receive_end() == []
-            assert await protocol.receive() == disconnect(1005)
+            assert await Messages(protocol).receive() == disconnect(1005)
 
     on_loop(test)
 
@@ -295,7 +296,7 @@ def test_both_close_at_once(on_loop: Callable[[Test], None]) -> None:
             client.socket.send(close(1001, b"client"))
             protocol.close(1000, "server")  # before the loop reads the client's
             assert await client.receive_end() == [close_sent(1000, "server")]
-            assert await protocol.receive() == disconnect(1001, "client")
+            assert await Messages(protocol).receive() == disconnect(1001, "client")
 
     on_loop(test)
 
@@ -304,11 +305,11 @@ def test_the_application_closes_with_another_code_than_the_client(on_loop: Calla
     async def test() -> None:
         async with connected() as (protocol, client):
             await client.send(frame(TEXT, b"bye") + close(1000))
-            assert await protocol.receive() == received("bye")
+            assert await Messages(protocol).receive() == received("bye")
             await settle()
-            await protocol.send(closing(3000, "done"))
+            await Messages(protocol).send(closing(3000, "done"))
             assert await client.receive_end() == [close_sent(3000, "done")]
-            assert await protocol.receive() == disconnect(1000)
+            assert await Messages(protocol).receive() == disconnect(1000)
 
     on_loop(test)
 
@@ -316,12 +317,12 @@ def test_the_application_closes_with_another_code_than_the_client(on_loop: Calla
 def test_a_client_that_does_not_answer_the_close_is_cut_off(on_loop: Callable[[Test], None]) -> None:
     async def test() -> None:
         async with connected(close_timeout=0.1) as (protocol, client):
-            await protocol.send(closing())
+            await Messages(protocol).send(closing())
             assert await client.receive_frame() == close_sent(1000)
             started = time.monotonic()
-            await protocol.wait_closed()
+            await Messages(protocol).wait_closed()
             assert 0.05 < time.monotonic() - started < 30
-            assert await protocol.receive() == disconnect(1006)
+            assert await Messages(protocol).receive() == disconnect(1006)
 
     on_loop(test)
 
@@ -330,15 +331,15 @@ def test_a_client_that_does_not_answer_the_close_is_cut_off(on_loop: Callable[[T
 def test_a_client_that_goes_instead_of_answering_the_close(on_loop: Callable[[Test], None], reset: bool) -> None:
     async def test() -> None:
         async with connected() as (protocol, client):
-            await protocol.send(closing())
+            await Messages(protocol).send(closing())
             assert await client.receive_frame() == close_sent(1000)
             if reset:
                 client.reset()
             else:
                 client.end()
                 assert await client.receive_end() == []
-            await asyncio.wait_for(protocol.wait_closed(), PATIENCE)
-            assert await protocol.receive() == disconnect(1006)
+            await asyncio.wait_for(Messages(protocol).wait_closed(), PATIENCE)
+            assert await Messages(protocol).receive() == disconnect(1006)
 
     on_loop(test)
 
@@ -347,13 +348,13 @@ def test_a_client_that_goes_instead_of_answering_the_close(on_loop: Callable[[Te
 def test_a_close_behind_a_large_message(on_loop: Callable[[Test], None], closer: str) -> None:
     async def test() -> None:
         async with connected(socket_buffer=SMALL_BUFFER, stop_timeout=50.0) as (protocol, client):
-            await protocol.send(binary(bytes(UNREAD)))
+            await Messages(protocol).send(binary(bytes(UNREAD)))
             if closer == "client":
                 await client.send(close(1001))
                 await settle()
                 code = 1001
             elif closer == "application":
-                await protocol.send(closing(code=1000))
+                await Messages(protocol).send(closing(code=1000))
                 code = 1000
             else:
                 protocol.shutdown()
@@ -363,7 +364,7 @@ def test_a_close_behind_a_large_message(on_loop: Callable[[Test], None], closer:
             if closer != "client":
                 await client.send(close(code))
             assert await client.receive_end() == []
-            assert await protocol.receive() == disconnect(code)
+            assert await Messages(protocol).receive() == disconnect(code)
 
     on_loop(test)
 
@@ -372,8 +373,8 @@ def test_a_slow_client_gets_all_that_came_before_the_close(on_loop: Callable[[Te
     async def test() -> None:
         size = MEBIBYTE
         async with connected(socket_buffer=SMALL_BUFFER, close_timeout=0.6) as (protocol, client):
-            await protocol.send(binary(bytes(size)))
-            await protocol.send(closing())
+            await Messages(protocol).send(binary(bytes(size)))
+            await Messages(protocol).send(closing())
             started = time.monotonic()
             data = b""
             while len(data) < size + 10 + 4:
@@ -391,12 +392,12 @@ def test_a_slow_client_gets_all_that_came_before_the_close(on_loop: Callable[[Te
 def test_a_client_that_reads_nothing_is_cut_off(on_loop: Callable[[Test], None], shutdown: bool) -> None:
     async def test() -> None:
         async with connected(socket_buffer=SMALL_BUFFER, close_timeout=0.1) as (protocol, client):
-            await protocol.send(binary(bytes(UNREAD)))
+            await Messages(protocol).send(binary(bytes(UNREAD)))
             if shutdown:
                 protocol.shutdown()
             else:
-                await protocol.send(closing())
-            await asyncio.wait_for(protocol.wait_closed(), PATIENCE)
+                await Messages(protocol).send(closing())
+            await asyncio.wait_for(Messages(protocol).wait_closed(), PATIENCE)
             with pytest.raises(AssertionError, match="the last frame is cut"):
                 await client.receive_end()
 
@@ -413,8 +414,8 @@ def test_the_client_vanishes(on_loop: Callable[[Test], None], how: str) -> None:
             async with connected() as (protocol, client):
                 await client.send(frame(TEXT, b"last words"))
                 await settle()
-                assert await protocol.receive() == received("last words")
-                app = asyncio.ensure_future(protocol.receive()) if waiting else None
+                assert await Messages(protocol).receive() == received("last words")
+                app = asyncio.ensure_future(Messages(protocol).receive()) if waiting else None
                 await client.send(frame(TEXT, b"unfinished", fin=False) + frame(CONTINUATION, b"unfinished")[:9])
                 await settle()
                 if how == "reset":
@@ -423,15 +424,15 @@ def test_the_client_vanishes(on_loop: Callable[[Test], None], how: str) -> None:
                     client.socket.close()
                 else:
                     client.end()
-                assert await (app or protocol.receive()) == disconnect(1006)
+                assert await (app or Messages(protocol).receive()) == disconnect(1006)
                 if how == "end":
                     assert await client.receive_end() == []
                     client.socket.close()
-                await protocol.wait_closed()
-                assert await protocol.receive() == disconnect(1006)
+                await Messages(protocol).wait_closed()
+                assert await Messages(protocol).receive() == disconnect(1006)
                 with pytest.raises(ClientDisconnected, match="the WebSocket connection is closed: 1006"):
-                    await protocol.send(text("late"))
-                await protocol.send(closing())
+                    await Messages(protocol).send(text("late"))
+                await Messages(protocol).send(closing())
 
     on_loop(test)
 
@@ -442,12 +443,12 @@ def test_what_came_before_the_loss_is_still_received(on_loop: Callable[[Test], N
             await client.send(frame(TEXT, b"one") + frame(BINARY, b"two"))
             await settle()
             client.reset()
-            await protocol.wait_closed()
+            await Messages(protocol).wait_closed()
             with pytest.raises(ClientDisconnected):
-                await protocol.send(text("late"))
-            assert await protocol.receive() == received("one")
-            assert await protocol.receive() == received(b"two")
-            assert await protocol.receive() == disconnect(1006)
+                await Messages(protocol).send(text("late"))
+            assert await Messages(protocol).receive() == received("one")
+            assert await Messages(protocol).receive() == received(b"two")
+            assert await Messages(protocol).receive() == disconnect(1006)
 
     on_loop(test)
 
@@ -455,9 +456,9 @@ def test_what_came_before_the_loss_is_still_received(on_loop: Callable[[Test], N
 def test_the_loss_wakes_whoever_sends_or_receives(on_loop: Callable[[Test], None]) -> None:
     async def test() -> None:
         async with connected(socket_buffer=SMALL_BUFFER) as (protocol, client):
-            await protocol.send(binary(bytes(UNREAD)))
-            senders = [asyncio.ensure_future(protocol.send(text("blocked"))) for _ in range(3)]
-            receivers = [asyncio.ensure_future(protocol.receive()) for _ in range(3)]
+            await Messages(protocol).send(binary(bytes(UNREAD)))
+            senders = [asyncio.ensure_future(Messages(protocol).send(text("blocked"))) for _ in range(3)]
+            receivers = [asyncio.ensure_future(Messages(protocol).receive()) for _ in range(3)]
             await settle()
             assert not any(task.done() for task in senders + receivers)
             client.reset()
@@ -474,13 +475,13 @@ def test_a_half_closed_connection_carries_the_answers(on_loop: Callable[[Test], 
         async with connected() as (protocol, client):
             await client.send(frame(TEXT, b"one") + frame(TEXT, b"two"))
             client.end()
-            assert await protocol.receive() == received("one")
+            assert await Messages(protocol).receive() == received("one")
             await arrived(client.socket)
-            await protocol.send(text("1"))
-            assert await protocol.receive() == received("two")
+            await Messages(protocol).send(text("1"))
+            assert await Messages(protocol).receive() == received("two")
             await turns()
-            await protocol.send(text("2"))
-            assert await protocol.receive() == disconnect(1006)
+            await Messages(protocol).send(text("2"))
+            assert await Messages(protocol).receive() == disconnect(1006)
             # There was no close frame, so there is none in answer.
             assert await client.receive_end() == [Frame(TEXT, b"1"), Frame(TEXT, b"2")]
 
@@ -495,12 +496,12 @@ def test_a_half_closed_connection_ends_with_our_close_frame(
         async with connected() as (protocol, client):
             await client.send(frame(TEXT, b"one") + sent)
             client.end()
-            assert await protocol.receive() == received("one")
+            assert await Messages(protocol).receive() == received("one")
             await settle()
-            await protocol.send(text("1"))
-            await protocol.receive()
+            await Messages(protocol).send(text("1"))
+            await Messages(protocol).receive()
             assert await client.receive_end() == [Frame(TEXT, b"1"), answer]
-            await asyncio.wait_for(protocol.wait_closed(), PATIENCE)
+            await asyncio.wait_for(Messages(protocol).wait_closed(), PATIENCE)
 
     on_loop(test)
 
@@ -522,7 +523,7 @@ def test_the_server_waits_for_the_end_of_the_client(on_loop: Callable[[Test], No
                 await app
                 client.end()
                 assert await client.receive() == b""
-                await asyncio.wait_for(protocol.wait_closed(), PATIENCE)
+                await asyncio.wait_for(Messages(protocol).wait_closed(), PATIENCE)
 
     on_loop(test)
 
@@ -530,12 +531,12 @@ def test_the_server_waits_for_the_end_of_the_client(on_loop: Callable[[Test], No
 def test_the_server_does_not_wait_long_for_the_end_of_the_client(on_loop: Callable[[Test], None]) -> None:
     async def test() -> None:
         async with connected(socket_buffer=SMALL_BUFFER) as (protocol, client):
-            await protocol.send(binary(bytes(UNREAD)))
+            await Messages(protocol).send(binary(bytes(UNREAD)))
             await client.send(close(1000))
-            assert await protocol.receive() == disconnect(1000)
+            assert await Messages(protocol).receive() == disconnect(1000)
             await asyncio.sleep(1.1)
             assert await client.receive_end() == [Frame(BINARY, bytes(UNREAD)), close_sent(1000)]
-            await asyncio.wait_for(protocol.wait_closed(), PATIENCE)
+            await asyncio.wait_for(Messages(protocol).wait_closed(), PATIENCE)
 
     on_loop(test)
 
@@ -545,9 +546,9 @@ def test_a_half_closed_connection_carries_a_large_answer(on_loop: Callable[[Test
         async with connected(socket_buffer=SMALL_BUFFER) as (protocol, client):
             await client.send(frame(TEXT, b"more"))
             client.end()
-            assert await protocol.receive() == received("more")
-            await protocol.send(binary(bytes(UNREAD)))
-            assert await protocol.receive() == disconnect(1006)
+            assert await Messages(protocol).receive() == received("more")
+            await Messages(protocol).send(binary(bytes(UNREAD)))
+            assert await Messages(protocol).receive() == disconnect(1006)
             assert await client.receive_end() == [Frame(BINARY, bytes(UNREAD))]
 
     on_loop(test)
@@ -571,7 +572,7 @@ def test_a_broken_rule_is_told_and_ends_our_direction(
 ) -> None:
     async def test() -> None:
         async with connected(max_message_size=1000, max_frames=5) as (protocol, client):
-            app = asyncio.ensure_future(protocol.receive())
+            app = asyncio.ensure_future(Messages(protocol).receive())
             await settle()
             await client.send(sent + frame(PING) + close(1000))
             assert await app == disconnect(code, reason)
@@ -581,7 +582,7 @@ def test_a_broken_rule_is_told_and_ends_our_direction(
             await settle()
             await client.send(close(1000))
             client.end()
-            await asyncio.wait_for(protocol.wait_closed(), PATIENCE)
+            await asyncio.wait_for(Messages(protocol).wait_closed(), PATIENCE)
 
     on_loop(test)
 
@@ -609,9 +610,9 @@ def test_a_client_that_broke_a_rule_and_stays_is_cut_off(on_loop: Callable[[Test
     async def test() -> None:
         async with connected(close_timeout=0.1) as (protocol, client):
             await client.send(BAD)
-            assert await protocol.receive() == disconnect(1002, "reserved bit set")
+            assert await Messages(protocol).receive() == disconnect(1002, "reserved bit set")
             assert await client.receive_end() == [BAD_ANSWER]
-            await asyncio.wait_for(protocol.wait_closed(), PATIENCE)
+            await asyncio.wait_for(Messages(protocol).wait_closed(), PATIENCE)
 
     on_loop(test)
 
@@ -619,10 +620,10 @@ def test_a_client_that_broke_a_rule_and_stays_is_cut_off(on_loop: Callable[[Test
 def test_a_rule_broken_after_our_close_frame(on_loop: Callable[[Test], None]) -> None:
     async def test() -> None:
         async with connected() as (protocol, client):
-            await protocol.send(closing(1000, "first"))
+            await Messages(protocol).send(closing(1000, "first"))
             await client.send(BAD + bytes(100_000))
             assert await client.receive_end() == [close_sent(1000, "first")]
-            assert await protocol.receive() == disconnect(1002, "reserved bit set")
+            assert await Messages(protocol).receive() == disconnect(1002, "reserved bit set")
 
     on_loop(test)
 
@@ -630,8 +631,8 @@ def test_a_rule_broken_after_our_close_frame(on_loop: Callable[[Test], None]) ->
 def test_a_rule_broken_while_the_client_reads_nothing(on_loop: Callable[[Test], None]) -> None:
     async def test() -> None:
         async with connected(socket_buffer=SMALL_BUFFER, answer_timeout=0.05) as (protocol, client):
-            await protocol.send(binary(bytes(UNREAD)))
-            blocked = asyncio.ensure_future(protocol.send(text("blocked")))
+            await Messages(protocol).send(binary(bytes(UNREAD)))
+            blocked = asyncio.ensure_future(Messages(protocol).send(text("blocked")))
             await client.send(BAD)
             with pytest.raises(ClientDisconnected):
                 await blocked
@@ -651,12 +652,12 @@ def test_answers_in_time_go_out_before_the_close_frame(
         async with connected(answer_timeout=50) as (protocol, client):
             await client.send(frame(TEXT, b"one") + frame(TEXT, b"two") + sent)
             for message in ("one", "two"):
-                assert await protocol.receive() == received(message)
+                assert await Messages(protocol).receive() == received(message)
                 assert await client.stays_silent(0.05)
-                await protocol.send(text(message))
+                await Messages(protocol).send(text(message))
                 assert await client.receive_frame() == Frame(TEXT, message.encode())
             assert await client.stays_silent(0.05)
-            await protocol.receive()
+            await Messages(protocol).receive()
             assert await client.receive_end() == [answer]
 
     on_loop(test)
@@ -669,16 +670,16 @@ def test_the_time_for_answers_is_limited(on_loop: Callable[[Test], None], sent: 
             await client.send(frame(TEXT, b"one") + frame(TEXT, b"two") + sent)
             if answer is None:
                 client.end()
-            assert await protocol.receive() == received("one")
-            await protocol.send(text("1"))
+            assert await Messages(protocol).receive() == received("one")
+            await Messages(protocol).send(text("1"))
             # The application is busy from now on.
             started = time.monotonic()
             assert await client.receive_end() == [Frame(TEXT, b"1"), *([answer] if answer else [])]
             assert 0.03 < time.monotonic() - started < 30
             with pytest.raises(ClientDisconnected):
-                await protocol.send(text("too late"))
-            assert await protocol.receive() == received("two")
-            assert (await protocol.receive())["type"] == "websocket.disconnect"
+                await Messages(protocol).send(text("too late"))
+            assert await Messages(protocol).receive() == received("two")
+            assert (await Messages(protocol).receive())["type"] == "websocket.disconnect"
 
     on_loop(test)
 
@@ -693,7 +694,7 @@ def test_a_cancelled_receive_loses_nothing(on_loop: Callable[[Test], None]) -> N
             for order in ("cancel, message", "message, cancel", "message, message, cancel", "message, cancel, message"):
                 numbers = count()
                 sent = []
-                task = asyncio.ensure_future(protocol.receive())
+                task = asyncio.ensure_future(Messages(protocol).receive())
                 await asyncio.sleep(0)
                 for step in order.split(", "):
                     if step == "cancel":
@@ -703,7 +704,7 @@ def test_a_cancelled_receive_loses_nothing(on_loop: Callable[[Test], None]) -> N
                         protocol.data_received(frame(TEXT, sent[-1].encode()))
                 with pytest.raises(asyncio.CancelledError):
                     await task
-                assert [await asyncio.wait_for(protocol.receive(), PATIENCE) for _ in sent] == [
+                assert [await asyncio.wait_for(Messages(protocol).receive(), PATIENCE) for _ in sent] == [
                     received(each) for each in sent
                 ]
 
@@ -714,7 +715,7 @@ def test_a_receive_that_is_cancelled_as_the_connection_ends(on_loop: Callable[[T
     async def test() -> None:
         for first in ("cancel", "end"):
             async with connected() as (protocol, client):
-                task = asyncio.ensure_future(protocol.receive())
+                task = asyncio.ensure_future(Messages(protocol).receive())
                 await asyncio.sleep(0)
                 if first == "cancel":
                     task.cancel()
@@ -722,7 +723,7 @@ def test_a_receive_that_is_cancelled_as_the_connection_ends(on_loop: Callable[[T
                 task.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await task
-                assert await protocol.receive() == disconnect(1000)
+                assert await Messages(protocol).receive() == disconnect(1000)
                 assert await client.receive_end() == [close_sent(1000)]
 
     on_loop(test)
@@ -742,7 +743,7 @@ def test_receiving_with_a_timeout_loses_nothing(on_loop: Callable[[Test], None])
             sending = asyncio.ensure_future(send_all())
             messages: list[Any] = []
             while len(messages) < total:
-                task = asyncio.ensure_future(protocol.receive())
+                task = asyncio.ensure_future(Messages(protocol).receive())
                 await asyncio.wait([task], timeout=0.0007)
                 task.cancel()
                 with suppress(asyncio.CancelledError):
@@ -756,7 +757,7 @@ def test_receiving_with_a_timeout_loses_nothing(on_loop: Callable[[Test], None])
 def test_several_receivers_share_the_messages(on_loop: Callable[[Test], None]) -> None:
     async def test() -> None:
         async with connected() as (protocol, client):
-            first, second, third = (asyncio.ensure_future(protocol.receive()) for _ in range(3))
+            first, second, third = (asyncio.ensure_future(Messages(protocol).receive()) for _ in range(3))
             await settle()
             await client.send(frame(TEXT, b"one") + frame(TEXT, b"two"))
             assert list(await asyncio.wait_for(asyncio.gather(first, second), PATIENCE)) == [
@@ -768,7 +769,7 @@ def test_several_receivers_share_the_messages(on_loop: Callable[[Test], None]) -
             assert await third == received("three")
 
             # One is woken and cancelled in the same turn: the message is for the other one.
-            first, second = (asyncio.ensure_future(protocol.receive()) for _ in range(2))
+            first, second = (asyncio.ensure_future(Messages(protocol).receive()) for _ in range(2))
             await asyncio.sleep(0)
             protocol.data_received(frame(TEXT, b"four"))
             first.cancel()
@@ -777,26 +778,26 @@ def test_several_receivers_share_the_messages(on_loop: Callable[[Test], None]) -
                 await first
 
             # One is woken and cancelled, and nobody else waits: the message is for the next call, in front of others.
-            first = asyncio.ensure_future(protocol.receive())
+            first = asyncio.ensure_future(Messages(protocol).receive())
             await asyncio.sleep(0)
             protocol.data_received(frame(TEXT, b"five") + frame(TEXT, b"six"))
             first.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await first
-            assert await protocol.receive() == received("five")
-            assert await protocol.receive() == received("six")
+            assert await Messages(protocol).receive() == received("five")
+            assert await Messages(protocol).receive() == received("six")
 
             # One comes late: the message is for the one that has waited.
-            first = asyncio.ensure_future(protocol.receive())
+            first = asyncio.ensure_future(Messages(protocol).receive())
             await asyncio.sleep(0)
             protocol.data_received(frame(TEXT, b"seven"))
-            second = asyncio.ensure_future(protocol.receive())
+            second = asyncio.ensure_future(Messages(protocol).receive())
             assert await first == received("seven")
             await settle()
             assert not second.done()
             await client.send(frame(TEXT, b"eight") + close(1000))
             assert await second == received("eight")
-            assert await protocol.receive() == disconnect(1000)
+            assert await Messages(protocol).receive() == disconnect(1000)
 
     on_loop(test)
 
@@ -804,12 +805,12 @@ def test_several_receivers_share_the_messages(on_loop: Callable[[Test], None]) -
 def test_an_answer_goes_out_although_another_receiver_waits(on_loop: Callable[[Test], None]) -> None:
     async def test() -> None:
         async with connected() as (protocol, client):
-            first, second = (asyncio.ensure_future(protocol.receive()) for _ in range(2))
+            first, second = (asyncio.ensure_future(Messages(protocol).receive()) for _ in range(2))
             await settle()
             protocol.data_received(frame(TEXT, b"one") + close(1000))
             assert await first == received("one")
-            await protocol.send(text("answer"))
-            assert await protocol.receive() == disconnect(1000)
+            await Messages(protocol).send(text("answer"))
+            assert await Messages(protocol).receive() == disconnect(1000)
             assert await second == disconnect(1000)
             assert await client.receive_end() == [Frame(TEXT, b"answer"), close_sent(1000)]
 
@@ -819,8 +820,8 @@ def test_an_answer_goes_out_although_another_receiver_waits(on_loop: Callable[[T
 def test_a_cancelled_send_leaves_the_stream_whole(on_loop: Callable[[Test], None]) -> None:
     async def test() -> None:
         async with connected(socket_buffer=SMALL_BUFFER) as (protocol, client):
-            await protocol.send(binary(bytes(UNREAD)))
-            blocked = [asyncio.ensure_future(protocol.send(text(str(number)))) for number in range(4)]
+            await Messages(protocol).send(binary(bytes(UNREAD)))
+            blocked = [asyncio.ensure_future(Messages(protocol).send(text(str(number)))) for number in range(4)]
             await settle()
             assert not any(task.done() for task in blocked)
             blocked[1].cancel()
@@ -830,7 +831,7 @@ def test_a_cancelled_send_leaves_the_stream_whole(on_loop: Callable[[Test], None
             await asyncio.gather(*blocked, return_exceptions=True)
             assert await reading == Frame(BINARY, bytes(UNREAD))
             assert [task.cancelled() for task in blocked] == [False, True, False, True]
-            await protocol.send(closing())
+            await Messages(protocol).send(closing())
             await client.send(close(1000))
             assert await client.receive_end() == [Frame(TEXT, b"0"), Frame(TEXT, b"2"), close_sent(1000)]
 
@@ -841,8 +842,8 @@ def test_a_send_that_is_cancelled_as_it_may_go_on(on_loop: Callable[[Test], None
     async def test() -> None:
         async with connected() as (protocol, client):
             protocol.pause_writing()
-            blocked = asyncio.ensure_future(protocol.send(text("cancelled")))
-            other = asyncio.ensure_future(protocol.send(text("sent")))
+            blocked = asyncio.ensure_future(Messages(protocol).send(text("cancelled")))
+            other = asyncio.ensure_future(Messages(protocol).send(text("sent")))
             await asyncio.sleep(0)
             protocol.resume_writing()
             blocked.cancel()
@@ -866,7 +867,7 @@ def test_a_slow_client_blocks_the_application(on_loop: Callable[[Test], None]) -
             async def stream() -> None:
                 nonlocal sent
                 while sent < 200:
-                    await protocol.send(binary(sent.to_bytes(2, "big") * (size // 2)))
+                    await Messages(protocol).send(binary(sent.to_bytes(2, "big") * (size // 2)))
                     sent += 1
 
             tracemalloc.start()
@@ -902,7 +903,7 @@ def test_a_slow_application_stops_the_client(on_loop: Callable[[Test], None]) ->
                 sending = asyncio.ensure_future(stream())
                 assert await still(lambda: sent) < 30
                 for number in range(300):
-                    message = await protocol.receive()
+                    message = await Messages(protocol).receive()
                     assert message == received(number.to_bytes(2, "big") * (size // 2))
                 await sending
                 assert tracemalloc.get_traced_memory()[1] < MEBIBYTE
@@ -921,7 +922,7 @@ def test_the_number_of_waiting_messages_is_limited_too(on_loop: Callable[[Test],
             await still(sending.done)
             assert not sending.done()
             for _ in range(total):
-                assert await protocol.receive() == received("")
+                assert await Messages(protocol).receive() == received("")
             await sending
 
     on_loop(test)
@@ -959,8 +960,8 @@ def test_a_flood_of_pings_by_a_client_that_does_not_read(on_loop: Callable[[Test
     async def test() -> None:
         async with connected(socket_buffer=SMALL_BUFFER, close_timeout=100) as (protocol, client):
             if closed:
-                await protocol.send(closing())
-            app = asyncio.ensure_future(protocol.receive())
+                await Messages(protocol).send(closing())
+            app = asyncio.ensure_future(Messages(protocol).receive())
             pings = 10_000
             flood = frame(PING, b"x" * 125) * pings
             tracemalloc.start()
@@ -1005,11 +1006,11 @@ def test_a_client_that_answers_pings_stays(on_loop: Callable[[Test], None]) -> N
     async def test() -> None:
         for pong in (b"", b"one that nobody asked for"):
             async with connected(ping_interval=0.03, ping_timeout=0.03) as (protocol, client):
-                app = asyncio.ensure_future(protocol.receive())
+                app = asyncio.ensure_future(Messages(protocol).receive())
                 answering = asyncio.ensure_future(answer_pings(client, pong))
                 await asyncio.sleep(0.3)  # several pings
                 assert not app.done()
-                await protocol.send(text("still there"))
+                await Messages(protocol).send(text("still there"))
                 await client.send(close(1000))
                 assert await answering == [Frame(TEXT, b"still there"), close_sent(1000)]
                 assert await app == disconnect(1000)
@@ -1022,13 +1023,13 @@ def test_a_silent_client_is_left(on_loop: Callable[[Test], None], interval: floa
     async def test() -> None:
         async with connected(ping_interval=interval, ping_timeout=timeout, close_timeout=0.1) as (protocol, client):
             started = time.monotonic()
-            assert await protocol.receive() == disconnect(1011, "keepalive ping timeout")
+            assert await Messages(protocol).receive() == disconnect(1011, "keepalive ping timeout")
             assert interval + timeout - 0.02 < time.monotonic() - started < 30
             assert await client.receive_end() == [Frame(PING, b""), close_sent(1011, "keepalive ping timeout")]
             # What it says now is not answered (RFC 6455 section 7.1.7), and it cannot keep the connection.
             await client.send(frame(PING) + frame(TEXT, b"here I am") + close(1000))
-            await asyncio.wait_for(protocol.wait_closed(), PATIENCE)
-            assert await protocol.receive() == disconnect(1011, "keepalive ping timeout")
+            await asyncio.wait_for(Messages(protocol).wait_closed(), PATIENCE)
+            assert await Messages(protocol).receive() == disconnect(1011, "keepalive ping timeout")
 
     on_loop(test)
 
@@ -1036,7 +1037,7 @@ def test_a_silent_client_is_left(on_loop: Callable[[Test], None], interval: floa
 def test_without_a_ping_timeout_a_silent_client_stays(on_loop: Callable[[Test], None]) -> None:
     async def test() -> None:
         async with connected(ping_interval=0.02, ping_timeout=None) as (protocol, client):
-            app = asyncio.ensure_future(protocol.receive())
+            app = asyncio.ensure_future(Messages(protocol).receive())
             for _ in range(4):
                 assert await client.receive_frame() == Frame(PING, b"")
             assert not app.done()
@@ -1055,7 +1056,7 @@ def test_a_client_in_the_middle_of_a_long_frame_cannot_answer_pings(on_loop: Cal
         payload = b"x" * 200_000
         wire = frame(kind, payload)
         async with connected(ping_interval=0.05, ping_timeout=0.05) as (protocol, client):
-            app = asyncio.ensure_future(protocol.receive())
+            app = asyncio.ensure_future(Messages(protocol).receive())
             for start in range(0, len(wire), 10_000):
                 await client.send(wire[start : start + 10_000])
                 await asyncio.sleep(0.02)
@@ -1068,10 +1069,10 @@ def test_a_client_that_stops_in_the_middle_of_a_long_frame_is_left(on_loop: Call
     async def test() -> None:
         async with connected(ping_interval=0.05, ping_timeout=0.05, close_timeout=0.1) as (protocol, client):
             await client.send(frame(BINARY, bytes(300_000))[:20_000])
-            assert await protocol.receive() == disconnect(1011, "keepalive ping timeout")
+            assert await Messages(protocol).receive() == disconnect(1011, "keepalive ping timeout")
             await client.send(bytes(100_000))
             assert await client.receive_end() == [Frame(PING, b""), close_sent(1011, "keepalive ping timeout")]
-            await asyncio.wait_for(protocol.wait_closed(), PATIENCE)
+            await asyncio.wait_for(Messages(protocol).wait_closed(), PATIENCE)
 
     on_loop(test)
 
@@ -1081,13 +1082,13 @@ def test_a_client_that_slowly_takes_a_large_message_is_alive(on_loop: Callable[[
         size = MEBIBYTE
         settings: dict[str, Any] = {"ping_interval": 0.05, "ping_timeout": 0.1}
         async with connected(socket_buffer=SMALL_BUFFER, **settings) as (protocol, client):
-            await protocol.send(binary(bytes(size)))
+            await Messages(protocol).send(binary(bytes(size)))
             data = b""
             while len(data) < size + 10:
                 data += await client.receive_exactly(min(size // 12, size + 10 - len(data)))
                 await asyncio.sleep(0.04)
             assert read_frames(data) == [Frame(BINARY, bytes(size))]
-            app = asyncio.ensure_future(protocol.receive())
+            app = asyncio.ensure_future(Messages(protocol).receive())
             answering = asyncio.ensure_future(answer_pings(client))
             await asyncio.sleep(0.2)
             assert not app.done()
@@ -1102,11 +1103,11 @@ def test_a_client_that_takes_nothing_of_a_large_message_is_left(on_loop: Callabl
     async def test() -> None:
         settings: dict[str, Any] = {"ping_interval": 0.05, "ping_timeout": 0.05, "close_timeout": 0.1}
         async with connected(socket_buffer=SMALL_BUFFER, **settings) as (protocol, client):
-            await protocol.send(binary(bytes(UNREAD)))
-            blocked = asyncio.ensure_future(protocol.send(text("blocked")))
+            await Messages(protocol).send(binary(bytes(UNREAD)))
+            blocked = asyncio.ensure_future(Messages(protocol).send(text("blocked")))
             with pytest.raises(ClientDisconnected, match="1011"):
                 await blocked
-            await asyncio.wait_for(protocol.wait_closed(), PATIENCE)
+            await asyncio.wait_for(Messages(protocol).wait_closed(), PATIENCE)
             client.reset()
 
     on_loop(test)
@@ -1120,8 +1121,8 @@ def test_a_client_is_not_blamed_for_an_application_that_does_not_receive(on_loop
             answering = asyncio.ensure_future(answer_pings(client))
             await asyncio.sleep(0.3)
             for message in ("one", "two", "three"):
-                assert await protocol.receive() == received(message)
-            app = asyncio.ensure_future(protocol.receive())
+                assert await Messages(protocol).receive() == received(message)
+            app = asyncio.ensure_future(Messages(protocol).receive())
             await asyncio.sleep(0.1)
             assert not app.done()
             await client.send(close(1000))
@@ -1134,7 +1135,7 @@ def test_a_client_is_not_blamed_for_an_application_that_does_not_receive(on_loop
 def test_a_client_is_not_blamed_for_a_loop_that_was_held_up(on_loop: Callable[[Test], None]) -> None:
     async def test() -> None:
         async with connected(ping_interval=0.05, ping_timeout=0.05) as (protocol, client):
-            app = asyncio.ensure_future(protocol.receive())
+            app = asyncio.ensure_future(Messages(protocol).receive())
             assert await client.receive_frame() == Frame(PING, b"")
             client.socket.send(frame(PONG))
             time.sleep(0.3)  # noqa: ASYNC251
@@ -1158,10 +1159,10 @@ def test_an_idle_connection_is_closed(on_loop: Callable[[Test], None]) -> None:
             answering = asyncio.ensure_future(answer_pings(client))
             started = time.monotonic()
             reason = "no message for 0.15 seconds"
-            assert await protocol.receive() == disconnect(1001, reason)
+            assert await Messages(protocol).receive() == disconnect(1001, reason)
             assert 0.13 < time.monotonic() - started < 30
             with pytest.raises(ClientDisconnected, match=reason):
-                await protocol.send(text("late"))
+                await Messages(protocol).send(text("late"))
             await client.send(close(1001))
             assert await answering == [close_sent(1001, reason)]
 
@@ -1174,13 +1175,13 @@ def test_messages_in_either_direction_keep_a_connection(on_loop: Callable[[Test]
             for number in range(5):
                 if number % 2:
                     await client.send(frame(TEXT, b"hello"))
-                    assert await protocol.receive() == received("hello")
+                    assert await Messages(protocol).receive() == received("hello")
                 else:
-                    await protocol.send(text("hello"))
+                    await Messages(protocol).send(text("hello"))
                     assert await client.receive_frame() == Frame(TEXT, b"hello")
                 await asyncio.sleep(0.3)
             await client.send(close(1000))
-            assert await protocol.receive() == disconnect(1000)
+            assert await Messages(protocol).receive() == disconnect(1000)
 
     on_loop(test)
 
@@ -1193,20 +1194,20 @@ def test_the_server_stops(on_loop: Callable[[Test], None]) -> None:
         async with connected() as (protocol, client):
             await client.send(frame(TEXT, b"before"))
             await settle()
-            await protocol.send(text("behind"))
+            await Messages(protocol).send(text("behind"))
             protocol.shutdown()
             protocol.shutdown()
             with pytest.raises(ClientDisconnected, match="1012"):
-                await protocol.send(text("late"))
-            assert await protocol.receive() == received("before")
-            assert await protocol.receive() == disconnect(1012)
+                await Messages(protocol).send(text("late"))
+            assert await Messages(protocol).receive() == received("before")
+            assert await Messages(protocol).receive() == disconnect(1012)
             assert [await client.receive_frame(), await client.receive_frame()] == [
                 Frame(TEXT, b"behind"),
                 close_sent(1012),
             ]
             await client.send(frame(TEXT, b"crossing") + close(1012))
             assert await client.receive_end() == []
-            assert await protocol.receive() == disconnect(1012)
+            assert await Messages(protocol).receive() == disconnect(1012)
 
     on_loop(test)
 
@@ -1219,9 +1220,9 @@ def test_the_server_stops_after_the_client_has_closed(on_loop: Callable[[Test], 
             protocol.shutdown()
             assert await client.receive_end() == [close_sent(1000)]
             client.end()
-            await asyncio.wait_for(protocol.wait_closed(), PATIENCE)
-            assert await protocol.receive() == received("question")
-            assert await protocol.receive() == disconnect(1000)
+            await asyncio.wait_for(Messages(protocol).wait_closed(), PATIENCE)
+            assert await Messages(protocol).receive() == received("question")
+            assert await Messages(protocol).receive() == disconnect(1000)
 
     on_loop(test)
 
@@ -1229,7 +1230,7 @@ def test_the_server_stops_after_the_client_has_closed(on_loop: Callable[[Test], 
 def test_the_server_stops_after_the_application_has_closed(on_loop: Callable[[Test], None]) -> None:
     async def test() -> None:
         async with connected() as (protocol, client):
-            await protocol.send(closing(3000))
+            await Messages(protocol).send(closing(3000))
             protocol.shutdown()
             assert await client.receive_frame() == close_sent(3000)
             assert await client.stays_silent(0.05)
@@ -1244,12 +1245,12 @@ def test_the_server_stops_and_the_client_does_not_care(on_loop: Callable[[Test],
     async def test() -> None:
         async with connected(close_timeout=0.1, socket_buffer=SMALL_BUFFER) as (protocol, client):
             if not reading:
-                await protocol.send(binary(bytes(UNREAD)))
+                await Messages(protocol).send(binary(bytes(UNREAD)))
             protocol.shutdown()
             if reading:
                 assert await client.receive_end() == [close_sent(1012)]
-            await asyncio.wait_for(protocol.wait_closed(), PATIENCE)
-            assert await protocol.receive() == disconnect(1012)
+            await asyncio.wait_for(Messages(protocol).wait_closed(), PATIENCE)
+            assert await Messages(protocol).receive() == disconnect(1012)
 
     on_loop(test)
 
@@ -1258,9 +1259,9 @@ def test_the_server_stops_after_the_client_has_gone(on_loop: Callable[[Test], No
     async def test() -> None:
         async with connected() as (protocol, client):
             client.reset()
-            await protocol.wait_closed()
+            await Messages(protocol).wait_closed()
             protocol.shutdown()
-            assert await protocol.receive() == disconnect(1006)
+            assert await Messages(protocol).receive() == disconnect(1006)
 
     on_loop(test)
 
@@ -1274,15 +1275,15 @@ def test_a_silent_client_holds_up_a_stop_for_stop_timeout_only(on_loop: Callable
         buffer = SMALL_BUFFER if state == "full" else None
         async with connected(socket_buffer=buffer, close_timeout=100, stop_timeout=0.2) as (protocol, client):
             if state == "closing":
-                await protocol.send(closing())
+                await Messages(protocol).send(closing())
             elif state == "full":
-                await protocol.send(binary(bytes(UNREAD)))
+                await Messages(protocol).send(binary(bytes(UNREAD)))
             elif state == "after an error":
                 await client.send(BAD)
-                assert (await protocol.receive())["type"] == "websocket.disconnect"
+                assert (await Messages(protocol).receive())["type"] == "websocket.disconnect"
             protocol.shutdown()
             start = time.monotonic()
-            await asyncio.wait_for(protocol.wait_closed(), PATIENCE)
+            await asyncio.wait_for(Messages(protocol).wait_closed(), PATIENCE)
             assert 0.19 < time.monotonic() - start < 30
 
     on_loop(test)
@@ -1296,7 +1297,7 @@ def test_a_client_that_answers_at_a_stop_sees_a_clean_end(on_loop: Callable[[Tes
             await client.send(close(1012))
             assert await client.receive_end() == []
             client.end()
-            await protocol.wait_closed()
+            await Messages(protocol).wait_closed()
 
     on_loop(test)
 
@@ -1305,7 +1306,7 @@ def test_a_stop_waits_no_longer_than_a_close(on_loop: Callable[[Test], None]) ->
     async def test() -> None:
         async with connected(close_timeout=0.1, stop_timeout=100) as (protocol, _):
             protocol.shutdown()
-            await asyncio.wait_for(protocol.wait_closed(), PATIENCE)
+            await asyncio.wait_for(Messages(protocol).wait_closed(), PATIENCE)
 
     on_loop(test)
 
@@ -1321,7 +1322,7 @@ def test_our_direction_does_not_end_while_a_client_sends_what_is_too_long(
 
     async def test() -> None:
         async with connected(max_message_size=1000, close_timeout=100) as (protocol, client):
-            receiving = asyncio.ensure_future(protocol.receive())
+            receiving = asyncio.ensure_future(Messages(protocol).receive())
             start = time.monotonic()
             await client.send(header(BINARY, 1_000_000))
             assert await client.receive_frame() == close_sent(1009, "message is longer than 1000 bytes")

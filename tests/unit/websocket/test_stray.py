@@ -63,6 +63,8 @@ def test_what_is_missing_is_said_once_for_each_path_with_the_cure(
         ([UPGRADE, CONNECTION], "1.1"),
         ([KEY, VERSION, UPGRADE, CONNECTION], "1.1"),
         ([KEY, VERSION, (b"upgrade", b"h2c"), CONNECTION], "1.1"),
+        ([KEY, VERSION, UPGRADE, (b"connection", b"keep-alive, UPGRADE")], "1.1"),
+        ([KEY, VERSION, UPGRADE, (b"connection", b"upgrade, a b")], "1.1"),  # malformed, by the client
         ([KEY, VERSION], "2"),
         ([(b"sec-websocket-protocol", b"chat")], "1.1"),
     ],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from asgi_upgrade.websocket.messages import Messages
 from tests.unit.connected import LOOPS, Client, connected, run
 from tests.unit.wire import BINARY, CONTINUATION, PING, PONG, TEXT, close, frame
 
@@ -18,8 +19,8 @@ on_both_loops = pytest.mark.parametrize("loop", LOOPS)
 
 async def echo(protocol: WebSocketProtocol, count: int) -> None:
     for _ in range(count):
-        message: Any = await protocol.receive()
-        await protocol.send({**message, "type": "websocket.send"})
+        message: Any = await Messages(protocol).receive()
+        await Messages(protocol).send({**message, "type": "websocket.send"})
 
 
 @on_both_loops
@@ -47,7 +48,7 @@ def test_each_message_and_each_byte_is_counted_once(loop: str, together: bool, d
             assert protocol.bytes_sent == received
 
             await client.send(close(1000))
-            assert (await protocol.receive())["type"] == "websocket.disconnect"
+            assert (await Messages(protocol).receive())["type"] == "websocket.disconnect"
             assert protocol.bytes_received == len(b"".join(wire)) + len(close(1000))
             assert protocol.bytes_sent == received + 4, "our close frame"
             assert protocol.messages_received == protocol.messages_sent == len(wire)
@@ -74,7 +75,7 @@ def test_messages_that_nobody_takes_are_counted_too(loop: str) -> None:
     async def test() -> None:
         async with connected() as (protocol, client):
             await client.send(frame(TEXT, b"unread") * 3)
-            await protocol.receive()
+            await Messages(protocol).receive()
             assert protocol.messages_received == 3
             assert protocol.bytes_received == 3 * len(frame(TEXT, b"unread"))
             assert protocol.messages_sent == protocol.bytes_sent == 0
@@ -88,7 +89,7 @@ def test_what_is_sent_in_one_turn_is_counted_message_by_message(loop: str) -> No
         async with connected() as (protocol, client):
             for size in (1, 200, 70_000):
                 for _ in range(3):
-                    await protocol.send({"type": "websocket.send", "bytes": bytes(size)})
+                    await Messages(protocol).send({"type": "websocket.send", "bytes": bytes(size)})
             assert await answers(client, 9) == protocol.bytes_sent == 3 * (2 + 1 + 4 + 200 + 10 + 70_000)
             assert protocol.messages_sent == 9
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asgi_upgrade.websocket.errors import ClientDisconnected
+from asgi_upgrade.websocket.messages import Messages
 from asgi_upgrade.websocket.protocol import WebSocketProtocol
 from tests.unit.connected import Client, Test, connected
 from tests.unit.waiting import PATIENCE, arrived, turns
@@ -64,7 +65,7 @@ def test_sending_without_end_gives_the_loop_its_turns(
             reader = asyncio.ensure_future(discard(client))
             counted = Turns()
             for _ in range(count):
-                await protocol.send(binary(bytes(size)))
+                await Messages(protocol).send(binary(bytes(size)))
             counted.stop()
             assert counted.count >= turns
             reader.cancel()
@@ -79,12 +80,12 @@ def test_a_message_at_a_time_waits_for_no_turn(on_loop: Callable[[Test], None]) 
         async with connected() as (protocol, _):
             counted = Turns()
             for _ in range(16):
-                await protocol.send(binary(bytes(32)))
+                await Messages(protocol).send(binary(bytes(32)))
             assert counted.count == 0
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             for _ in range(60):
-                await protocol.send(binary(bytes(32)))
+                await Messages(protocol).send(binary(bytes(32)))
             counted.stop()
             assert counted.count <= 3
 
@@ -99,7 +100,7 @@ def test_a_client_that_vanishes_ends_an_endless_loop(on_loop: Callable[[Test], N
 
             async def send_for_ever() -> None:
                 while True:
-                    await protocol.send(binary(bytes(size)))
+                    await Messages(protocol).send(binary(bytes(size)))
 
             reader = asyncio.ensure_future(discard(client))
             sender = asyncio.ensure_future(send_for_ever())
@@ -118,7 +119,9 @@ def test_several_tasks_send_in_the_order_in_which_they_have_called(on_loop: Call
     async def test() -> None:
         async with connected() as (protocol, client):
             numbers = range(1000)
-            calls = [asyncio.ensure_future(protocol.send(binary(number.to_bytes(4, "big")))) for number in numbers]
+            calls = [
+                asyncio.ensure_future(Messages(protocol).send(binary(number.to_bytes(4, "big")))) for number in numbers
+            ]
             for number in numbers:
                 assert await client.receive_frame() == (BINARY, number.to_bytes(4, "big"), True, 0)
             await asyncio.gather(*calls)
@@ -134,7 +137,7 @@ def test_a_send_that_is_cancelled_while_it_waits_for_its_turn_sends_nothing(on_l
             async def send_for_ever() -> None:
                 nonlocal sent
                 while True:
-                    await protocol.send(binary(sent.to_bytes(4, "big")))
+                    await Messages(protocol).send(binary(sent.to_bytes(4, "big")))
                     sent += 1
 
             sender = asyncio.ensure_future(send_for_ever())
@@ -142,7 +145,7 @@ def test_a_send_that_is_cancelled_while_it_waits_for_its_turn_sends_nothing(on_l
             sender.cancel()
             await asyncio.wait([sender])
             assert 0 < sent < 1000
-            await protocol.send(binary(b"last"))
+            await Messages(protocol).send(binary(b"last"))
             for number in range(sent):
                 assert (await client.receive_frame()).payload == number.to_bytes(4, "big")
             assert (await client.receive_frame()).payload == b"last"
@@ -157,7 +160,7 @@ def test_a_full_queue_is_taken_in_turns(on_loop: Callable[[Test], None]) -> None
             await arrived(client.socket)
             counted = Turns()
             for _ in range(4000):
-                await protocol.receive()
+                await Messages(protocol).receive()
             counted.stop()
             assert counted.count >= 4000 // 64
 
@@ -170,7 +173,7 @@ def test_asking_for_ever_after_the_end_gives_the_loop_its_turns(on_loop: Callabl
             client.end()
             counted = Turns()
             for _ in range(50):
-                assert (await protocol.receive())["type"] == "websocket.disconnect"
+                assert (await Messages(protocol).receive())["type"] == "websocket.disconnect"
             counted.stop()
             assert counted.count >= 49
 
@@ -191,10 +194,10 @@ def test_the_first_copy_of_a_broadcast_does_not_wait_for_the_last(
 
             async def broadcast() -> None:
                 if at_once:
-                    await asyncio.gather(*(protocol.send(binary(b"news")) for protocol in protocols * 5))
+                    await asyncio.gather(*(Messages(protocol).send(binary(b"news")) for protocol in protocols * 5))
                     return
                 for number, protocol in enumerate(protocols * 5):
-                    await protocol.send(binary(b"news"))
+                    await Messages(protocol).send(binary(b"news"))
                     if first.done():
                         left_to_send.append(5 * len(protocols) - number)
 
@@ -214,7 +217,7 @@ def test_many_tasks_that_send_once_each_do_not_wait_for_each_other(on_loop: Call
     async def test() -> None:
         async with AsyncExitStack() as stack:
             pairs = [await stack.enter_async_context(connected()) for _ in range(300)]
-            sends = [asyncio.ensure_future(protocol.send(binary(b"news"))) for protocol, _ in pairs]
+            sends = [asyncio.ensure_future(Messages(protocol).send(binary(b"news"))) for protocol, _ in pairs]
             counted = Turns()
             await asyncio.wait(sends)
             counted.stop()

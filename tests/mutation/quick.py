@@ -1,0 +1,158 @@
+"""Tries mutants in forks of one pytest that has collected its tests: most are killed without importing anything again.
+
+A mutant changes one function. In the fork, each function of the module whose code has changed gets its new code.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from types import CodeType, FunctionType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.mutation.mutants import Mutant
+
+__all__ = ["Trial"]
+
+
+class Trial:
+    """A plugin of pytest that runs the collected tests once for each mutant, in a fork.
+
+    Args:
+        module: The module's name, to be imported.
+        source: The module without a mutant.
+        mutants: What to try.
+        results: Gets a line of JSON for each: its name, and "killed", "timeout", "survived" or "unknown". Before them,
+            a line about the tests without a mutant, whose name is empty.
+    """
+
+    def __init__(self, module: str, source: str, mutants: list[Mutant], results: Path) -> None:
+        self._module = module
+        self._codes = list(_functions_of(_compile(source)))
+        self._mutants = mutants
+        self._results = results
+        self._durations: dict[str, float] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take note of how long a test takes."""
+        self._durations[report.nodeid] = self._durations.get(report.nodeid, 0) + report.duration
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Run the tests for each mutant, in place of the usual loop."""
+        started = time.monotonic()
+        outcome = self._fork(session, None, 600)
+        duration = time.monotonic() - started
+        self._tell("", outcome)
+        if outcome == "survived":
+            durations = json.loads(self._timing.read_text())
+            # The quickest first: most mutants die early.
+            session.items.sort(key=lambda item: durations.get(item.nodeid, 0))
+            for mutant in self._mutants:
+                self._tell(mutant.name, self._fork(session, mutant, 5 * duration + 10))
+        return True
+
+    @property
+    def _timing(self) -> Path:
+        return self._results.with_suffix(".timing")
+
+    def _tell(self, name: str, outcome: str) -> None:
+        with self._results.open("a", encoding="utf-8") as file:
+            file.write(json.dumps([name, outcome]) + "\n")
+
+    def _fork(self, session: pytest.Session, mutant: Mutant | None, timeout: float) -> str:
+        child = os.fork()
+        if child == 0:
+            self._run(session, mutant)
+        deadline = time.monotonic() + timeout
+        while not (ended := os.waitpid(child, os.WNOHANG))[0]:
+            if time.monotonic() > deadline:
+                os.killpg(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                return "timeout"
+            time.sleep(0.005)
+        return {0: "survived", 2: "unknown"}.get(os.waitstatus_to_exitcode(ended[1]), "killed")
+
+    def _run(self, session: pytest.Session, mutant: Mutant | None) -> None:
+        code = 1
+        try:
+            os.setsid()  # what it starts is killed with it
+            if mutant is not None and not self._put_in(mutant.source):
+                code = 2
+                return
+            from _pytest.main import pytest_runtestloop
+
+            pytest_runtestloop(session)
+            code = 1 if session.testsfailed else 0
+            if mutant is None:
+                self._timing.write_text(json.dumps(self._durations))
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+
+    def _put_in(self, source: str) -> bool:
+        """Give the module's functions the code of a mutant; say whether that could be done."""
+        live = {function.__code__.co_firstlineno: function for function in _live_functions(sys.modules[self._module])}
+        changed = False
+        for before, after in zip(self._codes, _functions_of(_compile(source)), strict=True):
+            if _essence(before) == _essence(after):
+                continue
+            function = live.get(before.co_firstlineno)
+            if function is None or before.co_freevars != after.co_freevars:
+                return False
+            function.__code__ = after
+            changed = True
+        return changed
+
+
+def _compile(source: str) -> CodeType:
+    return compile(source, "<mutant>", "exec", dont_inherit=True)
+
+
+def _functions_of(code: CodeType) -> Iterator[CodeType]:
+    """The functions of a module and of its classes, those within functions left out."""
+    for const in code.co_consts:
+        if isinstance(const, CodeType):
+            if const.co_flags & 0x02:  # it has local variables of its own: CO_NEWLOCALS
+                yield const
+            else:
+                yield from _functions_of(const)
+
+
+def _essence(code: CodeType) -> Any:
+    """What a function does, without its lines."""
+    consts = [_essence(const) if isinstance(const, CodeType) else (type(const), const) for const in code.co_consts]
+    return code.co_code, repr(consts), code.co_names, code.co_varnames, code.co_freevars, code.co_stacksize
+
+
+def _live_functions(module: Any) -> Iterator[FunctionType]:
+    waiting, seen = list(vars(module).values()), set[int]()
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, FunctionType):
+            if value.__globals__ is vars(module):
+                yield value
+        elif isinstance(value, type):
+            if value.__module__ == module.__name__:
+                waiting += vars(value).values()
+        elif isinstance(value, property):
+            waiting += [value.fget, value.fset]
+        elif isinstance(value, staticmethod | classmethod):
+            waiting.append(value.__func__)
+        elif isinstance(value, functools.cached_property):
+            waiting.append(value.func)
+        if not isinstance(value, type) and hasattr(value, "__wrapped__"):
+            waiting.append(value.__wrapped__)
