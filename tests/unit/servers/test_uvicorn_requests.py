@@ -186,6 +186,8 @@ def test_what_the_application_sees(parser: str, root_path: str, name: str) -> No
             await served.client.send(data + REQUESTS["plain"][0])
             check(await served.client.answer(), name, root_path)
             check(await served.client.answer(), "plain", root_path)
+            await turns()
+            assert [type(each) for each in served.state.connections] == [type(served.protocol)]  # the configured one
 
     run("asyncio", test)
 
@@ -236,9 +238,10 @@ def test_a_connection_on_which_nothing_is_asked_ends(parser: str, name: str) -> 
         async with serve(parser, slow, timeout_keep_alive=seconds) as served:
             data, facts, _ = REQUESTS[name]
             wanted = (facts["path"] + facts.get("body", "")).encode()
-            await served.client.send(data + data)
+            await served.client.send(data + data + REQUESTS["plain"][0])
             assert (await served.client.answer()).body == wanted
             assert (await served.client.answer()).body == wanted
+            assert (await served.client.answer()).body == b"/plain"
             assert await served.client.end_of_stream() == b""
 
     run("asyncio", test)

@@ -207,8 +207,11 @@ def test_a_client_that_has_ended_its_direction_may_get_the_other(
 
         call = Call(do)
         async with serve(parser, call.app) as served:
-            await served.client.send(data + b"early")
+            await served.client.send(data)
             await call.began.wait()
+            await turns()
+            await served.client.send(b"early")
+            await arrived(served.client.socket)
             served.client.end()
             await arrived(served.client.socket)
             go_on.set()
