@@ -55,12 +55,14 @@ class BulkReader(asyncio.BufferedProtocol):
         return self._connection.bulk or self._start
 
     def buffer_updated(self, nbytes: int) -> None:
-        if self._connection.bulk is not None:
+        # A variable: what is known of the attribute does not hold any more after the call.
+        bulk = self._connection.bulk
+        if bulk is not None:
             self._owner.bulk_received(nbytes)
-        else:
-            self._owner.data_received(bytes(self._start[:nbytes]))
-            if self._connection.bulk is None:
-                self._owner.read_short_frames()
+            return
+        self._owner.data_received(bytes(self._start[:nbytes]))
+        if self._connection.bulk is None:
+            self._owner.read_short_frames()
 
     def eof_received(self) -> bool:
         return self._owner.eof_received()
