@@ -107,6 +107,7 @@ class TLS:
             return None
         alpn = transport.get_extra_info("ssl_object").selected_alpn_protocol()
         if alpn not in (None, "http/1.1"):
+            transport.abort()  # nobody would own it
             raise ConnectionAbortedError(f"the client has chosen {alpn}, after we had said HTTP/1.1")
         return transport
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +14,7 @@ import trustme
 from asgi_upgrade import TLSSettings
 from asgi_upgrade.tls.upgrade import TLS
 from tests.unit.calls import Call, http_scope
+from tests.unit.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -162,12 +164,14 @@ def test_only_http_1_goes_on_over_tls(on_loop: Callable[[Test], None], protocol:
     async def test() -> None:
         switching = Switching(server, [], {"type": "http.request", "body": b"", "more_body": False})
         serving = asyncio.ensure_future(switching.serve())
-        _, writer = await asyncio.open_connection(sock=switching.near, ssl=client, server_hostname="localhost")
+        reader, writer = await asyncio.open_connection(sock=switching.near, ssl=client, server_hostname="localhost")
         await serving
         assert (switching.resumed is not None) is goes_on
-        writer.close()
         if switching.resumed is not None:
             switching.resumed["transport"].abort()
+        with suppress(ConnectionError):
+            assert await asyncio.wait_for(reader.read(), PATIENCE) == b""  # nobody leaves it open
+        writer.close()
         await asyncio.sleep(0)
 
     on_loop(test)
