@@ -21,7 +21,7 @@ from tests.unit.connected import run
 from tests.unit.servers.test_uvicorn_requests import OFFER, describe, read, request, respond
 from tests.unit.servers.test_uvicorn_requests import REQUESTS as OFFERS
 from tests.unit.servers.test_uvicorn_requests import check as check_answer
-from tests.unit.servers.test_uvicorn_switch import Call, Echo, Lingering, Telling, every_request, switching
+from tests.unit.servers.test_uvicorn_switch import Call, Echo, Telling, every_request, switching
 from tests.unit.servers.uvicorn_connection import Client
 from tests.unit.waiting import arrived, turns, until
 
@@ -167,9 +167,8 @@ def test_the_101_and_the_bytes_behind_it(data: bytes, size: int | None, caplog: 
     assert " 101 " in line
 
 
-@pytest.mark.parametrize("kind", [Echo, Lingering])
 @pytest.mark.parametrize("fails", [True, False])
-def test_the_connection_ends_with_the_application(kind: type[Echo], *, fails: bool) -> None:
+def test_the_connection_ends_with_the_application(*, fails: bool) -> None:
     async def test() -> None:
         waiting: list[asyncio.Task[Message]] = []
 
@@ -177,7 +176,7 @@ def test_the_connection_ends_with_the_application(kind: type[Echo], *, fails: bo
             await read(call.receive)
             waiting.append(asyncio.ensure_future(call.receive()))
             await turns()
-            assert await call.switch(kind())
+            assert await call.switch(Echo())
             waiting.append(asyncio.ensure_future(call.receive()))
             await turns()
             assert not any(each.done() for each in waiting[1:])
