@@ -1,15 +1,18 @@
-"""What a comparison needs besides the servers: environments for other Pythons, and a certificate."""
+"""What a comparison needs besides the servers: other Pythons, the package with compiled modules, a certificate."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import sys
+from functools import cache
 from pathlib import Path
 
 from benchmarks.generator import BUILD
 
-REQUIREMENTS = Path(__file__).parent / "requirements.txt"
+HERE = Path(__file__).parent
+REQUIREMENTS = HERE / "requirements.txt"
 
 
 def python(version: str) -> str:
@@ -41,3 +44,24 @@ def certificate() -> tuple[Path, Path]:
         files: list[str | Path] = ["-keyout", key, "-out", certificate]
         subprocess.run(["openssl", "req", "-x509", *algorithm, *names, *files], check=True, capture_output=True)
     return certificate, key
+
+
+@cache
+def compiled() -> Path:
+    """A directory with the package as it is now, its modules compiled, and with the benchmarks; needs a C compiler."""
+    folder = BUILD / "compiled"
+    shutil.rmtree(folder, ignore_errors=True)
+    install: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--target",
+        folder,
+        HERE.parent,
+    ]
+    subprocess.run(install, check=True, env={**os.environ, "ASGI_UPGRADE_COMPILE": "require"})
+    (folder / "benchmarks").symlink_to(HERE)
+    return folder

@@ -18,9 +18,10 @@ Results = Mapping[Row, Sequence[Result]]
 
 PACKAGES = (
     *("asgi-upgrade", "uvicorn", "uvloop", "httptools", "websockets", "starlette"),
-    *("h2corn", "granian", "gunicorn", "hypercorn"),
+    *("h2corn", "granian", "gunicorn", "hypercorn", "picows"),
 )
 OWN = "asgi-upgrade"
+COMPILED = "asgi-upgrade-compiled"
 BASE = "uvicorn"
 
 
@@ -53,26 +54,31 @@ def finished(found: Sequence[Result]) -> dict[str, Result]:
     return {result.name: result for result in found if result.samples and result.error is None}
 
 
-def ratios(row: Row, found: Sequence[Result]) -> tuple[str, str]:
-    """The ratio of asgi-upgrade to uvicorn, and to the best of all others."""
+def ratios(row: Row, found: Sequence[Result], own: str) -> tuple[str, str]:
+    """The ratio of asgi-upgrade, pure or compiled, to uvicorn, and to the best of all others."""
     done = finished(found)
-    own = done.pop(OWN, None)
-    if own is None or not done:
+    ours = done.get(own)
+    others = [result for name, result in done.items() if name not in (OWN, COMPILED)]
+    if ours is None or not others:
         return "", ""
-    best = (max if row.more_is_better else min)(done.values(), key=lambda result: result.median)
-    to_base = f"{own.ratio(done[BASE]):.2f}" if BASE in done else ""
-    return to_base, f"{own.ratio(best):.2f} ({best.name})"
+    best = (max if row.more_is_better else min)(others, key=lambda result: result.median)
+    to_base = f"{ours.ratio(done[BASE]):.2f}" if BASE in done else ""
+    return to_base, f"{ours.ratio(best):.2f} ({best.name})"
 
 
 def table(title: str, results: Results, cell: Callable[[Row, Result], str], with_ratios: bool = False) -> str:
     """A Markdown table with a line for each row and a column for each server."""
     names = list(dict.fromkeys(result.name for found in results.values() for result in found))
-    head = [title, *names, *([f"ratio to {BASE}", "ratio to the best other"] if with_ratios else [])]
+    owns = [name for name in (OWN, COMPILED) if name in names and with_ratios]
+    head = [title, *names]
+    for own in owns:
+        which = f"{own}, " if len(owns) > 1 else ""
+        head += [f"{which}ratio to {BASE}", f"{which}ratio to the best other"]
     lines = [_line(head), "|---" + "|--:" * (len(head) - 1) + "|"]
     for row, found in results.items():
         done = finished(found)
         cells = [cell(row, done[name]) if name in done else "" for name in names]
-        lines.append(_line([row.title, *cells, *(ratios(row, found) if with_ratios else ())]))
+        lines.append(_line([row.title, *cells, *(each for own in owns for each in ratios(row, found, own))]))
     return "\n".join(lines)
 
 

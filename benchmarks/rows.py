@@ -101,7 +101,7 @@ ROWS = (
         mode="http",
         unit="requests/s",
         connections=32,
-        only=("asgi-upgrade", "uvicorn"),
+        only=("asgi-upgrade", "asgi-upgrade-compiled", "uvicorn"),
         fresh_servers=True,
     ),
 )

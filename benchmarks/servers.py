@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from benchmarks.environments import compiled
 from benchmarks.processes import on_core
 
 ROOT = Path(__file__).parent.parent
@@ -87,6 +88,14 @@ def _bare(settings: Settings) -> list[str]:
     return ["benchmarks.bare", str(settings.port)]
 
 
+def _picows(settings: Settings) -> list[str]:
+    return ["benchmarks.picows_echo", str(settings.port)]
+
+
+def _sources() -> Path:
+    return ROOT
+
+
 @dataclass(frozen=True)
 class Server:
     """A server that may take part: ``package`` must be installed, ``command`` follows ``python -m``."""
@@ -96,18 +105,21 @@ class Server:
     command: Callable[[Settings], list[str]]
     apps: str = "apps"
     by_default: bool = True  # takes part if no servers are named
+    directory: Callable[[], Path] = _sources  # where the package and the applications are imported from
 
 
 SERVERS = {
     server.name: server
     for server in (
         Server("asgi-upgrade", "uvicorn", _uvicorn, "guarded_apps"),
+        Server("asgi-upgrade-compiled", "uvicorn", _uvicorn, "guarded_apps", by_default=False, directory=compiled),
         Server("uvicorn", "uvicorn", _uvicorn),
         Server("h2corn", "h2corn", _h2corn),
         Server("granian", "granian", _granian),
         Server("gunicorn", "gunicorn", _gunicorn),
         Server("hypercorn", "hypercorn", _hypercorn),
         Server("bare", "uvloop", _bare, by_default=False),
+        Server("picows", "picows", _picows, by_default=False),
     )
 }
 
@@ -147,12 +159,13 @@ def running(
     # Being told to end must not leave the server behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     command = [python, "-m", *server.command(settings)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    directory = server.directory()
+    environment = {**os.environ, "PYTHONPATH": str(directory)}
     with ExitStack() as stack:
         log = stack.enter_context(tempfile.TemporaryFile()) if output is None else output
         with on_core(core):
             process = subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
+                command, cwd=directory, env=environment, stdout=log, stderr=log, start_new_session=True
             )
         try:
             _wait_until_open(process, settings.port, log)
