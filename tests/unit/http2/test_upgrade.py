@@ -67,7 +67,8 @@ class Exchange:
             self.switched.set_result(not self.gone)
 
     async def settle(self) -> None:
-        for _ in range(12):
+        # Some Pythons take more turns than others for each part of a body.
+        for _ in range(200):
             await asyncio.sleep(0)
 
     async def called(self) -> Call:

@@ -109,7 +109,7 @@ def test_what_stands_against_it(
 
     async def test() -> None:
         async with started(asking, http) as config:
-            before = Config(asking, http=http, log_config=None)
+            before = Config(asking, http=http, ws="none", log_config=None)
             before.load()
             assert config.http_protocol_class is before.http_protocol_class
 
