@@ -17,7 +17,9 @@ __all__ = ["upgrade_client", "upgrade_server"]
 
 @pytest.fixture
 def upgrade_client() -> Callable[..., AbstractAsyncContextManager[Any]]:
-    """A function that opens an HTTPX client of an application, whose lifespan runs as long: no server is needed.
+    """A function that opens an HTTPX client for an application. No server is needed.
+
+    The lifespan of the application runs as long as the client is open.
 
     Its arguments are the application, ``base_url`` (``"http://test"``), ``lifespan`` (``True``), and more for HTTPX's
     ``AsyncClient``, such as ``cookies``::
@@ -43,7 +45,7 @@ def upgrade_client() -> Callable[..., AbstractAsyncContextManager[Any]]:
 
 @pytest.fixture
 def upgrade_server() -> Iterator[Callable[..., str]]:
-    """A function that runs an application on uvicorn, on a free port, until the test ends; it returns the URL.
+    """A function that runs an application on uvicorn, on a free port, until the test ends. It returns the URL.
 
     Its arguments are the application and more for ``uvicorn.Config``. For browsers, and clients of other languages::
 

@@ -15,17 +15,17 @@ __all__ = ["HandshakeMiddleware"]
 
 
 class HandshakeMiddleware:
-    """Lets HTTP middleware see the handshakes of a server that hands over ``websocket`` scopes.
+    """Shows the handshakes to HTTP middleware on a server that delivers ``websocket`` scopes.
 
-    Outermost of all, on any ASGI server:
+    Put it outermost of all, on any ASGI server:
 
         app = HandshakeMiddleware(HTTPMiddleware(UpgradeMiddleware(app)))
 
-    Starlette and FastAPI applications need it only where something stands around them, or where the server is not known
-    to this package: everywhere else `UpgradeMiddleware` does it by itself.
+    Starlette and FastAPI applications need it in two cases only: something stands around the application, or this
+    package does not know the server. In all other cases `UpgradeMiddleware` does the same by itself.
 
-    A refusal reaches the client with its status, headers and body where the server has the denial response extension
-    (``websocket.http.response``), and as 403 where it has not.
+    If the server has the denial response extension (``websocket.http.response``), a refusal reaches the client with its
+    status, headers and body. If it does not have it, the client gets 403.
 
     Args:
         app: The application, with `UpgradeMiddleware` somewhere inside.

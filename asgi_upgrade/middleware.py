@@ -37,43 +37,46 @@ open_gates()
 
 
 class UpgradeMiddleware(HandshakePolicy):
-    """ASGI middleware that turns WebSocket handshakes, which arrive as HTTP requests, into ``websocket`` scopes.
+    """ASGI middleware that makes ``websocket`` scopes of WebSocket handshakes, which arrive as HTTP requests.
 
-    Every HTTP middleware outside it sees the handshake as a request, may refuse it, and sees the 101 (RFC 6455 §4.2). A
-    request that asks for nothing we support goes on to ``app`` untouched (RFC 9110 §7.8).
+    Every HTTP middleware outside it sees the handshake as a request, may refuse it, and sees the 101 (RFC 6455 §4.2).
+    A request that offers no protocol we support goes on to ``app`` unchanged (RFC 9110 §7.8).
 
-    Other protocols come with their handlers: of what a request offers and we speak, the client's first choice is taken.
+    You can add handlers for other protocols. If a request offers several protocols that are supported, the client's
+    first choice is taken.
 
     Args:
         app: The ASGI application.
         allowed_origins: Origins that may open a WebSocket besides the page's own (RFC 6455 §10.2), such as
-            ``"https://example.com"`` or ``"https://*.example.com"``; ``["*"]`` admits all; or a function
-            ``(origin, scope) -> bool``. Default: none besides its own.
-        subprotocols: WebSocket subprotocols (RFC 6455 §1.9) to choose from, in no order, where the application names
-            none in ``websocket.accept``. The client's order of preference decides. Default: none.
+            ``"https://example.com"`` or ``"https://*.example.com"``. ``["*"]`` admits all. A function
+            ``(origin, scope) -> bool`` decides by itself. Default: none besides its own.
+        subprotocols: WebSocket subprotocols (RFC 6455 §1.9), in any order. If the application names none in
+            ``websocket.accept``, one of these is chosen. The client's order of preference decides. Default: none.
         websocket_only: Path patterns in Starlette's syntax (``"/rooms/{name}"``), or a predicate on the scope. Plain
             HTTP requests for them are answered with 426 (RFC 9110 §15.5.22). Default: none.
-        protocols: Other protocols than WebSocket, ``name`` or ``name/version``, and their handlers: asynchronous
-            functions that take an `UpgradeStream`. Names compare without regard to case, versions exactly. A handler
-            may have a method ``accepts(scope)``. If it returns false, the next offer is tried. Default: none.
+        protocols: Other protocols than WebSocket, ``name`` or ``name/version``, and their handlers. A handler is an
+            asynchronous function that takes an `UpgradeStream`. Case does not count in names, but it counts in
+            versions. A handler may have a method ``accepts(scope)``. If it returns false, the next offer is tried.
+            Default: none.
         websocket: Limits and times of each WebSocket, and compression. Default: those of `WebSocketSettings`.
         streams: Limits and times of the connections of ``protocols``. Default: those of `StreamSettings`.
-        h2c: Who may speak HTTP/2 after ``Upgrade: h2c`` (RFC 7540 §3.2), and how. Needs the package ``h2``. Default:
+        h2c: Which clients may speak HTTP/2 after ``Upgrade: h2c`` (RFC 7540 §3.2), and the limits for them. Needs the
+            package ``h2``. Default: ``None``, such offers are ignored.
+        tls: TLS on a plain connection, for clients that ask for it with ``Upgrade: TLS/1.2`` or a similar protocol
+            (RFC 2817). Some clients ask with ``OPTIONS *``. The middleware answers that request itself. Default:
             ``None``, such offers are ignored.
-        tls: TLS on a plain connection, for clients that ask for it by ``Upgrade: TLS/1.2`` or the like (RFC 2817). Some
-            of them ask with ``OPTIONS *``, which is answered here. Default: ``None``, such offers are ignored.
         websocket_middleware: Middleware that shall get ``websocket`` scopes: classes, functions or objects. It keeps
             its place in the order. Layers inside it get the handshake as a request again. You need not name middleware
             that is written for WebSockets only: its code shows that. Default: none.
-        insecure_skip_http_middleware: Path patterns in Starlette's syntax. Handshakes for them are delivered as
-            ``websocket`` scopes through the whole application, as a server does it by itself: no HTTP middleware
-            guards them, only the origin policy. Default: none.
-        insecure_allow_unguarded: Whether to let in a WebSocket that a server delivers directly, if other layers may
-            stand around the application. HTTP middleware among these layers has not seen the WebSocket. Default:
+        insecure_skip_http_middleware: Path patterns in Starlette's syntax. Handshakes for these paths go through the
+            whole application as ``websocket`` scopes. No HTTP middleware guards them, only the origin policy.
+            Default: none.
+        insecure_allow_unguarded: Whether to accept a WebSocket that a server delivers directly, if other layers may
+            stand around the application. HTTP middleware in these layers has not seen the handshake. Default:
             ``False``, it is refused with 503.
-        extend_server: Whether to extend the server that runs the application when its lifespan starts, so that it
-            offers handshakes as requests. Default: ``True``.
-        observer: An object that is told how each handshake and each connection ends: for metrics. Default: ``None``.
+        extend_server: Whether to extend the server that runs the application, when its lifespan starts. The server
+            then offers handshakes as requests. Default: ``True``.
+        observer: Gets told how each handshake and each connection ends, for metrics. Default: ``None``.
 
     Raises:
         ValueError: An argument is out of range, or ``h2c`` is given and the package ``h2`` is missing; the message

@@ -14,8 +14,8 @@ class OfferedProtocol:
     """One protocol of an ``Upgrade`` field.
 
     Attributes:
-        name: the protocol's name, as sent.
-        version: what follows the slash, ``None`` without one.
+        name: the protocol's name, as the client sent it.
+        version: the text after the slash; ``None`` without a slash.
     """
 
     name: str
@@ -26,9 +26,10 @@ class OfferedProtocol:
         return self.name if self.version is None else f"{self.name}/{self.version}"
 
     def matches(self, protocol: str) -> bool:
-        """Tell whether this is ``protocol``: names compare without regard to case, versions exactly.
+        """Tell whether this is ``protocol``. Case does not count in names, but it counts in versions.
 
-        A protocol without a version matches only an offer without one, and the other way round.
+        A protocol without a version matches only an offer without a version. A protocol with one matches only an offer
+        with the same one.
 
         Args:
             protocol: ``name`` or ``name/version``.
@@ -49,12 +50,12 @@ class UpgradeOffer:
 
     @classmethod
     def from_scope(cls, scope: Mapping[str, Any]) -> "UpgradeOffer | None":
-        """Return what the request offers, ``None`` if it offers nothing. Never raises, whatever the headers contain.
+        """Return the offer of the request; ``None`` if it offers nothing. It never raises, with any header fields.
 
-        Only an HTTP/1.1 request whose ``Connection`` field lists ``upgrade`` makes an offer: section 7.8 has servers
-        ignore the field in HTTP/1.0, and HTTP/2 and HTTP/3 do not have it (RFC 9113 section 8.6, RFC 9114 section 4.5).
-        CONNECT makes a tunnel of the connection by itself (section 9.3.6), so it offers nothing.
-        A request whose ``Connection`` or ``Upgrade`` field is malformed or too long makes no offer either.
+        A request makes an offer if it is HTTP/1.1, has ``Upgrade``, and its ``Connection`` field lists ``upgrade``.
+        Servers ignore the field in HTTP/1.0 (section 7.8). HTTP/2 and HTTP/3 do not have it (RFC 9113 section 8.6,
+        RFC 9114 section 4.5). CONNECT makes a tunnel of the connection by itself (section 9.3.6), so it offers nothing.
+        If ``Connection`` or ``Upgrade`` is malformed or too long, the request makes no offer.
 
         Args:
             scope: an ASGI connection scope of any type.
@@ -72,7 +73,7 @@ class UpgradeOffer:
 
     @classmethod
     def from_lines(cls, upgrade: Sequence[bytes], connection: Sequence[bytes]) -> "UpgradeOffer | None":
-        """Return what an HTTP/1.1 request with these fields offers, ``None`` if it offers nothing.
+        """Return the offer of an HTTP/1.1 request with these fields; ``None`` if it offers nothing.
 
         Args:
             upgrade: the values of the ``Upgrade`` lines, in order.
@@ -86,10 +87,10 @@ class UpgradeOffer:
         return _parse_lines(upgrade, connection)
 
     def find(self, protocol: str) -> OfferedProtocol | None:
-        """Return the first offered protocol that matches ``protocol``, ``None`` if there is none.
+        """Return the first offered protocol that matches ``protocol``; ``None`` if there is none.
 
         Args:
-            protocol: ``name`` or ``name/version``, compared as `OfferedProtocol.matches` does.
+            protocol: ``name`` or ``name/version``. See `OfferedProtocol.matches`.
         """
         for offered in self.protocols:
             if offered.matches(protocol):

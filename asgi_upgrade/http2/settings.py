@@ -17,28 +17,29 @@ _LIMIT = 2**31
 
 @dataclass(frozen=True)
 class H2CSettings:
-    """Who may speak HTTP/2 after ``Upgrade: h2c`` (RFC 7540 §3.2), and the limits and times of such a connection.
+    """Which clients may speak HTTP/2 after ``Upgrade: h2c`` (RFC 7540 §3.2), and the limits of such a connection.
 
-    All sizes are in bytes, all times in seconds. It takes the package ``h2``.
+    All sizes are in bytes, all times in seconds. The package ``h2`` must be installed.
 
     Attributes:
-        networks: Who may upgrade: addresses and networks such as ``"10.0.0.0/8"`` and ``"::1"``. ``"unix"`` stands for
-            peers on a Unix socket. ``None`` admits all. Only the machine that opened the connection counts.
-            ``X-Forwarded-For`` does not. Default: ``None``.
-        max_concurrent_streams: Requests that are served at once on one connection. Further ones are refused in a way
-            that lets the client repeat them (REFUSED_STREAM, RFC 9113 §5.1.2). Twice as many end the connection.
+        networks: Which clients may upgrade: addresses and networks such as ``"10.0.0.0/8"`` and ``"::1"``. ``"unix"``
+            stands for clients on a Unix socket. ``None`` admits all. The address of the machine that opened the
+            connection counts, ``X-Forwarded-For`` does not. Default: ``None``.
+        max_concurrent_streams: How many requests are served at once on one connection. Further ones are refused in a
+            way that lets the client repeat them (REFUSED_STREAM, RFC 9113 §5.1.2). Twice as many end the connection.
             Default: 100.
-        max_header_size: Size of a request's fields, each counted with 32 bytes more (RFC 9113 §6.5.2). Default: 64 KiB.
-        read_buffer_size: Bytes of a request's body that wait for the application, before its client has to wait.
+        max_header_size: How large the fields of a request may be together. Each field counts 32 bytes more than its
+            length (RFC 9113 §6.5.2). Default: 64 KiB.
+        read_buffer_size: How many bytes of a request's body may wait for the application. Then the client has to wait.
             Default: 64 KiB.
-        write_buffer_size: Bytes that wait for a slow client before ``send`` blocks. Default: 64 KiB.
+        write_buffer_size: How many bytes may wait for a slow client. Then ``send`` waits. Default: 64 KiB.
         open_timeout: How long the client may take for its preface (RFC 9113 §3.4). Default: 20.
-        idle_timeout: Time without a request after which the connection is closed. Default: 60.
-        ping_interval: Time between pings (RFC 9113 §6.7) while a request is being served and nothing is heard; ``None``
-            sends none. Default: 20.
-        ping_timeout: How long the client may stay silent after a ping; ``None`` waits for ever. Default: 20.
-        write_timeout: How long a client may read nothing while a response waits for it. ``None`` waits for ever.
-            Default: 60.
+        idle_timeout: How long a connection may have no request. Then it is closed. Default: 60.
+        ping_interval: Time between pings (RFC 9113 §6.7). They are sent while a request is served and the client sends
+            nothing. ``None`` sends none. Default: 20.
+        ping_timeout: How long the client may stay silent after a ping. ``None`` sets no limit. Default: 20.
+        write_timeout: How long a client may read nothing while a response waits for it. Then this request is reset.
+            ``None`` sets no limit. Default: 60.
         close_timeout: How long the client may take for the last bytes of a connection. Default: 10.
 
     Raises:

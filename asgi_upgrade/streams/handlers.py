@@ -26,10 +26,10 @@ __all__ = ["Handler", "ProtocolTable", "check_handler", "check_protocol", "run_h
 logger = logging.getLogger("asgi_upgrade")
 
 Handler = Callable[[UpgradeStream], Awaitable[object]]
-"""Speaks a protocol on a connection; when it returns, the connection is closed.
+"""An asynchronous function that speaks a protocol on a connection. When it returns, the connection is closed.
 
-For `UpgradeMiddleware` it may also have a method ``accepts(scope)``, which may be asynchronous: if what that returns is
-not true, the handler declines the request.
+For `UpgradeMiddleware` it may also have a method ``accepts(scope)``, synchronous or asynchronous. If ``accepts``
+returns a false value, the handler declines the request.
 """
 
 

@@ -27,9 +27,9 @@ _SETTINGS = StreamSettings()
 
 
 class UpgradeResponse(Response):
-    """Answers 101 and lets ``handler`` own the connection as an `UpgradeStream` (RFC 9110 §7.8, §15.2.2).
+    """Answers 101 and gives the connection to ``handler`` as an `UpgradeStream` (RFC 9110 §7.8, §15.2.2).
 
-    An endpoint returns it, so routing, dependencies, authentication and the request's body come first:
+    An endpoint returns it. So routing, dependencies, authentication and the request's body come first:
 
         @app.post("/exec/{name}")
         async def execute(name: str) -> UpgradeResponse:
@@ -39,27 +39,27 @@ class UpgradeResponse(Response):
 
             return UpgradeResponse(handler)
 
-    A request that does not offer ``protocol`` is answered with 426 (RFC 9110 §15.5.22), one that this server cannot
-    switch with 501. The connection is closed when the handler has returned. An exception of it is logged once, with the
-    request line.
+    If a request does not offer ``protocol``, it is answered with 426 (RFC 9110 §15.5.22). If the server cannot switch
+    the connection, the answer is 501. When the handler has returned, the connection is closed. An exception of the
+    handler is logged once, with the request line.
 
     Args:
         handler: Takes the `UpgradeStream`.
-        protocol: ``name`` or ``name/version``; names compare without regard to case, versions exactly. Default:
+        protocol: ``name`` or ``name/version``. Case does not count in names, but it counts in versions. Default:
             ``"tcp"``.
-        headers: Fields of the 101 besides ``Upgrade`` and ``Connection``. Of those that describe a body or belong to a
-            handshake of WebSocket, it can only have ``Content-Type``. Default: none.
+        headers: More fields of the 101. It writes ``Upgrade`` and ``Connection`` by itself. Fields that describe a body
+            are not allowed, except ``Content-Type``. Fields of a WebSocket handshake are not allowed. Default: none.
         fallback: The response, or any ASGI application, for a request that does not offer ``protocol``. Default: 426.
         background: Runs when the connection is closed. Default: none.
         streams: Limits and times of the connection. Default: those of `StreamSettings`.
         status_code: 101. FastAPI takes the status of a ``response_class`` from this default.
 
     Attributes:
-        responses: What a client may get, for FastAPI's argument of that name.
+        responses: The responses that a client may get. Give them to FastAPI's argument ``responses``.
 
     Raises:
-        ValueError: An argument is out of range; the message names it. Also when the response is sent, if a field has
-            been added since that a 101 cannot have.
+        ValueError: An argument is out of range; the message names it. When the response is sent, this is also raised
+            if the endpoint has added a field that a 101 cannot have.
     """
 
     responses: ClassVar[dict[int | str, dict[str, Any]]] = {

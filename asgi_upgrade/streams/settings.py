@@ -14,21 +14,22 @@ class StreamSettings:
     """Limits and times of each `UpgradeStream`. All sizes are in bytes, all times in seconds.
 
     Attributes:
-        read_buffer_size: Bytes that wait for the handler before reading from the socket pauses. Default: 64 KiB.
-        write_buffer_size: Bytes that wait for a slow client before ``send`` blocks. Default: 64 KiB.
+        read_buffer_size: How many bytes may wait for the handler. Then reading from the socket pauses. Default: 64 KiB.
+        write_buffer_size: How many bytes may wait for a slow client. Then ``send`` waits. Default: 64 KiB.
         open_timeout: How long the 101 (RFC 9110 §15.2.2) may take on its way from the application through the
             middleware to the server. Default: 20.
-        close_timeout: How long the client may take to end its side after the handler has ended. Then the connection is
-            cut. The time begins again whenever the client reads more of what was sent. Default: 10.
+        close_timeout: How long the client may take to end its side, after the handler has ended. Then the connection is
+            cut. The time begins again whenever the client reads more of the data that was sent. Default: 10.
         stop_timeout: While the server stops, this replaces ``close_timeout`` if it is shorter. Default: 1.
         keepalive_interval: After this time without a byte from the client, TCP asks the client's system whether it is
-            still there, three times at most (RFC 9293 §3.8.4). ``None`` never asks. On Linux the connection also ends
-            if the client acknowledges nothing of what was sent for three such times. Default: 20.
-        idle_timeout: Time without a byte in either direction after which the handler is cancelled; ``None`` waits for
-            ever. Default: ``None``.
-        total_timeout: Time from the switch after which the handler is cancelled; ``None`` waits for ever. Default:
-            ``None``.
-        shutdown_timeout: How long the handler may go on after the server began to stop, before it is cancelled.
+            still there (RFC 9293 §3.8.4). It asks again after the same time, three times in all. ``None`` never
+            asks. On Linux the connection also ends if the client acknowledges nothing of the data that was sent, for
+            three times as long. Default: 20.
+        idle_timeout: How long there may be no byte in either direction. Then the handler is cancelled. ``None`` sets no
+            limit. Default: ``None``.
+        total_timeout: How long the handler may run after the switch. Then it is cancelled. ``None`` sets no limit.
+            Default: ``None``.
+        shutdown_timeout: How long the handler may go on after the server has begun to stop. Then it is cancelled.
             Default: 10.
 
     Raises:

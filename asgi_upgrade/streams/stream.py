@@ -19,28 +19,28 @@ __all__ = ["UpgradeAttribute", "UpgradeStream"]
 
 
 class UpgradeAttribute(TypedAttributeSet):
-    """The attributes of an `UpgradeStream` besides AnyIO's ``SocketAttribute`` and, over TLS, ``TLSAttribute``."""
+    """More attributes of an `UpgradeStream`, besides AnyIO's ``SocketAttribute`` and, over TLS, ``TLSAttribute``."""
 
     #: The ASGI scope of the request that asked for the upgrade.
     scope: Scope = typed_attribute()
-    #: The protocol switched to, as the client offered it: ``name`` or ``name/version``.
+    #: The protocol of the connection, as the client offered it: ``name`` or ``name/version``.
     protocol: str = typed_attribute()
     #: Whether one direction can end before the other: ``False`` over TLS.
     half_close: bool = typed_attribute()
 
 
 class UpgradeStream(ByteStream):
-    """A connection that has left HTTP, as a stream of bytes. Bytes that followed the request come first.
+    """A connection that has left HTTP, as a stream of bytes. Bytes that came behind the request are read first.
 
-    Either direction can end by itself: after the client has ended its own, `receive` raises ``EndOfStream`` and `send`
-    goes on working. Where the transport cannot do that, as with TLS, the end of one is the end of both.
+    Each direction can end by itself. When the client has ended its direction, `receive` raises ``EndOfStream``, and
+    `send` goes on working. Some transports cannot do that, such as TLS: there both directions end together.
 
-    A cancelled `receive` has lost nothing, and a cancelled `send` has sent nothing.
+    If `receive` is cancelled, no bytes are lost. If `send` is cancelled, no bytes were sent.
 
     Args:
-        protocol: What the server's transport belongs to.
-        scope: The request that asked for the upgrade.
-        name: The protocol switched to, as the client offered it.
+        protocol: The owner of the server's transport.
+        scope: The ASGI scope of the request that asked for the upgrade.
+        name: The protocol of the connection, as the client offered it.
     """
 
     def __init__(self, protocol: StreamProtocol, scope: Scope, name: str) -> None:
@@ -55,11 +55,11 @@ class UpgradeStream(ByteStream):
 
     @property
     def protocol(self) -> str:
-        """The protocol switched to, as the client offered it: ``name`` or ``name/version``."""
+        """The protocol of this connection, as the client offered it: ``name`` or ``name/version``."""
         return self._name
 
     def receive(self, max_bytes: int = 65536) -> Coroutine[Any, Any, bytes]:
-        """Return between 1 and ``max_bytes`` bytes, as soon as there are any.
+        """Wait for bytes, and return between 1 and ``max_bytes`` of them.
 
         Raises:
             ValueError: ``max_bytes`` is less than 1.
@@ -71,7 +71,7 @@ class UpgradeStream(ByteStream):
         return self._protocol.receive(max_bytes)  # without a coroutine of our own around it: this is the hot path
 
     def send(self, item: bytes) -> Coroutine[Any, Any, None]:
-        """Send ``item``, as soon as no more than ``write_buffer_size`` bytes wait to be sent.
+        """Send ``item``. If more than ``write_buffer_size`` bytes wait to be sent, wait first.
 
         Raises:
             BrokenResourceError: The connection was lost.
@@ -81,10 +81,10 @@ class UpgradeStream(ByteStream):
         return self._protocol.send(item)
 
     async def send_eof(self) -> None:
-        """End this direction, behind all that was sent; `receive` goes on working. Nothing happens the second time.
+        """End our direction, after everything that was sent. `receive` goes on working. A second call does nothing.
 
         Raises:
-            NotImplementedError: The transport cannot end one direction only, as with TLS.
+            NotImplementedError: The transport cannot end one direction only. TLS cannot.
             ClosedResourceError: The stream was closed by `aclose`.
             BusyResourceError: Another task is sending.
         """
@@ -92,10 +92,11 @@ class UpgradeStream(ByteStream):
         self._protocol.end()
 
     async def aclose(self) -> None:
-        """Close the connection, behind all that was sent.
+        """Close the connection, after everything that was sent.
 
-        What the client still sends is discarded. It has ``close_timeout`` seconds to end its side, or to take more of
-        what was sent; then, or when this is cancelled, the connection is cut.
+        Bytes that the client still sends are discarded. The client has ``close_timeout`` seconds to end its side. The
+        time begins again whenever it takes more of the data that was sent. Then the connection is cut. It is also cut
+        if this call is cancelled.
         """
         protocol = self._protocol
         try:
@@ -108,7 +109,7 @@ class UpgradeStream(ByteStream):
 
     @property
     def shutting_down(self) -> bool:
-        """True once the server has begun to stop: the handler should come to its end."""
+        """Whether the server has begun to stop. The handler should come to its end then."""
         return self._protocol.shutdown_requested.is_set()
 
     async def wait_shutdown(self) -> None:
@@ -116,10 +117,10 @@ class UpgradeStream(ByteStream):
         await self._protocol.shutdown_requested.wait()
 
     def asyncio_streams(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Return asyncio's pair of streams for this connection, for libraries that want those.
+        """Return this connection as asyncio's pair of streams, for libraries that need them.
 
-        The connection belongs to them from now on: `receive` and `send` raise ``BusyResourceError``. `aclose` and the
-        limits work as before.
+        From then on only these two streams can be used: `receive` and `send` raise ``BusyResourceError``. `aclose` and
+        the limits work as before.
 
         Raises:
             BusyResourceError: A task is receiving or sending, or this was called before.
@@ -129,7 +130,7 @@ class UpgradeStream(ByteStream):
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
-        """AnyIO's ``SocketAttribute``, over TLS ``TLSAttribute``, and `UpgradeAttribute`."""
+        """`UpgradeAttribute`, AnyIO's ``SocketAttribute`` and, over TLS, its ``TLSAttribute``."""
         attributes: dict[Any, Callable[[], Any]] = {
             UpgradeAttribute.scope: lambda: self._scope,
             UpgradeAttribute.protocol: lambda: self._name,

@@ -1,14 +1,14 @@
-"""Tests without a server: an ASGI application in process, for HTTPX, with upgrades and WebSockets.
+"""Tests without a server: HTTPX runs an ASGI application in process, with upgrades and WebSockets.
 
-It needs the package ``httpx`` or its successor ``httpx2``, and asyncio as event loop:
+You need the package ``httpx`` or its successor ``httpx2``, and asyncio as event loop:
 
     async with httpx.AsyncClient(transport=UpgradeTransport(app), base_url="http://test") as client:
         async with connect_websocket(client, "/chat", headers={"Cookie": "session=..."}) as websocket:
             await websocket.send_text("hello")
             assert await websocket.receive_text() == "hello"
 
-Connections that have been switched are real sockets with both ends in this process, so buffers, the end of one
-direction and the loss of the connection are what they are on a server.
+A connection that has been switched is a real socket, with both ends in this process. So buffers, the end of one
+direction and the loss of the connection work as on a server.
 """
 
 from asgi_upgrade.testing.guarded import assert_guarded

@@ -26,24 +26,25 @@ async def assert_guarded(
     lifespan: bool = False,
     timeout: float = 5.0,
 ) -> None:
-    """Assert that WebSocket handshakes without credentials are refused with 401, 403, 407, or a redirect elsewhere.
+    """Assert that WebSocket handshakes without credentials are refused: with 401, 403, 407, or a redirect elsewhere.
 
-    Each is tried twice, without an Origin and with the page's own, and both must be refused. Any other answer, such as
-    404 or 500, fails the assertion too: it does not show that a guard has decided.
+    Each path is tried twice: without an Origin, and with the page's own. Both must be refused. Any other answer, such
+    as 404 or 500, fails the assertion too, because it does not show that a guard has decided.
 
     Args:
-        app: The application. It runs as far as it lets the stranger in.
+        app: The application. It really runs if it lets the stranger in.
         *paths: Paths to try, such as ``"/rooms/7"``. Default: all WebSocket routes that are found, with a sample for
             each path parameter.
-        public: Templates of routes, as they are written in the application, that are open on purpose, where no paths
-            are given. Default: none.
-        headers: Header fields that every client sends, such as what a proxy adds. Default: none.
+        public: Routes that are open on purpose, by their templates as the application writes them. It counts only if no
+            paths are given. Default: none.
+        headers: Header fields that every client sends, such as those that a proxy adds. Default: none.
         base_url: Scheme and host of the requests. Default: ``"http://localhost"``.
-        lifespan: Whether to run the application's lifespan around it. Default: ``False``.
+        lifespan: Whether to run the application's lifespan during the test. Default: ``False``.
         timeout: Seconds for each answer. Default: 5.
 
     Raises:
-        AssertionError: One is let in, or it is not decided; or there is no WebSocket route. The message names them all.
+        AssertionError: A path lets the stranger in, or does not show a decision; or there is no WebSocket route. The
+            message names all such paths.
         ValueError: ``public`` names a route that does not exist.
     """
     tried = list(paths) or _find(app, public)

@@ -19,7 +19,7 @@ _TIMEOUT = 10.0
 
 
 class LifespanError(Exception):
-    """The application does not start or stop in order, or has no lifespan at all."""
+    """The application has failed to start or to stop, or has no lifespan."""
 
 
 class Lifespan:
@@ -111,9 +111,9 @@ class Lifespan:
 
 @asynccontextmanager
 async def run_lifespan(app: ASGIApp, *, timeout: float = _TIMEOUT) -> AsyncIterator[dict[str, Any]]:
-    """Run an application's lifespan as long as the block runs: its startup before, its shutdown after it.
+    """Run an application's lifespan around a block: the startup before the block, the shutdown after it.
 
-    `UpgradeTransport` does the same with ``lifespan=True``, and gives requests the state.
+    `UpgradeTransport` does the same with ``lifespan=True``. It also gives the state to requests.
 
     Args:
         app: The application.
@@ -123,7 +123,7 @@ async def run_lifespan(app: ASGIApp, *, timeout: float = _TIMEOUT) -> AsyncItera
         The ``state`` that the application has filled.
 
     Raises:
-        LifespanError: It does not start or stop in order.
+        LifespanError: The application has failed to start or to stop, or has no lifespan.
     """
     lifespan = Lifespan(app, timeout)
     state = await lifespan.start()

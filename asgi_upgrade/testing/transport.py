@@ -42,24 +42,24 @@ else:
 
 
 class UpgradeTransport(_Transport):
-    """Answers the requests of an ``httpx.AsyncClient``, or one of ``httpx2``, with an ASGI application.
+    """Answers the requests of an ``AsyncClient`` of ``httpx`` or ``httpx2`` with an ASGI application.
 
-    Upgrades are included, and every request has the ASGI extension ``http.upgrade`` as on a server.
+    Upgrades work: every request that offers one has the ASGI extension ``http.upgrade``, as on a server.
 
-    After a 101, ``response.extensions["network_stream"]`` is the connection, as it is with HTTPX's own transport. The
-    response must be opened with ``client.stream(...)``, for ``client.get(...)`` closes it at once.
+    After a 101, ``response.extensions["network_stream"]`` is the connection, as with HTTPX's own transport. Open such a
+    response with ``client.stream(...)``, because ``client.get(...)`` closes it at once.
 
     Args:
         app: The ASGI application.
-        raise_app_exceptions: Whether an exception of the application is raised in the client. Otherwise it becomes a
-            500, or the end of the response. Default: ``True``.
+        raise_app_exceptions: Whether an exception of the application is raised in the client. Otherwise the client gets
+            500, or the response ends. Default: ``True``.
         root_path: The scope's ``root_path``. Default: ``""``.
         client: The scope's ``client``. Default: ``("127.0.0.1", 123)``.
-        lifespan: Whether to run the application's lifespan as long as the client is open, from ``async with`` on.
-            Default: ``False``.
+        lifespan: Whether to run the application's lifespan. It starts with ``async with``, and ends when the client is
+            closed. Default: ``False``.
 
     Attributes:
-        state: What the lifespan has put into its ``state``; each request gets a copy. Empty without a lifespan.
+        state: The ``state`` that the lifespan has filled. Each request gets a copy. Empty without a lifespan.
     """
 
     def __init__(
@@ -101,13 +101,13 @@ class UpgradeTransport(_Transport):
             raise
 
     def shutdown(self) -> None:
-        """Do what a server does when it begins to stop: tell each connection, and each handshake that waits."""
+        """Do what a server does when it begins to stop: tell all connections, and all handshakes that wait."""
         self.stopping = True
         for exchange in list(self._exchanges):
             exchange.shutdown()
 
     async def aclose(self) -> None:
-        """Cancel what is still running."""
+        """Cancel the requests that are still running."""
         for exchange in list(self._exchanges):
             await exchange.cancel()
 

@@ -32,7 +32,7 @@ _LOST = tuple(error for each in installed for error in (each.core.ReadError, eac
 class WebSocketDenied(WebSocketDisconnect):
     """The handshake was answered with an HTTP response.
 
-    It is a `WebSocketDisconnect` with code 1006, as browsers report it.
+    This is a `WebSocketDisconnect` with code 1006. Browsers report the same code.
 
     Attributes:
         response: HTTPX's response: ``status_code``, ``headers``, ``text``, ``json()``.
@@ -63,9 +63,9 @@ async def connect_websocket(
 
     Args:
         client: An ``AsyncClient`` of ``httpx`` or ``httpx2``.
-        url: The address, or a path behind the client's ``base_url``; ``ws`` and ``wss`` may be written for ``http`` and
-            ``https``.
-        subprotocols: What to offer, the first choice first. Default: none.
+        url: The address, or a path that is added to the client's ``base_url``. You may write ``ws`` and ``wss`` instead
+            of ``http`` and ``https``.
+        subprotocols: The subprotocols to offer, the first choice first. Default: none.
         headers: More header fields of the handshake. Default: none.
         timeout: Seconds for the handshake, for each message, and for the close. Default: 5.
         **options: More arguments of the client's ``stream``: ``params``, ``cookies``, ``auth``, ``extensions``.
@@ -74,7 +74,7 @@ async def connect_websocket(
         The WebSocket.
 
     Raises:
-        WebSocketDenied: The answer is no 101.
+        WebSocketDenied: The answer is not a 101.
         TimeoutError: There was no answer in time.
         ValueError: The 101 breaks RFC 6455 section 4.1; the message says how.
     """
@@ -128,20 +128,20 @@ def _check(response: Any, key: str, subprotocols: Sequence[str]) -> str | None:
 class ClientWebSocket:
     """The client's side of a WebSocket. `connect_websocket` makes it.
 
-    Pings are answered while a message is waited for.
+    It answers pings while it waits for a message.
 
     Args:
         response: The 101.
-        subprotocol: What the server has chosen.
+        subprotocol: The subprotocol that the server has chosen.
         timeout: Seconds for each message, and for the close.
 
     Attributes:
         response: The 101.
-        subprotocol: What the server has chosen, or ``None``.
-        timeout: See above.
-        close_code: The code of the end, as soon as it has been received; 1005 for a close frame without one, 1006 for
-            an end without a close frame. ``None`` until then.
-        close_reason: The reason of the end.
+        subprotocol: The subprotocol that the server has chosen, or ``None``.
+        timeout: Seconds for each message, and for the close.
+        close_code: The close code that was received. 1005: the close frame had no code. 1006: the connection ended
+            without a close frame. ``None`` as long as the WebSocket is open.
+        close_reason: The reason that came with the close code.
     """
 
     def __init__(self, response: Any, subprotocol: str | None, timeout: float) -> None:
@@ -178,7 +178,7 @@ class ClientWebSocket:
 
         Raises:
             WebSocketDisconnect: The WebSocket has been closed, and there is no message left.
-            TimeoutError: None has come in time.
+            TimeoutError: No message has come in time.
         """
         await self._fill()
         if not self._messages:
@@ -186,28 +186,28 @@ class ClientWebSocket:
         return self._messages.popleft()
 
     async def receive_text(self) -> str:
-        """Return the next message, which must be text; else `TypeError`. See `receive`."""
+        """Return the next message. It must be text, else this raises `TypeError`. See `receive`."""
         message = await self.receive()
         if not isinstance(message, str):
             raise TypeError(f"A binary message has come: {message[:100]!r}")
         return message
 
     async def receive_bytes(self) -> bytes:
-        """Return the next message, which must be binary; else `TypeError`. See `receive`."""
+        """Return the next message. It must be binary, else this raises `TypeError`. See `receive`."""
         message = await self.receive()
         if isinstance(message, str):
             raise TypeError(f"A text message has come: {message[:100]!r}")
         return message
 
     async def receive_json(self, mode: Literal["text", "binary"] = "text") -> Any:
-        """Return what the next message says in JSON. See `receive`."""
+        """Return the value that the next message has in JSON. See `receive`."""
         return json.loads(await (self.receive_text() if mode == "text" else self.receive_bytes()))
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close the WebSocket and wait for the other side's close frame. Messages that come before it are kept.
+        """Close the WebSocket, and wait for the close frame of the server. Messages that come before it are kept.
 
         Raises:
-            TimeoutError: It has not come in time.
+            TimeoutError: The close frame has not come in time.
         """
         if self.close_code is None and self._protocol.state is State.OPEN:
             self._protocol.send_close(code, reason)

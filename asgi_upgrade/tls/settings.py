@@ -15,10 +15,10 @@ __all__ = ["TLSSettings", "check_tls"]
 
 @dataclass(frozen=True)
 class TLSSettings:
-    """How to speak TLS with clients that ask for it by ``Upgrade: TLS/1.2`` or the like (RFC 2817).
+    """How to speak TLS with clients that ask for it with ``Upgrade: TLS/1.2`` or a similar protocol (RFC 2817).
 
     Attributes:
-        context: The `ssl.SSLContext` to speak TLS with: one for the server's side, with a certificate.
+        context: The `ssl.SSLContext` for TLS. It must be for the server's side, and have a certificate.
         required: Whether requests without TLS are refused with 426 (RFC 2817 §4.2). A function ``(scope) -> bool``
             decides for each request. Default: ``False``.
         handshake_timeout: Seconds that the TLS handshake may take, from the 101 on. Default: 20.

@@ -7,4 +7,4 @@ from asgi_upgrade.websocket import frames
 __all__ = ["compiled"]
 
 compiled: bool = not str(frames.__file__).endswith(".py")
-"""Whether the engine of WebSockets runs as machine code. It behaves the same; it is slower where this is ``False``."""
+"""Whether the WebSocket engine runs as machine code. If this is ``False``, it does the same, but is slower."""

@@ -148,30 +148,31 @@ class DeflateAgreement:
 
 @dataclass(frozen=True)
 class PerMessageDeflate:
-    """The settings of compression: ours, and those that we ask clients for (RFC 7692 §7).
+    """The settings of compression: those of the server, and those that it asks clients for (RFC 7692 §7).
 
-    What concerns the server alone is kept to without a word of it, unless the client's offer has the parameter: there
-    are clients that take no parameter which they have not named, such as those made with Netty 4.1.48.
+    If a setting concerns only the server, the client is not told of it, unless the client's offer names the parameter.
+    Some clients refuse a parameter that they have not named, such as those made with Netty 4.1.48.
 
-    The defaults are those where less time, smaller messages and less memory each begin to cost too much of the others.
+    The defaults balance time, size of messages and memory.
 
     Attributes:
-        server_no_context_takeover: Compress each message by itself. Saves memory between messages; costs time, and
-            messages grow, short ones most. Default: ``False``, unless the client asks for it.
-        client_no_context_takeover: Have clients compress each message by itself. Saves memory between messages.
-            Default: ``False``, unless the client says that it does so anyway.
-        server_max_window_bits: Window to compress with, as a power of two: 9 to 15. Default: 12, unless the client asks
-            for less. 15 makes long messages smaller by six in a hundred for four times the memory.
-        client_max_window_bits: Largest window for clients to compress with, as a power of two: 9 to 15. Applies to
-            clients that support the parameter, as Chrome does and Firefox does not. Default: 12.
-        level: zlib's compression level, 1 to 9. Default: 1. Level 6 makes JSON smaller by seven in a hundred, takes a
-            third more time for short messages and twice the time for long ones. Level 1 uses ISA-L if the package
-            ``isal`` is installed, in less than half the time.
-        memory_level: zlib's memory level, 1 to 9: the compressor takes ``2 ** (memory_level + 9)`` bytes besides four
-            times its window. ISA-L takes its least. Default: 5.
-        threshold: Length in bytes from which messages are compressed; shorter ones go out plain. Default: 128, or 512
-            where the server compresses each message by itself; from there on compression saves seven bytes in a
-            microsecond or more.
+        server_no_context_takeover: Whether the server compresses each message by itself. This saves memory between
+            messages. But it costs time, and messages get longer, the short ones most. Default: ``False``, unless the
+            client asks for it.
+        client_no_context_takeover: Whether clients shall compress each message by itself. This saves memory between
+            messages. Default: ``False``, unless the client says that it does so.
+        server_max_window_bits: The window to compress with, as a power of two: 9 to 15. Default: 12, unless the client
+            asks for less. 15 makes long messages six percent smaller, and takes four times the memory.
+        client_max_window_bits: The largest window that clients may compress with, as a power of two: 9 to 15. It works
+            with clients that support the parameter. Chrome does, Firefox does not. Default: 12.
+        level: zlib's compression level, 1 to 9. Default: 1. Level 6 makes JSON seven percent smaller. It takes a third
+            more time for short messages, and twice the time for long ones. With the package ``isal`` installed, level 1
+            uses ISA-L, which takes less than half the time.
+        memory_level: zlib's memory level, 1 to 9. The compressor takes four times its window and
+            ``2 ** (memory_level + 9)`` bytes. ISA-L always takes the least it can. Default: 5.
+        threshold: Length in bytes from which messages are compressed. Shorter ones are sent as they are. Default: 128,
+            or 512 where the server compresses each message by itself. From this length on, compression saves at least
+            seven bytes in a microsecond.
 
     Raises:
         ValueError: A value is out of range; the message names it.

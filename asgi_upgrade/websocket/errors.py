@@ -6,11 +6,11 @@ __all__ = ["ClientDisconnected"]
 
 
 class ClientDisconnected(OSError):
-    """Raised by ``send`` once the connection is gone, as the ASGI specification asks.
+    """Raised by ``send`` when the connection is gone. The ASGI specification asks for such an error.
 
     Attributes:
-        code: The close code that ``websocket.disconnect`` carries.
-        reason: Its reason.
+        code: The close code, as in ``websocket.disconnect``.
+        reason: The close reason, as in ``websocket.disconnect``.
     """
 
     def __init__(self, code: int, reason: str) -> None:

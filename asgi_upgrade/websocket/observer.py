@@ -28,40 +28,40 @@ logger = logging.getLogger("asgi_upgrade")
 
 
 class Outcome(str, enum.Enum):
-    """The end of a handshake. The values are fit to be labels of metrics."""
+    """How a handshake has ended. The values can be labels of metrics."""
 
     ACCEPTED = "accepted"
-    """There is a connection."""
+    """The WebSocket is open."""
     REFUSED = "refused"
-    """The application, or middleware, has refused it, with a status of its own."""
+    """The application, or middleware, has refused the handshake, with a status of its own."""
     REFUSED_ORIGIN = "refused_origin"
-    """Its origin may not open a WebSocket: 403."""
+    """The origin may not open a WebSocket: 403."""
     BAD_REQUEST = "bad_request"
-    """It is no valid handshake: 400, 405, 426 or 431."""
+    """The request is not a valid handshake: 400, 405, 426 or 431."""
     UNGUARDED = "unguarded"
-    """Middleware may not have seen it, see ``insecure_allow_unguarded``: 503."""
+    """Middleware may not have seen the handshake: 503. See ``insecure_allow_unguarded``."""
     TIMED_OUT = "timed_out"
-    """The application has not answered, or the 101 has not got out, within ``open_timeout``."""
+    """Within ``open_timeout`` the application has not answered, or the 101 has not reached the server."""
     STOPPED = "stopped"
-    """The server stopped before it was answered."""
+    """The server stopped before the handshake was answered."""
     CLIENT_LEFT = "client_left"
-    """The client has gone before it was answered, or before the connection was switched."""
+    """The client has gone before the handshake was answered, or before the connection was switched."""
     FAILED = "failed"
     """The application, or middleware, has raised an exception, or has answered with 500 or above, or not at all."""
 
 
 @dataclass(frozen=True)
 class HandshakeEnded:
-    """A WebSocket handshake has been answered, or will not be.
+    """A WebSocket handshake has ended: it has been answered, or will get no answer.
 
     Attributes:
-        outcome: What became of it.
-        status: The status of the response, as it left the outermost layer that is observed; 101 if it was accepted.
-            ``None``: there was no response.
-        route: The template of the route that it was for, such as ``"/rooms/{room}"``, with those of the mounts around.
-            Never the path, which clients choose. ``None``: no WebSocket route has its path, or it is not known.
-        seconds: From its arrival to the answer.
-        scope: Its ``http`` scope, to be read only.
+        outcome: How it ended.
+        status: The status of the response; 101 if it was accepted. This is the status that left the outermost observed
+            layer. ``None``: there was no response.
+        route: The template of the route, such as ``"/rooms/{room}"``, with the templates of the mounts around it. It is
+            never the path, because clients choose paths. ``None``: no WebSocket route has this path, or it is unknown.
+        seconds: The time from the arrival of the handshake to its answer.
+        scope: The ``http`` scope of the handshake. Only read it.
     """
 
     outcome: Outcome
@@ -76,16 +76,16 @@ class ConnectionClosed:
     """A WebSocket connection has ended.
 
     Attributes:
-        code: The close code: the client's, or the application's; 1006 if it was lost.
+        code: The close code of the client or of the application; 1006 if the connection was lost.
         route: See `HandshakeEnded`.
-        seconds: From the accept to the end.
-        messages_received: Messages that have come from the client.
-        bytes_received: Their bytes. Where this package carries the connection, those on the wire before TLS: frames
-            with their headers, compressed where that was agreed, pings, pongs and the close frame too. Where the server
-            does: of the messages themselves.
-        messages_sent: Messages that the application has sent.
-        bytes_sent: Their bytes, in the same way.
-        scope: The ``http`` scope of the handshake, to be read only.
+        seconds: The time from the accept to the end.
+        messages_received: How many messages have come from the client.
+        bytes_received: How many bytes have come. If this package carries the connection, these are the bytes on the
+            wire, without TLS: all frames with their headers, also pings, pongs and the close frame, and compressed data
+            as it came. If the server carries the connection, these are the bytes of the messages only.
+        messages_sent: How many messages the application has sent.
+        bytes_sent: How many bytes were sent, counted in the same way.
+        scope: The ``http`` scope of the handshake. Only read it.
     """
 
     code: int
@@ -100,14 +100,14 @@ class ConnectionClosed:
 
 @dataclass(frozen=True)
 class OpenTotals:
-    """The connections of a route that are open, and what they have carried so far.
+    """The open connections of a route, and the messages and bytes that they have carried so far.
 
     Attributes:
-        connections: How many there are.
-        messages_received: See `ConnectionClosed`, also for the others.
-        bytes_received: See there.
-        messages_sent: See there.
-        bytes_sent: See there.
+        connections: How many are open.
+        messages_received: As in `ConnectionClosed`, of all these connections together.
+        bytes_received: As in `ConnectionClosed`, together.
+        messages_sent: As in `ConnectionClosed`, together.
+        bytes_sent: As in `ConnectionClosed`, together.
     """
 
     connections: int = 0
@@ -152,10 +152,11 @@ class Open(Protocol):
 
 
 class Observer:
-    """Is told what becomes of the WebSockets of an `UpgradeMiddleware`: twice for each, never for a message.
+    """Gets told of the WebSockets of an `UpgradeMiddleware`: when a handshake ends, and when a connection ends.
 
-    Derive from it, and override what you want to know. Both methods are called on the event loop, between two things
-    that it does, so they must be quick, and are no coroutines. What they raise is logged, once, and hurts nobody.
+    It is not told of messages. Derive a class from it, and override the methods that you need. Both are called on the
+    event loop. So they must be quick, and must not be coroutine functions. If one of them raises an exception, the
+    exception is logged, but only once, and the WebSockets go on.
     """
 
     # Long names, so that those of a subclass are others.
@@ -170,16 +171,16 @@ class Observer:
         return observer
 
     def handshake_ended(self, event: HandshakeEnded) -> None:
-        """A handshake has been answered, or will not be. Accepted ones have a `connection_closed` later."""
+        """Called when a handshake has ended. If it was accepted, `connection_closed` is called later."""
 
     def connection_closed(self, event: ConnectionClosed) -> None:
-        """A connection has ended."""
+        """Called when a connection has ended."""
 
     def open_totals(self) -> dict[str | None, OpenTotals]:
-        """Return what is open now, and what that has carried so far, by route; see `HandshakeEnded.route`.
+        """Return the connections that are open now, by route. See `HandshakeEnded.route`.
 
-        What has ended is not in it: that was in `connection_closed`. It looks at each connection, which takes about a
-        millisecond for a thousand of them. May be called in any thread.
+        Connections that have ended are not counted: `connection_closed` told of them. This method looks at each
+        connection. That takes about a millisecond for a thousand of them. It may be called in any thread.
         """
         totals: dict[str | None, list[int]] = {}
         for connection in list(self._asgi_upgrade_open):

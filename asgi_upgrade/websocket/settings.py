@@ -41,38 +41,38 @@ class WebSocketSettings:
 
     Four fields have a counterpart among the settings of uvicorn or hypercorn: ``max_message_size`` (``--ws-max-size``,
     ``websocket_max_message_size``), ``max_queue`` (``--ws-max-queue``), ``ping_interval`` (``--ws-ping-interval``,
-    ``websocket_ping_interval``) and ``ping_timeout`` (``--ws-ping-timeout``). A value given here holds. If none is
-    given, the server's holds if that differs from the server's default, and ours otherwise.
+    ``websocket_ping_interval``) and ``ping_timeout`` (``--ws-ping-timeout``). A value that you give here counts. If you
+    give none, the server's value counts if it is not the server's default. Otherwise our default counts.
 
     Attributes:
         max_message_size: Longest message accepted, after inflating. A longer one ends the connection with 1009
             (RFC 6455 §7.4.1). Default: the server's, else 16 MiB.
         max_message_frames: How many frames one message may have (§5.4). More end the connection with 1008. Default:
             16384.
-        max_queue: Messages that wait for the application before reading from the socket pauses. Default: the server's,
-            else 64.
-        max_queue_size: Bytes of messages that wait for the application before reading from the socket pauses. Default:
-            256 KiB.
-        write_buffer_size: Bytes that wait for a slow client before ``send`` blocks. Default: 64 KiB.
-        open_timeout: Time from the request to the switch. If the application takes longer, the client gets 503.
-            Default: 20.
+        max_queue: How many messages may wait for the application. Then reading from the socket pauses. Default: the
+            server's, else 64.
+        max_queue_size: How many bytes of messages may wait for the application. Then reading from the socket pauses.
+            Default: 256 KiB.
+        write_buffer_size: How many bytes may wait for a slow client. Then ``send`` waits. Default: 64 KiB.
+        open_timeout: How long the application may take to accept, from the request to the switch. Then the client gets
+            503. Default: 20.
         close_timeout: How long the client may take to answer a close frame (§7.1.1). Then the connection is cut. The
-            time does not run while the client still reads what was sent before. Default: 10.
+            time does not run while the client still reads data from before the close frame. Default: 10.
         stop_timeout: While the server stops, this replaces ``close_timeout`` if it is shorter. Default: 1.
         answer_timeout: How long the application may still answer earlier messages after the client has sent a close
             frame or a frame that breaks a rule. Default: 1.
         ping_interval: Time between pings (§5.5.2); ``None`` sends none. Default: the server's, else 20.
-        ping_timeout: How long the client may stay silent after a ping. Then the connection ends with 1011. The client
-            is silent if no byte of it arrives, no pong either, and it reads nothing of what was sent before. ``None``
-            waits for ever. Default: the server's, else 20.
-        idle_timeout: Time without a message in either direction after which the connection ends with 1001;
-            ``None`` never ends it. Default: ``None``.
-        deflate: Whether to agree to permessage-deflate (RFC 7692), or how. Default: ``True``, as `PerMessageDeflate`
-            does by default.
+        ping_timeout: How long the client may stay silent after a ping. Then the connection ends with 1011. A silent
+            client sends no byte, not even a pong, and reads nothing of the data from before. ``None`` sets no limit.
+            Default: the server's, else 20.
+        idle_timeout: How long there may be no message in either direction. Then the connection ends with 1001.
+            ``None`` sets no limit. Default: ``None``.
+        deflate: Whether to agree to permessage-deflate (RFC 7692). A `PerMessageDeflate` also says how. Default:
+            ``True``, with the defaults of `PerMessageDeflate`.
         allow_unoffered_subprotocols: Whether the application may accept with a subprotocol that the client has not
-            offered, as uvicorn's own WebSockets let it. Default: ``False``, such a client gets 400 (RFC 6455 §4.2.2).
-        lenient_subprotocols: Whether names of subprotocols may have characters that are not allowed in a token, such as
-            ``/`` and ``=``. Default: ``False``, as RFC 6455 §4.1 has it.
+            offered, as with uvicorn's own WebSockets. Default: ``False``, such a client gets 400 (RFC 6455 §4.2.2).
+        lenient_subprotocols: Whether names of subprotocols may have characters that a token cannot have, such as ``/``
+            and ``=``. Default: ``False``, as in RFC 6455 §4.1.
 
     Raises:
         ValueError: A value is out of range; the message names it.

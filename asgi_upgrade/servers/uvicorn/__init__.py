@@ -1,12 +1,12 @@
 """uvicorn's HTTP protocols, extended with ``http.upgrade``.
 
-`UpgradeMiddleware` puts them in place by itself when the application starts. To name one explicitly, which also works
-without a lifespan:
+`UpgradeMiddleware` makes uvicorn use them when the application starts. You can also name one yourself. This works
+without a lifespan too:
 
     uvicorn.run(app, http="asgi_upgrade.servers.uvicorn:AutoUpgradeProtocol")
 
-``AutoUpgradeProtocol`` is what uvicorn would choose for ``http="auto"``; ``H11UpgradeProtocol``,
-``HttpToolsUpgradeProtocol`` and ``ZttpUpgradeProtocol`` need the parser they are named after.
+``AutoUpgradeProtocol`` uses the parser that uvicorn would choose for ``http="auto"``. ``H11UpgradeProtocol``,
+``HttpToolsUpgradeProtocol`` and ``ZttpUpgradeProtocol`` each need the parser in their name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from importlib import import_module
 __all__ = ["AutoUpgradeProtocol", "H11UpgradeProtocol", "HttpToolsUpgradeProtocol", "ZttpUpgradeProtocol"]
 
 AutoUpgradeProtocol: type[asyncio.Protocol]
-"""What uvicorn would choose for ``http="auto"``: with httptools if that is installed, else with h11."""
+"""The protocol that fits ``http="auto"``, extended: with httptools if it is installed, else with h11."""
 
 H11UpgradeProtocol: type[asyncio.Protocol]
 """uvicorn's protocol with the parser h11, extended."""
