@@ -54,8 +54,8 @@ class WebSocketSettings:
         max_queue_size: How many bytes of messages may wait for the application. Then reading from the socket pauses.
             Default: 256 KiB.
         write_buffer_size: How many bytes may wait for a slow client. Then ``send`` waits. Default: 64 KiB.
-        open_timeout: How long the application may take to accept, from the request to the switch. Then the client gets
-            503. Default: 20.
+        open_timeout: How long the application may take from the request to the switch. Then the client gets 503.
+            Default: 20.
         close_timeout: How long the client may take to answer a close frame (§7.1.1). Then the connection is cut. The
             time does not run while the client still reads data from before the close frame. Default: 10.
         stop_timeout: While the server stops, this replaces ``close_timeout`` if it is shorter. Default: 1.
