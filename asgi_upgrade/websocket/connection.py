@@ -491,10 +491,12 @@ class Connection:
 
     def send_bytes(self, payload: bytes | bytearray | memoryview) -> None:
         """Encode a binary message. ASGI says `bytes`; applications send other buffers too."""
+        if type(payload) is not bytes:
+            # The application may change it later, and its items may be longer than a byte.
+            payload = memoryview(payload).tobytes()
         size = len(payload)
         if size > 125 or self._deflate is not None:
-            # A buffer that the application may change later is copied: it goes out after the call has returned.
-            self._send_message(_BINARY, payload if type(payload) is bytes else memoryview(payload).tobytes())
+            self._send_message(_BINARY, payload)
             return
         self.outgoing.append(_SHORT_BINARY_HEADERS[size] + payload)
         self.outgoing_cost += size + MESSAGE_COST

@@ -33,8 +33,10 @@ class Messages:
     async def receive(self) -> Message:
         """ASGI ``receive``: the next message, or ``websocket.disconnect`` once there will be none."""
         protocol = self._protocol
+        had_turn = False
         while True:
-            message = protocol.take()
+            message = protocol.take(had_turn)
+            had_turn = True
             if type(message) is dict:
                 return message
             if message is not None:

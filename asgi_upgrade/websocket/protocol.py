@@ -123,7 +123,6 @@ class WebSocketProtocol(asyncio.Protocol):
     """
 
     __slots__ = (
-        "__weakref__",
         "_app_closed",
         "_closed",
         "_closing",
@@ -134,7 +133,6 @@ class WebSocketProtocol(asyncio.Protocol):
         "_eof",
         "_flush_scheduled",
         "_flusher",
-        "_had_turn",
         "_held_scheduled",
         "_idle",
         "_loop",
@@ -201,7 +199,6 @@ class WebSocketProtocol(asyncio.Protocol):
         self._app_closed = False  # `close` was called
         self._disconnect: tuple[int, str] | None = None  # for the application; there is one once no phase waits
         self._told = False  # the application has been given that
-        self._had_turn = False  # of the event loop, which the next `take` would ask for
         self._closed: asyncio.Future[None] | None = None  # for those who wait for the end of the transport
         self._closing: Closing | None = None  # since the first step of the end
         self.heard = False
@@ -371,19 +368,20 @@ class WebSocketProtocol(asyncio.Protocol):
 
     # What the application does, see `Messages`
 
-    def take(self) -> Message | asyncio.Future[None] | None:
+    def take(self, had_turn: bool = False) -> Message | asyncio.Future[None] | None:
         """Return the next message, or ``websocket.disconnect`` once there will be none.
 
         A future has to be waited for before this is called again. Whoever is cancelled meanwhile must call
         `give_up_waiting`. ``None`` stands for a turn of the event loop, or for the handshake, which is asked instead.
+
+        Args:
+            had_turn: Whether whoever asks has waited for a turn, or a future. The application may take from a full
+                queue, or ask behind the end, for ever.
         """
         queue = self._queue
         if queue and self.handshake is None:
-            if self.reading_paused and not self._had_turn and not len(queue) % _MESSAGES:
-                # The application may take from a full queue for ever.
-                self._had_turn = True
+            if self.reading_paused and not had_turn and not len(queue) % _MESSAGES:
                 return None
-            self._had_turn = False
             event = queue.pop()
             self._queue_size = self._queue_size - len(event) if queue else 0
             if self.reading_paused:
@@ -401,12 +399,9 @@ class WebSocketProtocol(asyncio.Protocol):
             self._receivers.append(receiver)
             return receiver
         # No phase waits any more.
-        if self._told and not self._had_turn:
-            # The application may ask behind the end for ever.
-            self._had_turn = True
+        if self._told and not had_turn:
             return None
         self._told = True
-        self._had_turn = False
         code, reason = self._disconnect
         return {"type": "websocket.disconnect", "code": code, "reason": reason}
 

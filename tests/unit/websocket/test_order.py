@@ -145,3 +145,30 @@ def test_a_long_message_that_somebody_waits_for_does_not_pause_reading(
             assert not protocol.reading_paused
 
     on_loop(test)
+
+
+def test_who_asks_behind_the_end_is_answered_whoever_else_asks(on_loop: Callable[[Test], None]) -> None:
+    async def test() -> None:
+        async with connected() as (protocol, client):
+            await client.send(close(1000))
+            messages = Messages(protocol)
+            assert (await messages.receive())["type"] == "websocket.disconnect"
+            asking = asyncio.ensure_future(messages.receive())
+            for _ in range(10):
+                await asyncio.sleep(0)
+                assert (await messages.receive())["type"] == "websocket.disconnect"
+            assert asking.done()
+
+    on_loop(test)
+
+
+def test_those_who_take_from_a_full_queue_are_served_in_turn(on_loop: Callable[[Test], None]) -> None:
+    """Also where the first of them has to wait for a turn of the event loop, because much has been taken."""
+
+    async def test() -> None:
+        async with connected(max_queue=32) as (protocol, _):
+            protocol.data_received(texts(*range(64)))
+            messages = await asyncio.gather(*(Messages(protocol).receive() for _ in range(5)))
+            assert [message["text"] for message in messages] == ["0", "1", "2", "3", "4"]
+
+    on_loop(test)
