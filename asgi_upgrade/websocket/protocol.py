@@ -378,8 +378,10 @@ class WebSocketProtocol(asyncio.Protocol):
             had_turn: Whether whoever asks has waited for a turn, or a future. The application may take from a full
                 queue, or ask behind the end, for ever.
         """
+        if self.handshake is not None:
+            return None
         queue = self._queue
-        if queue and self.handshake is None:
+        if queue:
             if self.reading_paused and not had_turn and not len(queue) % _MESSAGES:
                 return None
             event = queue.pop()
@@ -389,8 +391,6 @@ class WebSocketProtocol(asyncio.Protocol):
             if type(event) is bytes:
                 return {"type": "websocket.receive", "bytes": event}
             return {"type": "websocket.receive", "text": event}
-        if self.handshake is not None:
-            return None
         if self.phase is _ANSWERING:
             # Everything that came before the end has been taken, and answered if the application wanted to.
             self._end()
