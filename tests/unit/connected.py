@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import struct
 from collections.abc import Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from asgi_upgrade.websocket.messages import Messages
 from asgi_upgrade.websocket.protocol import WebSocketProtocol
 from asgi_upgrade.websocket.settings import WebSocketSettings
 from tests.unit import wire
+from tests.unit.sockets import reset
 from tests.unit.wire import Frame
 
 if TYPE_CHECKING:
@@ -105,8 +105,7 @@ class Client:
 
     def reset(self) -> None:
         """Vanish (RST)."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.socket.close()
+        reset(self.socket)
 
 
 @asynccontextmanager

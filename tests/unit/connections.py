@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -15,6 +14,7 @@ from anyio.abc import ByteStream
 from asgi_upgrade.streams.protocol import StreamProtocol
 from asgi_upgrade.streams.settings import StreamSettings
 from asgi_upgrade.streams.stream import UpgradeStream
+from tests.unit.sockets import reset
 from tests.unit.waiting import still
 
 
@@ -67,8 +67,7 @@ class Remote:
 
     def reset(self) -> None:
         """Vanish: end the connection with RST instead of FIN."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.socket.close()
+        reset(self.socket)
 
     def close(self) -> None:
         self.socket.close()

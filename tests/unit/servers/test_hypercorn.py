@@ -18,10 +18,10 @@ from hypercorn.config import Config
 
 from asgi_upgrade.servers.hypercorn.protocol import H11UpgradeProtocol, extended
 from tests.unit.connected import run
-from tests.unit.servers.test_uvicorn_requests import OFFER, describe, read, request, respond
-from tests.unit.servers.test_uvicorn_requests import REQUESTS as OFFERS
-from tests.unit.servers.test_uvicorn_requests import check as check_answer
-from tests.unit.servers.test_uvicorn_switch import Call, Echo, Telling, every_request, switching
+from tests.unit.servers.calls import Call, Echo, Lingering, Telling, every_request, leave_a_body_unread, switching
+from tests.unit.servers.requests import OFFER, describe, read, request, respond
+from tests.unit.servers.requests import REQUESTS as OFFERS
+from tests.unit.servers.requests import check as check_answer
 from tests.unit.servers.uvicorn_connection import Client
 from tests.unit.waiting import arrived, turns, until
 
@@ -167,8 +167,9 @@ def test_the_101_and_the_bytes_behind_it(data: bytes, size: int | None, caplog: 
     assert " 101 " in line
 
 
+@pytest.mark.parametrize("kind", [Echo, Lingering])
 @pytest.mark.parametrize("fails", [True, False])
-def test_the_connection_ends_with_the_application(*, fails: bool) -> None:
+def test_the_connection_ends_with_the_application_or_with_its_protocol(kind: type[Echo], *, fails: bool) -> None:
     async def test() -> None:
         waiting: list[asyncio.Task[Message]] = []
 
@@ -176,16 +177,23 @@ def test_the_connection_ends_with_the_application(*, fails: bool) -> None:
             await read(call.receive)
             waiting.append(asyncio.ensure_future(call.receive()))
             await turns()
-            assert await call.switch(Echo())
+            assert await call.switch(kind())
             waiting.append(asyncio.ensure_future(call.receive()))
             await turns()
             assert not any(each.done() for each in waiting[1:])
             if fails:
                 raise ValueError("on purpose")
 
-        async with serve(Call(do).app) as served:
+        call = Call(do)
+        async with serve(call.app) as served:
             await served.client.send(request(b"GET /a", OFFER))
             assert (await served.client.answer()).status == 101
+            if kind is Lingering:
+                await until(lambda: "closing" in call.protocol.calls)
+                await served.client.send(b"still")
+                assert await served.client.exactly(5) == b"still"
+                assert not served.ended
+                call.protocol.transport.close()
             assert await served.client.end_of_stream() == b""
             assert await waiting[1] == {"type": "http.disconnect"}
             waiting[0].cancel()
@@ -253,26 +261,7 @@ def test_a_client_that_has_gone_is_not_switched(data: bytes) -> None:
 
 @pytest.mark.parametrize("leaves", [True, False])
 def test_a_body_that_nobody_reads_does_not_reach_the_protocol(*, leaves: bool) -> None:
-    async def test() -> None:
-        call = Call(lambda call: call.switch(Echo()))
-        length = 300_000
-        async with serve(call.app) as served:
-            await served.client.send(request(b"POST /a", OFFER, b"Content-Length: %d\r\n" % length, body=b"x"))
-            await call.began.wait()
-            await turns()
-            assert call.switched is not None
-            assert not call.switched.done()
-            if leaves:
-                served.client.reset()
-            else:
-                await served.client.send(bytes(length - 1) + b"early")
-                assert (await served.client.answer()).status == 101
-                await served.client.end_of_stream()
-            await until(lambda: served.ended)
-        assert call.switched.result() is not leaves
-        assert call.protocol.received == (b"" if leaves else b"early")
-
-    run("asyncio", test)
+    run("asyncio", lambda: leave_a_body_unread(serve, leaves=leaves))
 
 
 @every_request

@@ -19,7 +19,7 @@ from asgi_upgrade.servers.edge_settings import EdgeSettings
 from asgi_upgrade.servers.uvicorn.edge import edge_of
 from asgi_upgrade.tls.upgrade import MAX_BODY
 from tests.unit.connected import run
-from tests.unit.servers.test_uvicorn_requests import read, request, respond
+from tests.unit.servers.requests import read, request, respond
 from tests.unit.servers.uvicorn_connection import every_parser, serve
 
 if TYPE_CHECKING:

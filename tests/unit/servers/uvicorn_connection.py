@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import struct
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from uvicorn.config import HTTP_PROTOCOLS, Config
 from uvicorn.server import ServerState
 
 import asgi_upgrade.servers.uvicorn
+from tests.unit.sockets import reset
 from tests.unit.waiting import PATIENCE, turns, until
 
 if TYPE_CHECKING:
@@ -97,8 +97,7 @@ class Client:
 
     def reset(self) -> None:
         """Vanish (RST)."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.socket.close()
+        reset(self.socket)
 
 
 class Served:
@@ -109,6 +108,11 @@ class Served:
         self.state = state
         self.protocol = protocol  # the one it began with
         self.client = client
+
+    @property
+    def ended(self) -> bool:
+        """Whether no application runs any more."""
+        return not self.state.tasks
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ import pytest
 from asgi_upgrade.system.liveness import has_gone_silent, is_reset, keep_alive
 from asgi_upgrade.system.progress import Progress, measure
 from asgi_upgrade.system.tcp_info import TCPInfo, read_tcp_info
+from tests.unit.sockets import reset
 from tests.unit.waiting import PATIENCE
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
@@ -37,11 +38,6 @@ def wait_until(condition: Any) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it never came"
         time.sleep(0.001)
-
-
-def reset(sock: socket.socket) -> None:
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
 
 
 # Asking the peer

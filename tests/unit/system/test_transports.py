@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import struct
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,14 +11,10 @@ import pytest
 from asgi_upgrade.system.transports import end_output, replay
 from asgi_upgrade.websocket.messages import Messages
 from tests.unit.connected import Test, connected
+from tests.unit.sockets import reset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-def reset(sock: socket.socket) -> None:
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
 
 
 def test_a_peer_that_has_gone_is_no_error(on_loop: Callable[[Test], None]) -> None:
