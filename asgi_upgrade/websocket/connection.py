@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import io
 import sys
-from typing import NamedTuple, TypeAlias, cast
+from typing import Final, NamedTuple, TypeAlias, cast
 
 from asgi_upgrade.websocket.buffers import BUFFER_SIZE, give_buffer, keep_freed_memory, take_buffer
 from asgi_upgrade.websocket.deflate import Deflate, DeflateError, InflatedTooLarge
@@ -55,14 +55,20 @@ class _Failure(Exception):
 
 
 # What a message costs besides its bytes, in bytes: about as long as one takes to encode, that many are copied.
-MESSAGE_COST = 1024
+MESSAGE_COST: Final = 1024
 # A binary frame that lacks at least this much is read into buffers of our own, without copies in between.
-BULK_SIZE = 64 * 1024
+BULK_SIZE: Final = 64 * 1024
 
-_TEXT = FIN | Opcode.TEXT
-_BINARY = FIN | Opcode.BINARY
-_SHORT_TEXT_HEADERS = [encode_header(_TEXT, size) for size in range(126)]
-_SHORT_BINARY_HEADERS = [encode_header(_BINARY, size) for size in range(126)]
+# What the second byte of a frame with a short payload, MASK and the size, is more than the whole frame's length.
+_SIZE_OF_ONLY: Final = 0x80 - 6
+# A payload from this many bytes on is not copied before it is unmasked: a view takes longer to make than a short slice.
+_LONG_SLICE: Final = 2048
+
+# First bytes of whole messages: FIN and the opcode.
+_TEXT: Final = 0x81
+_BINARY: Final = 0x82
+_SHORT_TEXT_HEADERS: Final = [encode_header(_TEXT, size) for size in range(126)]
+_SHORT_BINARY_HEADERS: Final = [encode_header(_BINARY, size) for size in range(126)]
 
 
 def _find_fault(first: int, *, deflate: bool) -> str | None:
@@ -80,8 +86,8 @@ def _find_fault(first: int, *, deflate: bool) -> str | None:
 
 
 # By first byte.
-_FAULTS = tuple(_find_fault(first, deflate=False) for first in range(256))
-_FAULTS_WITH_DEFLATE = tuple(_find_fault(first, deflate=True) for first in range(256))
+_FAULTS: Final = tuple(_find_fault(first, deflate=False) for first in range(256))
+_FAULTS_WITH_DEFLATE: Final = tuple(_find_fault(first, deflate=True) for first in range(256))
 
 _Utf8Decoder = codecs.getincrementaldecoder("utf-8")
 _NOT_UTF8 = "text is not valid UTF-8"
@@ -115,6 +121,7 @@ class Connection:
 
     Attributes:
         max_queue_size: Bytes of messages that may wait for the application, for `receive_data`. No limit by default.
+        midway: Part of a frame has arrived, or `held` or `ended` is true.
         held: The last bytes had more compressed messages than that; the rest waits for `receive_data`, as it came.
         bulk: Where what comes next of a long binary frame may be written directly, to be told to `bulk_received`;
             ``None`` if there is no such frame.
@@ -140,11 +147,11 @@ class Connection:
         "_mask",
         "_max_frames",
         "_max_size",
-        "_midway",
         "_opcode",
         "_pending",
         "_remaining",
         "_short",
+        "_short_end",
         "_size",
         "_text",
         "bulk",
@@ -152,6 +159,7 @@ class Connection:
         "ended",
         "held",
         "max_queue_size",
+        "midway",
         "other_pieces",
         "outgoing",
         "outgoing_cost",
@@ -159,13 +167,14 @@ class Connection:
 
     def __init__(self, *, max_message_size: int, max_message_frames: int, deflate: Deflate | None = None) -> None:
         self._max_size = max_message_size
+        self._short_end = 6 + min(max_message_size, 125)  # bytes of a frame with the longest short message
         self._max_frames = max_message_frames
         self._deflate = deflate
         self._inflated = 0  # bytes of the compressed messages that the present call of `receive_data` has completed
         self.max_queue_size = sys.maxsize
         self.held = False
-        # Whether what is below is anything but the gap between two frames, or the end.
-        self._midway = False
+        # Whether what is below is anything but the gap between two frames.
+        self.midway = False
         # Start of a frame whose header, or whose control payload, has not arrived whole.
         self._pending = b""
         # The data frame that has not arrived whole.
@@ -205,11 +214,25 @@ class Connection:
             data: The bytes.
             queue_size: How many bytes of messages wait for the application already.
         """
+        end = len(data)
+        if 5 < end <= self._short_end and data[1] == end + _SIZE_OF_ONLY and not (self.midway or self._opcode):
+            # What nearly all reads are: one frame, which is a whole short message.
+            first = data[0]
+            if first == _BINARY:
+                return [apply_mask(data[6:], data[2:6])]
+            if first == _TEXT:
+                try:
+                    return [apply_mask(data[6:], data[2:6]).decode()]
+                except UnicodeDecodeError:
+                    pass  # told below
+        return self._read_frames(data, queue_size)
+
+    def _read_frames(self, data: bytes, queue_size: int) -> list[Event]:
         events: list[Event] = []
-        position = self._inflated = 0
-        max_size = self._max_size
         try:
-            if self._midway:
+            position = self._inflated = 0
+            max_size = self._max_size
+            if self.midway:
                 data, position = self._resume(data, events)
             end = len(data)
             while end - position >= 2:
@@ -217,21 +240,24 @@ class Connection:
                 first = data[position]
                 if (first == _BINARY or first == _TEXT) and not self._opcode:
                     size = data[position + 1] - MASK
-                    start = position + 6
-                    if size >= 126:
-                        if size == 126 and end - position >= 8:
-                            size = data[position + 2] << 8 | data[position + 3]
-                            start = position + 8
-                            if size < 126:
-                                size = -1
-                        else:
-                            size = -1
-                    stop = start + size
-                    if 0 <= size <= max_size and stop <= end:
-                        payload = apply_mask(data[start:stop], data[start - 4 : start])
-                        events.append(payload if first == _BINARY else payload.decode())
-                        position = stop
-                        continue
+                    if size < 126:
+                        start = position + 6
+                        stop = start + size
+                        if 0 <= size <= max_size and stop <= end:
+                            payload = apply_mask(data[start:stop], data[start - 4 : start])
+                            events.append(payload if first == _BINARY else payload.decode())
+                            position = stop
+                            continue
+                    elif size == 126 and end - position >= 8:
+                        size = data[position + 2] << 8 | data[position + 3]
+                        start = position + 8
+                        stop = start + size
+                        if 126 <= size <= max_size and stop <= end:
+                            piece = data[start:stop] if size < _LONG_SLICE else memoryview(data)[start:stop]
+                            payload = apply_mask(piece, data[start - 4 : start])
+                            events.append(payload if first == _BINARY else payload.decode())
+                            position = stop
+                            continue
                 if self._inflated and self._inflated + queue_size >= self.max_queue_size:
                     self.held = True
                     break
@@ -243,7 +269,7 @@ class Connection:
                     return events
             if position < end:
                 self._pending = data[position:]
-                self._midway = True
+                self.midway = True
         except _Failure as failure:
             self._fail(failure.code, failure.reason, events)
         except UnicodeDecodeError:
@@ -270,7 +296,7 @@ class Connection:
             events += self.bulk_received(taken)
         if self._remaining and position < end:
             position = self._read_payload(data, position, end, events)
-        self._midway = self._remaining > 0
+        self.midway = self._remaining > 0
         return data, position
 
     def bulk_received(self, size: int) -> list[Event]:
@@ -301,7 +327,7 @@ class Connection:
 
     def ignore_input(self) -> None:
         """Forget what has arrived, and give no more events: the connection ends for another reason."""
-        self.ended = self._midway = True
+        self.ended = self.midway = True
         self.held = False
         self._buffer = self.bulk = self._text = self._bytes = self._decoder = None
         self._pending = b""
@@ -358,7 +384,7 @@ class Connection:
         self._mask = data[start - 4 : start]
         self._remaining = size
         stop = self._read_payload(data, start, end, events)
-        self._midway = self._remaining > 0
+        self.midway = self._remaining > 0
         return stop
 
     def _read_control_frame(self, data: bytes, position: int, end: int, events: list[Event]) -> int:

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
-from typing import Protocol
+from typing import Final, Protocol
 from weakref import WeakKeyDictionary
 
 __all__ = ["Flusher"]
 
 # What all connections together may have in one turn: so many of them, or so many seconds since the first.
-_CONNECTIONS = 128
+_CONNECTIONS: Final = 128
 _SECONDS = 0.004
 # How many are added between two looks at that.
-_LOOK = 8
+_LOOK: Final = 8
 
 
 class Flushable(Protocol):

@@ -6,7 +6,7 @@ All that does not wait is in `WebSocketProtocol`, which may be compiled. What wa
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from asgi_upgrade.websocket.protocol import Phase
 
@@ -33,23 +33,20 @@ class Messages:
     async def receive(self) -> Message:
         """ASGI ``receive``: the next message, or ``websocket.disconnect`` once there will be none."""
         protocol = self._protocol
-        had_turn = False
-        while True:
-            message = protocol.take(had_turn)
-            had_turn = True
-            if type(message) is dict:
-                return message
+        message = protocol.take()
+        while type(message) is not dict:
             if message is not None:
-                receiver = cast("asyncio.Future[None]", message)
                 try:
-                    await receiver
+                    await message  # type: ignore[misc]
                 except BaseException:
-                    protocol.give_up_waiting(receiver)
+                    protocol.give_up_waiting(message)  # type: ignore[arg-type]
                     raise
             elif protocol.handshake is not None:
                 return await protocol.handshake.receive()
             else:
                 await asyncio.sleep(0)
+            message = protocol.take(True)
+        return message
 
     async def send(self, message: Message) -> None:
         """ASGI ``send``.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from enum import IntEnum
-from typing import NamedTuple, Protocol, cast
+from typing import Final, NamedTuple, Protocol, cast
 
 from starlette.types import Message
 
@@ -27,11 +27,11 @@ __all__ = ["Phase", "WebSocketProtocol"]
 
 # What one connection may send in a turn of the event loop, in the measure of `Connection.outgoing_cost`, before `send`
 # waits for the next turn: 62 short messages, or about 64 KiB. Less would be slower, more would let others wait longer.
-_SHARE = 64 * 1024
+_SHARE: Final = 64 * 1024
 # How many messages may be taken out of a full queue in a turn; a power of two.
-_MESSAGES = 32
+_MESSAGES: Final = 32
 # Above this, pieces are handed to the transport one by one instead of being copied into one.
-_JOIN_LIMIT = 128 * 1024
+_JOIN_LIMIT: Final = 128 * 1024
 
 
 class Handshake(Protocol):
@@ -64,8 +64,8 @@ class Phase(IntEnum):
 
 
 # What is asked often.
-_ANSWERING = Phase.ANSWERING
-_LOST = Phase.LOST
+_ANSWERING: Final = Phase.ANSWERING
+_LOST: Final = Phase.LOST
 
 
 class Rules(NamedTuple):
@@ -85,7 +85,7 @@ class Rules(NamedTuple):
 
 
 # By phase.
-RULES = (
+RULES: Final = (
     Rules(sends=False, listens=True, waits=True, discards=False),  # CONNECTING
     Rules(sends=True, listens=True, waits=True, discards=False),  # OPEN
     Rules(sends=True, listens=False, waits=True, discards=False),  # ANSWERING
@@ -224,6 +224,22 @@ class WebSocketProtocol(asyncio.Protocol):
         connection = self._connection
         self.bytes_received += len(data)
         events = connection.receive_data(data, self._queue_size)
+        if (
+            len(events) == 1
+            and self._receivers
+            and not (self._queue or connection.midway or connection.outgoing or connection.close_sent)
+        ):
+            # What most reads are: one message, which the application waits for. The general way is below.
+            self._queue = events  # type: ignore[assignment]
+            self._queue_size = len(events[0])
+            self.messages_received += 1
+            if self._idle is not None:
+                self._idle.last = self._loop.time()
+            try:
+                self._receivers.pop(0).set_result(None)
+            except asyncio.InvalidStateError:
+                self._wake_receivers(1)  # that one was cancelled
+            return
         if connection.outgoing:
             # Pongs. A loop may read often within one turn: at its end they could be many.
             if connection.outgoing_cost >= self._settings.write_buffer_size:
@@ -237,25 +253,10 @@ class WebSocketProtocol(asyncio.Protocol):
         if connection.bulk is not None and not self._reading_bulk:
             self._reading_bulk = True
             self._transport.set_protocol(BulkReader(self, connection))
-        if not events:
-            if connection.ended:
-                self._ignore(len(data))
-            return
-        receivers = self._receivers
-        if (
-            len(events) == 1
-            and receivers
-            and not (self._queue or connection.ended or connection.close_sent or connection.held or receivers[0].done())
-        ):
-            # What most reads are: one message, which the application waits for. The general way is `_take_events`.
-            self._queue = events  # type: ignore[assignment]
-            self._queue_size = len(events[0])
-            self.messages_received += 1
-            receivers.pop(0).set_result(None)
-            if self._idle is not None:
-                self._idle.last = self._loop.time()
-        else:
+        if events:
             self._take_events(events)
+        elif connection.ended:
+            self._ignore(len(data))
 
     def bulk_received(self, size: int) -> None:
         """Bytes were written to the connection's `Connection.bulk`."""
@@ -382,11 +383,12 @@ class WebSocketProtocol(asyncio.Protocol):
             return None
         queue = self._queue
         if queue:
-            if self.reading_paused and not had_turn and not len(queue) % _MESSAGES:
+            paused = self.reading_paused
+            if paused and not had_turn and not len(queue) % _MESSAGES:
                 return None
             event = queue.pop()
             self._queue_size = self._queue_size - len(event) if queue else 0
-            if self.reading_paused:
+            if paused:
                 self._resume_reading()
             if type(event) is bytes:
                 return {"type": "websocket.receive", "bytes": event}
