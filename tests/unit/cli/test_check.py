@@ -198,6 +198,21 @@ def test_as_a_program_it_prints_a_tree(tmp_path: Path) -> None:
     assert "│   └── pages of the same origin" in lines
 
 
+def test_without_httpx_it_says_what_to_install(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.modules.update(httpx=None, httpx2=None); from asgi_upgrade.cli import main; "
+        "sys.exit(main(['check', 'checked:app', '--try']))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path
+    )
+    assert run.returncode == 2
+    assert run.stderr == (
+        "asgi-upgrade check: --try cannot be used: asgi_upgrade.testing needs the package httpx: "
+        "pip install 'asgi-upgrade[httpx]'\n"
+    )
+
+
 @pytest.mark.parametrize("arguments", [[], ["serve"], ["check"], ["probe"]])
 def test_a_command_that_is_not_whole_is_an_error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
