@@ -45,6 +45,13 @@ unguarded = Starlette(routes=routes, middleware=[Middleware(UpgradeMiddleware, a
 plain = Starlette(routes=routes, middleware=[Middleware(Login)])
 nothing = 42
 
+class Hidden:
+    __signature__ = "what it takes cannot be told"
+    async def __call__(self, scope, receive, send):
+        await app(scope, receive, send)
+
+hidden = Hidden()
+
 def make():
     return app
 
@@ -219,6 +226,17 @@ def test_a_command_that_is_not_whole_is_an_error(arguments: list[str], capsys: p
         main(arguments)
     assert caught.value.code == 2
     assert "usage: asgi-upgrade" in capsys.readouterr().err
+
+
+def test_an_application_may_hide_what_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(capsys, "checked:hidden")[0] == 0
+
+
+def test_a_probe_tells_what_the_system_says(capsys: pytest.CaptureFixture[str]) -> None:
+    """TCP has no broadcast: without a packet sent, the kernel refuses."""
+    assert main(["probe", "http://255.255.255.255:9/"]) == 2
+    words = r"asgi-upgrade probe: 255\.255\.255\.255:9 cannot be asked: [A-Z][a-z ]+\n"
+    assert re.fullmatch(words, capsys.readouterr().err)
 
 
 def test_only_the_application_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
