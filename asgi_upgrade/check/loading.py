@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,13 @@ def load(target: str, *, factory: bool = False, app_dir: str = ".") -> Any:
     module_name, _, attribute = target.partition(":")
     if not module_name or not attribute:
         raise LoadError(f"{target!r} is not of the form module:application")
+    if "/" in module_name or "\\" in module_name or module_name.endswith(".py"):
+        raise LoadError(
+            f"{module_name} is the name of a file; name its module, such as {Path(module_name).stem}:{attribute}, "
+            "and its folder with --app-dir"
+        )
+    if not Path(app_dir).is_dir():
+        raise LoadError(f"there is no folder {app_dir}")
     folder = str(Path(app_dir).resolve())
     if folder not in sys.path:
         sys.path.insert(0, folder)
@@ -41,12 +49,23 @@ def load(target: str, *, factory: bool = False, app_dir: str = ".") -> Any:
         if factory:
             found = found()
     except (Exception, SystemExit) as error:
-        raise LoadError(f"{target} cannot be loaded: {type(error).__name__}: {error}") from error
+        raise LoadError(f"{target} cannot be loaded: {type(error).__name__}: {error}{_place(error)}") from error
     if not callable(found):
         raise LoadError(f"{target} is no application: {found!r}"[:300])
     if not factory and _takes_nothing(found):
         raise LoadError(f"{target} takes no arguments, so it is no application; --factory calls it to make one")
     return found
+
+
+def _place(error: BaseException) -> str:
+    """Where the application's code was when it failed: the last line that is neither ours nor the import system's."""
+    ours = (__file__, importlib.__file__)
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename not in ours and not frame.filename.startswith("<frozen importlib")
+    ]
+    return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
 
 
 def _takes_nothing(found: Any) -> bool:

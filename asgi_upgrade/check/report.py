@@ -200,7 +200,7 @@ async def _try(app: Any, found: Survey, paths: dict[int, list[str]], options: Op
         from asgi_upgrade.testing.lifespan import LifespanError
         from asgi_upgrade.testing.transport import UpgradeTransport
     except ImportError as error:
-        raise CheckError(f"--try needs the package httpx: {error}") from error
+        raise CheckError(f"--try cannot be used: {error}") from error
     trials: dict[int, Trial] = {}
     tried = paths or {number: [route.sample] for number, route in enumerate(found.routes)}
     try:

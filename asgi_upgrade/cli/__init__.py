@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from asgi_upgrade import __version__
 from asgi_upgrade.cli import check, probe
 
 if TYPE_CHECKING:
@@ -31,9 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser = argparse.ArgumentParser(prog=f"asgi-upgrade {words[0]}", description=f"{_as_sentence(text)}.")
         module.add_arguments(parser)
         # Options may stand between positional arguments, which subparsers do not allow.
-        code: int = module.run(parser.parse_intermixed_args(words[1:]))
+        options = parser.parse_intermixed_args(words[1:])
+        try:
+            code: int = module.run(options)
+        except KeyboardInterrupt:
+            return 130  # as shells say it: 128, and the number of SIGINT
         return code
     parser = argparse.ArgumentParser(prog="asgi-upgrade", description="Tools for HTTP Upgrade on ASGI.")
+    parser.add_argument("--version", action="version", version=f"asgi-upgrade {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, (_, text) in _COMMANDS.items():
         commands.add_parser(name, help=text)

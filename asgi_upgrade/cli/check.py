@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
+_BASE_URL = re.compile(r"https?://[^\s/?#@]+/?")
 _STYLES = {Verdict.GUARDED: "green", Verdict.OPEN: "bold red", Verdict.UNDECIDED: "yellow"}
 
 
@@ -28,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "names",
         metavar="route",
         nargs="*",
+        default=[],  # without it argparse says that it is missing, if the application is
         help="a route that must be guarded: its template, a path, or a pattern such as '/admin/*'; '*' for all",
     )
     parser.add_argument("--route", action="append", default=[], help="the same")
@@ -55,10 +58,14 @@ def run(arguments: argparse.Namespace) -> int:
         guards=tuple(arguments.guard),
         run=arguments.run,
         lifespan=not arguments.no_lifespan,
-        base_url=arguments.base_url,
+        base_url=arguments.base_url.rstrip("/"),  # it is an Origin, too
         timeout=arguments.timeout,
     )
     try:
+        if not 0 < arguments.timeout <= 600:
+            raise CheckError(f"--timeout must be between 0 and 600 seconds, not {arguments.timeout:g}")
+        if not _BASE_URL.fullmatch(arguments.base_url):
+            raise CheckError(f"--base-url must be http or https and a host, not {arguments.base_url!r}")
         with collect_warnings() as warnings:
             app = load(arguments.app, factory=arguments.factory, app_dir=arguments.app_dir)
         report = check(app, options, warnings)

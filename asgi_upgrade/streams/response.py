@@ -52,7 +52,7 @@ class UpgradeResponse(Response):
         fallback: The response, or any ASGI application, for a request that does not offer ``protocol``. Default: 426.
         background: Runs when the connection is closed. Default: none.
         streams: Limits and times of the connection. Default: those of `StreamSettings`.
-        status_code: 101. FastAPI takes the status of a ``response_class`` from this default.
+        status_code: Always 101. FastAPI takes the status of a ``response_class`` from this default.
 
     Attributes:
         responses: The responses that a client may get. Give them to FastAPI's argument ``responses``.

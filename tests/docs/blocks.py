@@ -2,7 +2,7 @@
 
 Every block of Python in the README and the docs runs as it is printed, unless a comment in front of it says otherwise:
 
-- ``<!-- block: continues -->``: it goes on where the block before it ends.
+- ``<!-- block: continues -->``: it goes on where the block that runs before it ends.
 - ``<!-- block: fragment -->``: it shows some lines of a program. Their types are checked; `preamble` has the names
   that they take for granted.
 - ``<!-- block: with examples/x/app.py -->``: it runs with the names of that program.
@@ -80,8 +80,9 @@ def join_chains(blocks: list[Block]) -> list[list[Block]]:
     chains: list[list[Block]] = []
     for block in blocks:
         if block.mark == "continues":
-            assert chains[-1][0].page == block.page
-            chains[-1].append(block)
+            chain = next(chain for chain in reversed(chains) if chain[0].mark in ("", "with"))
+            assert chain[0].page == block.page
+            chain.append(block)
         else:
             chains.append([block])
     return chains

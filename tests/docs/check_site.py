@@ -1,10 +1,13 @@
-"""What the builder of the site does not check: every public name is in the reference, every page in the navigation.
+"""What the builder of the site does not check.
+
+Every public name is in the reference, which shows no private ones. Every page is in the navigation.
 
 Run it after `zensical build`. It prints what is wrong, and ends with 1 if anything is.
 """
 
 from __future__ import annotations
 
+import html
 import importlib
 import re
 import sys
@@ -40,6 +43,16 @@ def find_undocumented(site: Path) -> Iterator[str]:
                 yield f"{module}.{name} is public, and is not in the reference"
 
 
+def find_private(site: Path) -> Iterator[str]:
+    """The private names in signatures of the reference: a reader cannot know what they stand for."""
+    for path in sorted((site / "reference").rglob("*.html")):
+        text = path.read_text(encoding="utf-8")
+        for signature in re.findall(r'<div class="[^"]*doc-signature.*?</pre>', text, re.DOTALL):
+            code = html.unescape(re.sub(r'<[^<>"]*(?:"[^"]*"[^<>"]*)*>', "", signature))
+            for name in re.findall(r"(?<![\w.])_(?!_)\w+", code):
+                yield f"{path.relative_to(site)} has the private name {name}"
+
+
 def find_lost_pages(navigation: list[Any], docs: Path) -> Iterator[str]:
     """The pages that the navigation does not lead to, and its entries that lead to no page."""
     listed = list(_targets(navigation))
@@ -59,7 +72,8 @@ def _targets(navigation: list[Any]) -> Iterator[str]:
 
 def main() -> int:
     project = read_configuration()
-    problems = [*find_undocumented(ROOT / project["site_dir"]), *find_lost_pages(project["nav"], ROOT / "docs")]
+    site = ROOT / project["site_dir"]
+    problems = [*find_undocumented(site), *find_private(site), *find_lost_pages(project["nav"], ROOT / "docs")]
     for problem in problems:
         print(problem)
     return 1 if problems else 0

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from asgi_upgrade import __version__
 from asgi_upgrade.cli import main
 
 APPLICATION = """
@@ -41,6 +45,13 @@ unguarded = Starlette(routes=routes, middleware=[Middleware(UpgradeMiddleware, a
 plain = Starlette(routes=routes, middleware=[Middleware(Login)])
 nothing = 42
 
+class Hidden:
+    __signature__ = "what it takes cannot be told"
+    async def __call__(self, scope, receive, send):
+        await app(scope, receive, send)
+
+hidden = Hidden()
+
 def make():
     return app
 
@@ -59,7 +70,8 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.chdir(tmp_path)
-    sys.modules.pop("checked", None)
+    for name in ("broken", "checked"):
+        sys.modules.pop(name, None)
 
 
 def check(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Any]]:
@@ -128,7 +140,14 @@ def test_origins_and_servers_and_problems(capsys: pytest.CaptureFixture[str]) ->
     ("arguments", "words"),
     [
         (["checked"], "not of the form module:application"),
-        (["missing_module:app"], "ModuleNotFoundError"),
+        (["missing_module:app"], "cannot be loaded: ModuleNotFoundError: No module named 'missing_module'\n"),
+        (["checked.py:app"], "checked.py is the name of a file; name its module, such as checked:app,"),
+        (["./checked:app"], "./checked is the name of a file"),
+        (["checked:app", "--app-dir", "missing"], "there is no folder missing"),
+        (["checked:app", "--timeout", "0"], "--timeout must be between 0 and 600 seconds, not 0"),
+        (["checked:app", "--timeout", "nan"], "--timeout must be between 0 and 600 seconds, not nan"),
+        (["checked:app", "--base-url", "example.com"], "--base-url must be http or https and a host, not"),
+        (["checked:app", "--base-url", "http://localhost/path"], "--base-url must be http or https and a host, not"),
         (["checked:missing"], "AttributeError"),
         (["checked:nothing"], "is no application"),
         (["checked:make"], "checked:make takes no arguments, so it is no application; --factory calls it to make one"),
@@ -144,6 +163,27 @@ def test_what_cannot_be_checked_is_no_success(
     captured = capsys.readouterr()
     assert words in captured.err
     assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("app = 1\nraise RuntimeError('no settings')", r"RuntimeError: no settings \(.*broken\.py, line 2\)"),
+        ("\nimport missing_module", r"ModuleNotFoundError: No module named 'missing_module' \(.*broken\.py, line 2\)"),
+        ("\n\napp = (", r"SyntaxError: '\(' was never closed \(broken\.py, line 3\)"),
+        ("import sys\nsys.exit('no settings')", r"SystemExit: no settings \(.*broken\.py, line 2\)"),
+    ],
+)
+def test_what_an_application_raises_is_one_line_that_says_where(
+    code: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.py").write_text(code)
+    assert main(["check", "broken:app"]) == 2
+    assert re.fullmatch(rf"asgi-upgrade check: broken:app cannot be loaded: {words}\n", capsys.readouterr().err)
+
+
+def test_a_base_url_may_end_with_a_slash(capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(capsys, "checked:app", "--try", "/rooms/7", "--base-url", "https://example.com/")[0] == 0
 
 
 def test_the_lifespan_may_be_left_out(capsys: pytest.CaptureFixture[str]) -> None:
@@ -165,12 +205,63 @@ def test_as_a_program_it_prints_a_tree(tmp_path: Path) -> None:
     assert "│   └── pages of the same origin" in lines
 
 
+def test_without_httpx_it_says_what_to_install(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.modules.update(httpx=None, httpx2=None); from asgi_upgrade.cli import main; "
+        "sys.exit(main(['check', 'checked:app', '--try']))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path
+    )
+    assert run.returncode == 2
+    assert run.stderr == (
+        "asgi-upgrade check: --try cannot be used: asgi_upgrade.testing needs the package httpx: "
+        "pip install 'asgi-upgrade[httpx]'\n"
+    )
+
+
 @pytest.mark.parametrize("arguments", [[], ["serve"], ["check"], ["probe"]])
 def test_a_command_that_is_not_whole_is_an_error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
     assert "usage: asgi-upgrade" in capsys.readouterr().err
+
+
+def test_an_application_may_hide_what_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(capsys, "checked:hidden")[0] == 0
+
+
+def test_a_probe_tells_what_the_system_says(capsys: pytest.CaptureFixture[str]) -> None:
+    """TCP has no broadcast: without a packet sent, the kernel refuses."""
+    assert main(["probe", "http://255.255.255.255:9/"]) == 2
+    words = r"asgi-upgrade probe: 255\.255\.255\.255:9 cannot be asked: [A-Z][a-z ]+\n"
+    assert re.fullmatch(words, capsys.readouterr().err)
+
+
+def test_only_the_application_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["check"])
+    assert capsys.readouterr().err.endswith("the following arguments are required: app\n")
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"asgi-upgrade {__version__}\n"
+
+
+def test_ctrl_c_ends_it_without_a_traceback() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        command = [sys.executable, "-m", "asgi_upgrade", "probe", f"127.0.0.1:{silent.getsockname()[1]}"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
+            silent.settimeout(60)
+            silent.accept()[0].close()
+            with silent.accept()[0]:  # it waits for the second answer now
+                program.send_signal(signal.SIGINT)
+                out, error = program.communicate(timeout=60)
+    assert (program.returncode, out, error) == (130, "", "")
 
 
 def test_the_log_is_as_it_was() -> None:
