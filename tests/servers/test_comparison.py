@@ -12,7 +12,7 @@ import trustme
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from .running import COMMANDS, run
+from .running import COMMANDS, ROOT, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +34,11 @@ def status_of_handshake(server: Running, path: str, **options: Any) -> int:
 
 def status_of_request(server: Running, path: str) -> int:
     return httpx.get(f"http://127.0.0.1:{server.port}{path}", trust_env=False).status_code
+
+
+def test_how_many_servers_are_tried() -> None:
+    assert len({name.partition(",")[0] for name in COMMANDS}) == 6
+    assert "tried on six ASGI servers" in (ROOT / "docs/explanation/comparison.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("app", ["app", "unvalidated"])
