@@ -92,12 +92,16 @@ _MARIMO: dict[str, Any] = {
     "handshake": "/notebook/ws?session_id=s_another",
     "path": "/notebook",
     "lingers": True,
-    "note": "After Ctrl+C the process waits for the threads of its notebooks, under uvicorn alone too: once more",
+    "note": "After Ctrl+C the process waits for the threads of its notebooks. It does so under uvicorn alone too. "
+    "Press Ctrl+C again",
 }
-_MCP: dict[str, Any] = {"fields": {"Sec-WebSocket-Protocol": "mcp"}, "note": "Its version 2 has no WebSockets any more"}
+_MCP: dict[str, Any] = {
+    "fields": {"Sec-WebSocket-Protocol": "mcp"},
+    "note": "Version 2 of the SDK no longer has WebSockets",
+}
 _GRADIO: dict[str, Any] = {
     "path": "/gradio",
-    "note": "It has no WebSockets: its queue is requests and server-sent events",
+    "note": "Gradio has no WebSockets. Its queue uses requests and server-sent events",
 }
 
 APPLICATIONS = (
@@ -145,8 +149,8 @@ APPLICATIONS = (
                 _SOCKET_IO,
                 f"/socket.io/{_ENGINE_IO}",
                 outside=True,
-                note="What stands around an application is not guarded by its middleware, with its polling as with its "
-                "WebSockets: mount it",
+                note="The middleware of FastAPI does not guard what stands around FastAPI: neither requests nor "
+                "WebSockets. Mount Socket.IO instead",
             ),
         ),
     ),
@@ -227,7 +231,7 @@ APPLICATIONS = (
                 "/panel/ws",
                 path="/panel",
                 needs_more=True,
-                note="`websocket_middleware=[PanelDispatchMiddleware]`, see "
+                note="Set `websocket_middleware=[PanelDispatchMiddleware]`, see "
                 "[middleware](../guides/middleware.md#three-cases-that-need-a-decision)",
             ),
         ),

@@ -14,7 +14,8 @@ from websockets.typing import Origin, Subprotocol
 from tests.e2e.support.bodies import assert_whole, body, header
 from tests.e2e.support.browser import complaints
 from tests.e2e.support.chat import ChatPage
-from tests.e2e.support.proxies import haproxy, nginx, traefik
+from tests.e2e.support.proxies import haproxy, nginx, nginx_with_login, traefik
+from tests.server.support.process import uvicorn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,20 @@ if TYPE_CHECKING:
     from tests.e2e.support.proxies import Proxy
     from tests.server.support.certificates import Certificate
     from tests.server.support.process import Server
+
+
+BEHIND_LOGIN = """
+async def app(scope, receive, send):
+    if scope["type"] == "http":  # nginx asks
+        status = 204 if b"cookie" in dict(scope["headers"]) else 401
+        await send({"type": "http.response.start", "status": status})
+        await send({"type": "http.response.body"})
+    else:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "text": "hello"})
+        await send({"type": "websocket.close"})
+"""
 
 
 def open_websocket(
@@ -141,6 +156,19 @@ def test_nginx_that_ends_tls_in_silence_makes_every_page_a_stranger(
     assert f"Origin '{proxy.origin}'" in warning
     assert f"http://{proxy.host}" in warning
     assert "let it send X-Forwarded-Proto" in warning
+
+
+def test_nginx_can_ask_for_a_login_before_a_websocket_opens(tmp_path: Path) -> None:
+    """Without the package: `auth_request`, for `docs/explanation/comparison.md`. It asks for no origin."""
+    (tmp_path / "behind.py").write_text(BEHIND_LOGIN)
+    with (
+        uvicorn("behind:app", "--app-dir", str(tmp_path), "--lifespan", "off", "--ws", "websockets-sansio") as server,
+        nginx_with_login(server, tmp_path) as proxy,
+    ):
+        assert refusal(proxy, "/chat")[0] == 401
+        url, foreign = proxy.websocket_url("/chat"), Origin("https://elsewhere.example")
+        with connect(url, origin=foreign, additional_headers={"Cookie": "login=ada"}) as websocket:
+            assert websocket.recv(timeout=30) == "hello"
 
 
 def test_the_demo_chats_in_a_browser_through_nginx_with_tls(

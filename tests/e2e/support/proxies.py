@@ -41,6 +41,26 @@ http {{
 }}
 """
 
+# A login in the proxy: what `location = /login` answers decides.
+LOGIN = """
+server {{
+    listen 127.0.0.1:{port};
+    location / {{
+        auth_request /login;
+        proxy_pass http://{host};
+        proxy_http_version 1.1;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection upgrade;
+    }}
+    location = /login {{
+        internal;
+        proxy_pass http://{host};
+        proxy_pass_request_body off;
+        proxy_set_header Content-Length "";
+    }}
+}}
+"""
+
 APACHE = """
 ServerName 127.0.0.1
 Listen 127.0.0.1:{port}
@@ -121,10 +141,24 @@ def nginx(
     site = _replace(site, r"http://127\.0\.0\.1:8000;", f"http://{server.host};")
     for field in without:
         site = _replace(site, rf"proxy_set_header {re.escape(field)} .*", "")
+    with _nginx(site, folder, port):
+        yield Proxy(port, "https" if certificate else "http")
+
+
+@contextmanager
+def nginx_with_login(server: Server, folder: Path) -> Iterator[Proxy]:
+    """nginx that asks the server before each request and each WebSocket, with `auth_request`."""
+    port = free_port()
+    with _nginx(LOGIN.format(port=port, host=server.host), folder, port):
+        yield Proxy(port)
+
+
+@contextmanager
+def _nginx(site: str, folder: Path, port: int) -> Iterator[None]:
     configuration = folder / "nginx.conf"
     configuration.write_text(NGINX.format(folder=folder, site=site))
     with daemon("nginx", "-p", str(folder), "-e", "stderr", "-c", str(configuration), port=port):
-        yield Proxy(port, "https" if certificate else "http")
+        yield
 
 
 @contextmanager
