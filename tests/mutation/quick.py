@@ -58,9 +58,7 @@ class Trial:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Run the tests for each mutant, in place of the usual loop."""
-        started = time.monotonic()
         outcome = self._fork(session, None, 600)
-        duration = time.monotonic() - started
         self._tell("", outcome)
         if outcome == "survived":
             self._durations, callers = json.loads(self._timing.read_text())
@@ -69,7 +67,7 @@ class Trial:
             session.items.sort(key=lambda item: self._durations.get(item.nodeid, 0))
             gc.freeze()  # or each fork copies all the memory that its collector looks at
             for mutant in self._mutants:
-                self._tell(mutant.name, self._fork(session, mutant, 5 * duration + 10))
+                self._tell(mutant.name, self._fork(session, mutant, self._patience(mutant)))
         return True
 
     @property
@@ -100,10 +98,10 @@ class Trial:
             if mutant is None:
                 self._watch_calls()
             else:
-                tests = self._put_in(mutant.source)
-                if tests is None:
+                if not self._put_in(mutant.source):
                     code = 2
                     return
+                tests = self._tests_of(mutant.source)
                 session.items = [item for item in session.items if item.nodeid in tests]
             from _pytest.main import pytest_runtestloop
 
@@ -131,19 +129,31 @@ class Trial:
         monitoring.register_callback(monitoring.PROFILER_ID, monitoring.events.PY_START, note)
         monitoring.set_events(monitoring.PROFILER_ID, monitoring.events.PY_START)
 
-    def _put_in(self, source: str) -> set[str] | None:
-        """Give the module's functions the code of a mutant; return the tests that call them, if that could be done."""
+    def _put_in(self, source: str) -> bool:
+        """Give the module's functions the code of a mutant; say whether that could be done."""
         live = {function.__code__.co_firstlineno: function for function in _live_functions(sys.modules[self._module])}
-        tests: set[str] | None = None
-        for before, after in zip(self._codes, _functions_of(_compile(source)), strict=True):
-            if _essence(before) == _essence(after):
-                continue
+        changes = list(self._changes(source))
+        for before, after in changes:
             function = live.get(before.co_firstlineno)
             if function is None or before.co_freevars != after.co_freevars:
-                return None
+                return False
             function.__code__ = after
-            tests = (tests or set()).union(*(self._callers.get(line, ()) for line in _lines_of(before)))
-        return tests
+        return bool(changes)
+
+    def _changes(self, source: str) -> Iterator[tuple[CodeType, CodeType]]:
+        """The functions that a mutant changes, before and after."""
+        for before, after in zip(self._codes, _functions_of(_compile(source)), strict=True):
+            if _essence(before) != _essence(after):
+                yield before, after
+
+    def _tests_of(self, source: str) -> set[str]:
+        """The tests that call a function that a mutant changes."""
+        lines = {line for before, _ in self._changes(source) for line in _lines_of(before)}
+        return {test for line in lines for test in self._callers.get(line, ())}
+
+    def _patience(self, mutant: Mutant) -> float:
+        """How many seconds the tests of a mutant may take."""
+        return 5 * sum(self._durations.get(test, 0) for test in self._tests_of(mutant.source)) + 10
 
 
 def _compile(source: str) -> CodeType:
