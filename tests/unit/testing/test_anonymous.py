@@ -95,7 +95,7 @@ async def test_it_asks_as_a_program_does_and_as_a_page_of_the_same_origin_does(o
     base_url = options.get("base_url", "http://localhost")
     assert [fields["host"] for fields in seen] == [base_url.partition("://")[2]] * 2
     assert [fields.get("origin") for fields in seen] == [None, base_url]
-    assert [fields.get("x-forwarded-for") for fields in seen] == [options and "::1" or None] * 2
+    assert [fields.get("x-forwarded-for") for fields in seen] == ["::1" if options else None] * 2
 
 
 async def test_an_application_that_does_not_answer_shows_nothing() -> None:
