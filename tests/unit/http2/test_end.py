@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 import h2.events
 import pytest
@@ -337,6 +339,32 @@ async def test_a_broken_rule_of_a_client_that_takes_nothing_does_not_hide_its_en
         pair.wire.deliver(BROKEN)
         assert pair.wire.paused
         assert pair.wire.reading
+
+
+@timeless
+async def test_a_client_that_sends_too_much_behind_the_end_is_not_read_again_when_it_takes_the_end() -> None:
+    async with joined(write_buffer_size=100) as pair:
+        pair.taking = False
+        pair.wire.deliver(frame(PING, 0, 0, bytes(8)) * 9 + BROKEN)
+        assert pair.wire.paused
+        for _ in range(17):
+            pair.wire.deliver(bytes(1024 * 1024))
+        assert not pair.wire.reading
+        pair.wire.take()
+        assert not pair.wire.paused
+        assert not pair.wire.reading
+
+
+@timeless
+async def test_nothing_keeps_a_connection_that_is_gone() -> None:
+    async with joined() as pair:
+        gone = weakref.ref(pair.protocol)
+        pair.wire.reset()
+        await pair.settle()
+    del pair
+    await asyncio.sleep(0)
+    gc.collect()
+    assert gone() is None
 
 
 @timeless

@@ -61,8 +61,9 @@ def only_for_pages(response: Any, otherwise: Any) -> Any:
         ("/ws?a=b", RedirectResponse("https://localhost/ws"), Answer.UNDECIDED, "307 to https://localhost/ws"),
         ("/ws", RedirectResponse("?a=b"), Answer.UNDECIDED, "307 to ?a=b"),
         ("/a%20b", RedirectResponse("/a%20b/"), Answer.UNDECIDED, "307 to /a%20b/"),
-        # This one does not, and these do not say where to.
+        # These do not, and the last ones do not say where to.
         ("/roomX", RedirectResponse("/room"), Answer.REFUSED, "307 to /room"),
+        ("/room", RedirectResponse("/roomX"), Answer.REFUSED, "307 to /roomX"),
         ("/ws", Response(status_code=302), Answer.UNDECIDED, "302"),
         ("/ws", Response(status_code=304), Answer.UNDECIDED, "304"),
     ],
@@ -100,7 +101,8 @@ async def test_it_asks_as_a_program_does_and_as_a_page_of_the_same_origin_does(o
 
 async def test_an_application_that_does_not_answer_shows_nothing() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        await asyncio.sleep(3600)
+        await asyncio.sleep(2)
+        await NO(scope, receive, send)
 
     assert await ask(app, timeout=0.1) == Trial("/ws", Answer.UNDECIDED, "no answer within 0.1 s")
 
