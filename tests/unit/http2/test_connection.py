@@ -716,3 +716,17 @@ async def test_the_settings_of_the_offer_hold_until_the_client_sends_others() ->
 def test_a_goaway_frame() -> None:
     """RFC 9113 section 6.8: on stream 0, without flags."""
     assert frames(goaway(5, 2)) == [(GOAWAY, 0, 0, b"\0\0\0\5\0\0\0\2")]
+
+
+@timeless
+async def test_padding_opens_the_window_for_padding_only() -> None:
+    """The application reads nothing, so the client sends no more of the body than may wait for it."""
+    async with joined(read_buffer_size=10_000) as pair:
+        stream_id = pair.ask(method=b"POST", end=False)
+        await pair.called()
+        sent = 0
+        while sent < 20_000 and pair.client.local_flow_control_window(stream_id) >= 301:
+            pair.client.send_data(stream_id, bytes(100), pad_length=200)
+            sent += 100
+            await pair.settle()
+        assert 3_000 < sent <= 10_000

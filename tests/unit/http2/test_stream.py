@@ -149,7 +149,7 @@ async def test_trailers_that_were_announced_may_be_none() -> None:
         call = await pair.called()
         await call.send(start(trailers=True))
         await call.send(body(b"x"))
-        await call.send(trailers())
+        await call.send({"type": "http.response.trailers", "headers": []})
         await pair.settle()
         answer = pair.answers[stream_id]
         assert (answer.body, answer.trailers, answer.ended) == (b"x", [], True)
