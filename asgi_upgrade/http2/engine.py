@@ -91,10 +91,7 @@ class ServerConnection(h2.connection.H2Connection):
         """Go on with the streams there are if the client only announces that it opens no more (RFC 9113 §6.8)."""
         if frame.error_code != ErrorCodes.NO_ERROR:
             return super()._receive_goaway_frame(frame)  # type: ignore[no-untyped-call,unused-ignore]
-        event = h2.events.ConnectionTerminated()
-        event.error_code = ErrorCodes.NO_ERROR
-        event.last_stream_id = frame.last_stream_id
-        return [], [event]
+        return [], [h2.events.ConnectionTerminated()]
 
 
 def goaway(last_stream_id: int, code: int) -> bytes:

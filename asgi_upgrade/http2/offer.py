@@ -2,7 +2,6 @@
 
 import re
 from base64 import urlsafe_b64decode
-from binascii import Error
 from collections.abc import Mapping
 from struct import iter_unpack
 from typing import Any
@@ -12,8 +11,8 @@ from asgi_upgrade.http.offer import UpgradeOffer
 
 __all__ = ["read_offer"]
 
-# RFC 7540 section 3.2.1: base64url (RFC 4648 section 5), the padding left out. Some clients send it all the same.
-_match_base64url = re.compile(rb"([A-Za-z0-9_\-]*)={0,2}").fullmatch
+# RFC 7540 section 3.2.1: base64url (RFC 4648 section 5). A setting is six bytes, so eight digits: there is no padding.
+_are_settings = re.compile(rb"(?:[A-Za-z0-9_\-]{8})*").fullmatch
 
 # RFC 9113 section 6.5.2: the settings that not every value is valid for.
 _VALID = {0x2: range(2), 0x4: range(2**31), 0x5: range(2**14, 2**24), 0x8: range(2)}
@@ -62,18 +61,9 @@ def read_offer(scope: Mapping[str, Any]) -> bytes | None:
 
 
 def _decode(value: bytes) -> bytes | None:
-    if len(value) > _MOST_SETTINGS * 8:  # six bytes in base64
+    if len(value) > _MOST_SETTINGS * 8 or not _are_settings(value):
         return None
-    match = _match_base64url(value)
-    if match is None:
-        return None
-    digits = match[1]
-    try:
-        payload = urlsafe_b64decode(digits + b"=" * (-len(digits) % 4))
-    except Error:
-        return None
-    if len(payload) % 6:
-        return None
+    payload = urlsafe_b64decode(value)
     for identifier, setting in iter_unpack(">HL", payload):
         if identifier in _VALID and setting not in _VALID[identifier]:
             return None

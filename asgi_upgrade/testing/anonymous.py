@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Trial", "try_anonymously"]
 
 _REFUSALS = frozenset((401, 403, 407))
-_REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
 
 class Answer(enum.Enum):
@@ -88,7 +87,7 @@ async def _try(
             let_in = True
             websocket.timeout = 1.0  # for its close, which is not the question
     except WebSocketDenied as denied:
-        return _judge(denied.response, path)
+        return _judge(denied.response)
     except (TimeoutError, anyio.BrokenResourceError):
         if not let_in:
             return Answer.UNDECIDED, f"no answer within {seconds:g} s"
@@ -105,15 +104,13 @@ class _Kept(installed[0].httpx.AsyncBaseTransport):  # type: ignore[misc]
         self.handle_async_request = transport.handle_async_request
 
 
-def _judge(response: object, path: str) -> tuple[Answer, str]:
-    status: int = response.status_code  # type: ignore[attr-defined]
-    location: str = response.headers.get("location", "")  # type: ignore[attr-defined]
+def _judge(response: Any) -> tuple[Answer, str]:
+    status: int = response.status_code
     if status in _REFUSALS:
         return Answer.REFUSED, str(status)
-    if status in _REDIRECTS:
-        words = f"{status} to {location}"
-        # HTTPS in place of HTTP, or a slash at the end: the same page, and no login.
-        target = installed[0].httpx.URL(location).path.rstrip("/")
-        same = target == path.partition("?")[0].rstrip("/")
-        return (Answer.UNDECIDED if same else Answer.REFUSED), words
-    return Answer.UNDECIDED, str(status)
+    following = response.next_request  # there is none for a redirect that does not say where to
+    if following is None:
+        return Answer.UNDECIDED, str(status)
+    # HTTPS in place of HTTP, a slash at the end, or another query: the same page, and no login.
+    same = following.url.path.rstrip("/") == response.url.path.rstrip("/")
+    return (Answer.UNDECIDED if same else Answer.REFUSED), f"{status} to {response.headers['location']}"

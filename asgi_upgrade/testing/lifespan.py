@@ -35,7 +35,7 @@ class Lifespan:
         self._timeout = timeout
         self._state: dict[str, Any] = {}
         self._to_app: asyncio.Queue[Message] = asyncio.Queue()
-        self._answers: dict[str, asyncio.Event] = {}
+        self._answers = {phase: asyncio.Event() for phase in ("startup", "shutdown")}
         self._failure: str | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -46,7 +46,6 @@ class Lifespan:
             LifespanError: The application says that it has failed, takes too long, or raises. What it raised is the
                 cause.
         """
-        self._answers = {name: asyncio.Event() for name in ("startup", "shutdown")}
         # In a task of its own: a fixture may be set up in one task and torn down in another.
         self._task = asyncio.create_task(self._run())
         try:
@@ -104,9 +103,9 @@ class Lifespan:
         raise LifespanError(f"The application's {phase} takes longer than {self._timeout:g} s.")
 
     async def _cancel(self) -> None:
-        if self._task is not None and not self._task.done():
-            self._task.cancel()
-            await asyncio.wait([self._task], timeout=self._timeout)
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.wait([self._task], timeout=self._timeout)
 
 
 @asynccontextmanager

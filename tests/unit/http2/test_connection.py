@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import h2.events
 import pytest
 
+from asgi_upgrade.http2.engine import goaway
 from asgi_upgrade.http2.server import ServerSide
 from tests.unit.http2.clock import timeless
 from tests.unit.http2.pair import (
     DATA,
     END_STREAM,
+    GOAWAY,
     HEADERS,
     PADDED,
     PING,
@@ -683,3 +685,48 @@ async def test_empty_data_may_end_a_body() -> None:
         await pair.settle()
         message: Any = await call.receive()
         assert message == {"type": "http.request", "body": b"", "more_body": False}
+
+
+@timeless
+async def test_a_request_behind_one_that_was_taken_back_at_once_is_served() -> None:
+    async with joined() as pair:
+        pair.client.reset_stream(pair.ask(b"/taken-back"))
+        stream_id = pair.ask(b"/kept")
+        call = await pair.called()
+        assert call.scope["path"] == "/kept"
+        await call.respond(200, b"served")
+        call.done()
+        await pair.settle()
+        assert pair.answers[stream_id].body == b"served"
+
+
+@timeless
+async def test_the_settings_of_the_offer_hold_until_the_client_sends_others() -> None:
+    """RFC 7540 section 3.2.1: a client need not repeat them in its preface."""
+    async with joined(first=True, settings={SettingCodes.INITIAL_WINDOW_SIZE: 10}) as pair:
+        pair.taking = False
+        pair.wire.deliver(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0))
+        call = await pair.called()
+        sending = asyncio.ensure_future(call.respond(200, bytes(100)))
+        await pair.settle()
+        assert sum(len(data) for kind, _, _, data in frames(bytes(pair.wire.unsent)) if kind == DATA) == 10
+        sending.cancel()
+
+
+def test_a_goaway_frame() -> None:
+    """RFC 9113 section 6.8: on stream 0, without flags."""
+    assert frames(goaway(5, 2)) == [(GOAWAY, 0, 0, b"\0\0\0\5\0\0\0\2")]
+
+
+@timeless
+async def test_padding_opens_the_window_for_padding_only() -> None:
+    """The application reads nothing, so the client sends no more of the body than may wait for it."""
+    async with joined(read_buffer_size=10_000) as pair:
+        stream_id = pair.ask(method=b"POST", end=False)
+        await pair.called()
+        sent = 0
+        while sent < 20_000 and pair.client.local_flow_control_window(stream_id) >= 301:
+            pair.client.send_data(stream_id, bytes(100), pad_length=200)
+            sent += 100
+            await pair.settle()
+        assert 3_000 < sent <= 10_000

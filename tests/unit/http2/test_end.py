@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 import h2.events
 import pytest
@@ -314,6 +316,74 @@ async def test_a_reader_that_was_paused_reads_on_to_the_end() -> None:
         await asyncio.sleep(5.1)
         assert pair.wire.ended
         assert pair.wire.reading
+
+
+@timeless
+async def test_a_reader_that_takes_a_little_late_is_read_on() -> None:
+    """Nine answers are more than the buffer, and less than twice as much."""
+    async with joined(write_buffer_size=100) as pair:
+        pair.taking = False
+        pair.wire.deliver(frame(PING, 0, 0, bytes(8)) * 9)
+        await asyncio.sleep(0)
+        pair.wire.deliver(frame(PING, 0, 0, bytes(8)))
+        assert pair.wire.paused
+        assert pair.wire.reading
+
+
+@timeless
+async def test_a_broken_rule_of_a_client_that_takes_nothing_does_not_hide_its_end() -> None:
+    async with joined(write_buffer_size=100) as pair:
+        pair.taking = False
+        pair.wire.deliver(frame(PING, 0, 0, bytes(8)) * 50)
+        await asyncio.sleep(0)
+        pair.wire.deliver(BROKEN)
+        assert pair.wire.paused
+        assert pair.wire.reading
+
+
+@timeless
+async def test_a_client_that_sends_too_much_behind_the_end_is_not_read_again_when_it_takes_the_end() -> None:
+    async with joined(write_buffer_size=100) as pair:
+        pair.taking = False
+        pair.wire.deliver(frame(PING, 0, 0, bytes(8)) * 9 + BROKEN)
+        assert pair.wire.paused
+        for _ in range(17):
+            pair.wire.deliver(bytes(1024 * 1024))
+        assert not pair.wire.reading
+        pair.wire.take()
+        assert not pair.wire.paused
+        assert not pair.wire.reading
+
+
+@timeless
+async def test_nothing_keeps_a_connection_that_is_gone() -> None:
+    async with joined() as pair:
+        gone = weakref.ref(pair.protocol)
+        pair.wire.reset()
+        await pair.settle()
+    del pair
+    await asyncio.sleep(0)
+    gc.collect()
+    assert gone() is None
+
+
+@timeless
+async def test_the_time_without_a_request_begins_with_the_end_of_the_last_one() -> None:
+    async with joined(idle_timeout=60, ping_interval=None) as pair:
+        await pair.pass_time(50)
+        one, other = pair.ask(), pair.ask()
+        first, second = await pair.called(), await pair.called()
+        await first.respond()
+        first.done()
+        await pair.pass_time(20)
+        await second.respond()
+        second.done()
+        await pair.pass_time(50)
+        assert pair.answers[one].ended
+        assert pair.answers[other].ended
+        assert not pair.wire.ended
+        await pair.pass_time(15)
+        assert pair.wire.ended
 
 
 # Because the server stops

@@ -104,18 +104,45 @@ async def test_a_reset_costs_three() -> None:
 
 
 @timeless
-async def test_work_brings_credit() -> None:
-    """What is sent makes the client send windows; a request that was served, resets and priorities."""
+async def test_requests_that_were_served_bring_credit() -> None:
+    """They bring resets and priorities with them."""
     async with joined() as pair:
         for _ in range(1100):
             pair.client.ping(bytes(8))
             stream_id = pair.ask()
             call = await pair.called()
-            await call.respond(200, b"x")
+            await call.respond()
             call.done()
             await pair.settle()
             assert pair.answers[stream_id].ended
         assert reason(pair) is None
+
+
+@timeless
+async def test_what_is_sent_brings_credit() -> None:
+    """It makes the client send windows."""
+    async with joined() as pair:
+        stream_id = pair.ask()
+        call = await pair.called()
+        await call.send(start())
+        for _ in range(1100):
+            pair.client.ping(bytes(8))
+            await call.send(body(b"x", more=True))
+            await pair.settle()
+        assert reason(pair) is None
+        assert len(pair.answers[stream_id].body) == 1100
+
+
+@timeless
+async def test_a_ping_may_take_longer_than_the_time_between_pings() -> None:
+    async with joined(ping_interval=5, ping_timeout=20) as pair:
+        pair.ask()
+        await pair.called()
+        pair.taking = False
+        await asyncio.sleep(24)
+        assert not pair.wire.aborted
+        await asyncio.sleep(2)
+        assert pair.wire.aborted
 
 
 @timeless

@@ -50,6 +50,12 @@ def test_an_offer_is_recognised(headers: list[tuple[bytes, bytes]]) -> None:
     assert read_offer(scope(*headers)) == JAVA
 
 
+def test_a_scope_without_a_scheme_is_one_of_http() -> None:
+    request = scope(CONNECTION, UPGRADE, encode(JAVA))
+    del request["scheme"]
+    assert read_offer(request) == JAVA
+
+
 @pytest.mark.parametrize(
     "pairs",
     [
@@ -95,6 +101,8 @@ def test_settings_that_would_end_a_connection_do_not_begin_one(pair: tuple[int, 
         [CONNECTION, UPGRADE, (b"http2-settings", b"AAMAAABk===")],
         [CONNECTION, UPGRADE, (b"http2-settings", b"AAM+AAB/")],
         [CONNECTION, UPGRADE, (b"http2-settings", b"AAMAA")],
+        [CONNECTION, UPGRADE, (b"http2-settings", b"XAAMAAABk")],
+        [CONNECTION, UPGRADE, (b"http2-settings", b"\x0cAAMAAABk")],
         [CONNECTION, UPGRADE, encode(b"\0\3\0\0\0\0\0")],
     ],
 )
@@ -127,6 +135,8 @@ def test_whatever_the_field_says_the_answer_is_settings_or_none(value: bytes) ->
         (["10.0.0.0/8"], ("10.1.2.3", 1), True),
         (["10.0.0.0/8"], ("11.1.2.3", 1), False),
         (["10.0.0.0/8"], ("::ffff:10.1.2.3", 1), True),
+        (["10.0.0.0/8"], ("10.1.2.3", 0), True),
+        (["unix", "10.0.0.0/8"], ("10.1.2.3", 1), True),
         (["10.0.0.0/8"], None, False),
         (["10.0.0.0/8"], ("testclient", 1), False),
         (["::1", "192.0.2.1"], ("192.0.2.1", 1), True),
@@ -165,6 +175,8 @@ def test_what_is_no_list_of_networks_is_refused(networks: Any) -> None:
         ("max_concurrent_streams", 0),
         ("max_concurrent_streams", 2**31),
         ("max_header_size", True),
+        ("max_header_size", 2**31),
+        ("write_buffer_size", 2**31),
         ("read_buffer_size", 1.5),
         ("idle_timeout", None),
         ("idle_timeout", 0),
@@ -180,7 +192,12 @@ def test_settings_out_of_range_are_refused(name: str, value: Any) -> None:
 
 def test_windows_must_fit_into_the_one_of_the_connection() -> None:
     with pytest.raises(ValueError, match="read_buffer_size"):
-        H2CSettings(max_concurrent_streams=2**16, read_buffer_size=2**16)
+        H2CSettings(max_concurrent_streams=2**15, read_buffer_size=2**16)
+    H2CSettings(max_concurrent_streams=2**15 - 1, read_buffer_size=2**16)
+
+
+def test_sizes_may_be_as_large_as_http2_allows() -> None:
+    H2CSettings(max_header_size=2**31 - 1, write_buffer_size=2**31 - 1)
 
 
 def test_times_that_may_be_left_out() -> None:

@@ -149,7 +149,7 @@ async def test_trailers_that_were_announced_may_be_none() -> None:
         call = await pair.called()
         await call.send(start(trailers=True))
         await call.send(body(b"x"))
-        await call.send(trailers())
+        await call.send({"type": "http.response.trailers", "headers": []})
         await pair.settle()
         answer = pair.answers[stream_id]
         assert (answer.body, answer.trailers, answer.ended) == (b"x", [], True)
@@ -251,6 +251,31 @@ async def test_what_nobody_has_waited_for_is_sent_before_the_end() -> None:
 
 
 # `receive`
+
+
+@timeless
+async def test_receive_waits_for_each_part_and_for_the_end() -> None:
+    """Which trailers may be; what follows is the disconnect."""
+    async with joined() as pair:
+        stream_id = pair.ask(method=b"POST", end=False)
+        call = await pair.called()
+        for part in (b"one", b"another"):
+            receiving = asyncio.ensure_future(call.receive())
+            assert await stays(receiving)
+            pair.client.send_data(stream_id, part)
+            await pair.settle()
+            assert receiving.result() == {"type": "http.request", "body": part, "more_body": True}
+        receiving = asyncio.ensure_future(call.receive())
+        assert await stays(receiving)
+        pair.client.send_headers(stream_id, [(b"x-end", b"1")], end_stream=True)
+        await pair.settle()
+        assert receiving.result() == {"type": "http.request", "body": b"", "more_body": False}
+        receiving = asyncio.ensure_future(call.receive())
+        assert await stays(receiving)
+        pair.client.reset_stream(stream_id)
+        await pair.settle()
+        assert receiving.result() == {"type": "http.disconnect"}
+        call.done()
 
 
 @timeless

@@ -66,7 +66,11 @@ def select(table: ProtocolTable, scope: dict[str, Any]) -> str | None:
     ],
 )
 def test_the_clients_order_decides(supported: list[str], upgrade: list[str], selected: str | None) -> None:
-    assert select(ProtocolTable(dict.fromkeys(supported, handler)), make_scope(*upgrade)) == selected
+    table, scope = ProtocolTable(dict.fromkeys(supported, handler)), make_scope(*upgrade)
+    assert select(table, scope) == selected
+    assert table.come_first(scope) is (selected is not None)
+    assert bool(table) is bool(supported)
+    assert [name.lower() for name in table.names] == [name.lower() for name in supported]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +85,9 @@ def test_the_clients_order_decides(supported: list[str], upgrade: list[str], sel
     ],
 )
 def test_what_makes_no_offer_selects_nothing(changes: dict[str, Any]) -> None:
-    assert select(ProtocolTable({"foo": handler}), make_scope("foo", **changes)) is None
+    table, scope = ProtocolTable({"foo": handler}), make_scope("foo", **changes)
+    assert select(table, scope) is None
+    assert table.come_first(scope) is False
 
 
 @pytest.mark.parametrize("later", [False, True])
@@ -93,6 +99,7 @@ def test_a_handler_may_decline_and_the_next_is_asked(later: bool) -> None:
     assert select(table, make_scope("second, first, third", path="/no")) == "third"
     assert (first.asked, second.asked) == (["/no"], ["/yes", "/no"])
     assert select(table, make_scope("second, first", path="/no")) is None
+    assert table.come_first(make_scope("second, first", path="/no")), "which may still decline"
 
 
 @pytest.mark.parametrize(
@@ -157,6 +164,16 @@ async def asynchronous_generator(stream: UpgradeStream) -> Any:
     yield
 
 
+class Conversation:
+    """One handler for each connection: making it takes the stream, and awaiting it speaks."""
+
+    def __init__(self, stream: UpgradeStream) -> None:
+        self.stream = stream
+
+    def __await__(self) -> Any:
+        return handler(self.stream).__await__()
+
+
 @pytest.mark.parametrize(
     "right",
     [
@@ -167,6 +184,7 @@ async def asynchronous_generator(stream: UpgradeStream) -> Any:
         functools.partial(Wrapper(handler).method),
         wrapping,
         AsyncMock(),
+        Conversation,
         lambda stream: handler(stream),
     ],
 )
@@ -183,6 +201,8 @@ def test_what_can_be_awaited_is_a_handler(right: Any) -> None:
         plain,
         generator,
         asynchronous_generator,
+        functools.wraps(handler)(generator),
+        functools.wraps(handler)(asynchronous_generator),
         functools.partial(plain),
         Wrapper,
         Wrapper(plain),

@@ -16,6 +16,7 @@ import pytest
 from anyio.streams.buffered import BufferedByteStream
 from fastapi import BackgroundTasks, Depends, FastAPI
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -116,6 +117,14 @@ async def test_or_the_fallback(headers: dict[str, str]) -> None:
     async with connect(make_app(fallback=PlainTextResponse("instead", 299))) as client:
         response = await client.get("/", headers=headers)
     assert (response.status_code, response.text) == (299, "instead")
+
+
+async def test_the_fallback_may_be_an_application_that_reads_the_body() -> None:
+    async def fallback(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse(await Request(scope, receive).body())(scope, receive, send)
+
+    async with connect(make_app(fallback=fallback)) as client:
+        assert (await client.post("/", content=b"the body")).text == "the body"
 
 
 async def test_http_2_and_3_have_no_upgrade_field() -> None:
@@ -224,6 +233,19 @@ async def test_the_endpoint_has_the_requests_body() -> None:
     headers = {"Connection": "Upgrade", "Upgrade": "tcp"}
     async with connect(app) as client, client.stream("POST", "/", headers=headers, content=b"abc") as response:
         assert await response.extensions["network_stream"].read(10) == b"cba"
+
+
+async def test_the_background_task_runs_when_the_connection_is_closed_or_another_answer_sent() -> None:
+    ran: list[str] = []
+    app = make_app(background=BackgroundTask(ran.append, "ran"))
+    async with upgraded(app) as (_, stream):
+        await stream.write(b"hello")
+        assert await stream.read(100) == b"hello"
+        assert ran == []
+    assert ran == ["ran"]
+    async with connect(app) as client:
+        assert (await client.get("/")).status_code == 426
+    assert ran == ["ran", "ran"]
 
 
 async def test_fastapis_background_tasks_run_at_the_end() -> None:
@@ -499,6 +521,7 @@ def print_it(stream: UpgradeStream) -> None:
         ({"protocol": "two words"}, "protocol"),
         ({"protocol": ""}, "protocol"),
         ({"fallback": "text"}, "fallback"),
+        ({"status_code": 200}, "status_code must be 101, not 200"),
         ({"headers": {"Upgrade": "x"}}, "upgrade"),
         ({"headers": {"connection": "x"}}, "connection"),
         ({"headers": {"Content-Length": "0"}}, "content-length"),
@@ -515,6 +538,11 @@ def print_it(stream: UpgradeStream) -> None:
 def test_an_argument_that_makes_no_sense_is_refused_by_name(arguments: dict[str, Any], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         UpgradeResponse(**{"handler": echo, **arguments})
+
+
+def test_what_middleware_reads_of_it_is_that_of_a_101() -> None:
+    response = UpgradeResponse(echo)
+    assert (response.status_code, response.body, response.protocol) == (101, b"", "tcp")
 
 
 def test_a_field_that_was_added_later_is_checked_too() -> None:

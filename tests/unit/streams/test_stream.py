@@ -373,9 +373,20 @@ async def test_in_a_cancelled_scope_nothing_is_received() -> None:
 async def test_its_own_attributes() -> None:
     async with upgrade_connection() as (stream, _):
         assert stream.extra(UpgradeAttribute.scope) is stream.scope
+        assert stream.scope == {"type": "http"}
         assert stream.extra(UpgradeAttribute.protocol) == stream.protocol == "example/1"
         assert stream.extra(UpgradeAttribute.half_close) is True
         assert isinstance(stream, ByteStream)
+
+
+async def test_that_the_server_stops_is_told() -> None:
+    async with upgrade_connection() as (stream, _):
+        assert stream.shutting_down is False
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(stream.wait_shutdown)
+            await turns()
+            stream._protocol.shutdown()
+        assert stream.shutting_down is True
 
 
 async def test_attributes_survive_the_end_of_the_connection() -> None:

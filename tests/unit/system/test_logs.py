@@ -138,6 +138,7 @@ class _Named:
         ("\u202e\u2028\xa0", "\\u202e\\u2028\\xa0"),
         ("\ud800", "\\ud800"),
         ("back\\slash", "back\\slash"),
+        ("äöü € 日本\n", "äöü € 日本\\n"),
     ],
 )
 def test_printable(text: str, safe: str) -> None:
@@ -147,6 +148,23 @@ def test_printable(text: str, safe: str) -> None:
 @given(HOSTILE)
 def test_printable_prints(text: str) -> None:
     assert printable(text).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("template", "arguments", "line"),
+    [
+        ("%s asked for %s", ("GET", "/äöü"), "GET asked for /äöü"),
+        ("%s", ("a\nb",), "a\\nb"),
+        ("%r", ("a\nb",), "'a\\nb'"),
+        ("%s and %r", (OSError("a\nb"), OSError("c")), "a\\nb and OSError('c')"),
+        ("%s and %r", (_Named("a\n日"), _Named("b\n日")), "a\\n日 and b\\n日"),
+        ("%d after %.1f s", (1011, 0.5), "1011 after 0.5 s"),
+    ],
+)
+def test_a_record_says_what_it_is_about(template: str, arguments: tuple[object, ...], line: str) -> None:
+    record = logging.LogRecord("asgi_upgrade", logging.INFO, "", 1, template, arguments, None)
+    assert make_printable(record)
+    assert record.getMessage() == line
 
 
 def test_a_record_without_arguments_passes() -> None:

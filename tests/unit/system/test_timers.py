@@ -39,11 +39,15 @@ class Clock(asyncio.SelectorEventLoop):
 
 
 def run(scenario: Callable[[Clock, Timers], Awaitable[None]]) -> Clock:
+    """Run a scenario, in which no timer fails unless the scenario hears of it itself."""
     loop = Clock()
+    failed: list[Any] = []
+    loop.set_exception_handler(lambda _, context: failed.append(context))
     try:
         loop.run_until_complete(scenario(loop, Timers.of(loop)))
     finally:
         loop.close()
+    assert failed == []
     return loop
 
 
@@ -80,13 +84,30 @@ def test_a_cancelled_timer_never_rings_and_keeps_nothing(delay: float) -> None:
     run(scenario)
 
 
+@pytest.mark.parametrize("delay", [0.1, 5.0])
+def test_a_timer_that_its_owner_has_cancelled_and_dropped_is_freed(delay: float) -> None:
+    """Connections come and go all the time; their timers may not wait for the hour at which they would have rung."""
+
+    async def scenario(loop: Clock, timers: Timers) -> None:
+        kept = timers.start(loop, delay, lambda: None)
+        for _ in range(100):
+            timers.start(loop, delay, lambda: None).cancel()
+        await loop.until(1000.2)  # the event loop lets go of its own when their time has come
+        gc.collect()
+        left = [each for each in gc.get_objects() if isinstance(each, Timer)]
+        assert left == [kept]
+
+    run(scenario)
+
+
 def test_timers_ring_in_the_order_of_their_time_whatever_the_order_in_which_they_were_started() -> None:
     async def scenario(loop: Clock, timers: Timers) -> None:
-        rung: list[float] = []
+        rung: list[tuple[float, float]] = []
         for delay in (20.0, 1.0, 5.0, 0.6, 19.0, 2.0):
-            timers.start(loop, delay, lambda delay=delay: rung.append(delay))  # type: ignore[misc]
+            timers.start(loop, delay, lambda delay=delay: rung.append((delay, loop.now - 1000.0)))  # type: ignore[misc]
         await loop.until(1030.0)
-        assert rung == [0.6, 1.0, 2.0, 5.0, 19.0, 20.0]
+        assert [delay for delay, _ in rung] == [0.6, 1.0, 2.0, 5.0, 19.0, 20.0]
+        assert all(delay <= after <= delay + TICK for delay, after in rung)
 
     run(scenario)
 
@@ -112,23 +133,54 @@ def test_a_timer_may_start_another_and_stop_one_of_its_own_tick() -> None:
 def test_a_timer_that_fails_is_told_and_does_not_keep_the_others_from_ringing() -> None:
     async def scenario(loop: Clock, timers: Timers) -> None:
         told: list[Any] = []
-        loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+        loop.set_exception_handler(lambda _, context: told.append(context))
         rung: list[int] = []
         for number in range(10):
             timers.start(loop, 1.0, lambda number=number: rung.append(1 // (number != 3)))  # type: ignore[misc]
         await loop.until(1002.0)
         assert len(rung) == 9
-        assert [type(error) for error in told] == [ZeroDivisionError]
+        [context] = told
+        assert context.keys() == {"message", "exception"}
+        assert context["message"] == "Exception in a timer of a connection"
+        assert isinstance(context["exception"], ZeroDivisionError)
 
     run(scenario)
 
 
-def test_ten_thousand_timers_are_few_of_the_loop() -> None:
+@pytest.mark.parametrize("step", [0.0, 0.001])
+def test_ten_thousand_timers_are_one_of_the_loop(step: float) -> None:
     async def scenario(loop: Clock, timers: Timers) -> None:
-        for _ in range(10_000):
-            timers.start(loop, 20.0, lambda: None)
+        for number in range(10_000):
+            Timers.of(loop).start(loop, 20.0 + number * step, lambda: None)
 
     assert len(run(scenario).calls) == 1
+
+
+def test_timers_that_are_started_again_and_again_do_not_become_more_of_the_loop() -> None:
+    """As pings do, on a connection whose first timer was stopped by an earlier one."""
+
+    async def scenario(loop: Clock, timers: Timers) -> None:
+        def ring() -> None:
+            timers.start(loop, 20.0, ring)
+
+        timers.start(loop, 20.0, ring)
+        timers.start(loop, 1.0, lambda: None)
+        await loop.until(1000.0 + 20 * 20)
+
+    assert len(run(scenario).calls) <= 20 + 3
+
+
+def test_a_loop_that_was_busy_for_long_rings_all_that_is_late_in_one_turn() -> None:
+    async def scenario(loop: Clock, timers: Timers) -> None:
+        rung: list[int] = []
+        for number in range(100):
+            timers.start(loop, 1.0 + number * TICK, lambda number=number: rung.append(number))  # type: ignore[misc]
+        loop.now += 60.0
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert rung == list(range(100))
+
+    run(scenario)
 
 
 def test_the_timers_of_a_loop_do_not_keep_it() -> None:
@@ -140,7 +192,8 @@ def test_the_timers_of_a_loop_do_not_keep_it() -> None:
     assert gone() is None
 
 
-def test_no_context_of_a_request_is_kept_for_a_timer() -> None:
+@pytest.mark.parametrize("delay", [0.1, 20.0])
+def test_no_context_of_a_request_is_kept_for_a_timer(delay: float) -> None:
     from contextvars import ContextVar
 
     class Request:
@@ -153,7 +206,7 @@ def test_no_context_of_a_request_is_kept_for_a_timer() -> None:
         request = Request()
         gone.append(weakref.ref(request))
         variable.set(request)
-        timers.start(loop, 20.0, lambda: None)
+        timers.start(loop, delay, lambda: None)
 
     async def scenario(loop: Clock, timers: Timers) -> None:
         await asyncio.create_task(handle(loop, timers))

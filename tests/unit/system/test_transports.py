@@ -73,9 +73,11 @@ class Buffered(asyncio.BufferedProtocol):
 
     def __init__(self, room: int) -> None:
         self.taken: list[bytes] = []
+        self.hints: list[int] = []
         self._buffer = bytearray(room)
 
     def get_buffer(self, sizehint: int) -> bytearray:
+        self.hints.append(sizehint)
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -86,6 +88,7 @@ def test_a_buffered_protocol_is_given_what_fits() -> None:
     protocol = Buffered(4)
     replay(protocol, b"0123456789")
     assert protocol.taken == [b"0123", b"4567", b"89"]
+    assert protocol.hints == [10, 6, 2]  # how much is there, for which it may make room
 
 
 def test_a_streaming_protocol_is_given_all_at_once() -> None:

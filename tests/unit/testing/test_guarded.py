@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -109,6 +110,35 @@ async def test_a_refusal_of_pages_alone_guards_nothing() -> None:
     app = make(Middleware(Answering, response=UNAUTHORIZED, only_with_origin=True))
     with pytest.raises(AssertionError, match="/inner/ws lets"):
         await assert_guarded(app, "/inner/ws")
+
+
+async def test_an_application_that_fails_guards_nothing() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(AssertionError, match="/ws answers a client without credentials with 500, which is no refusal"):
+        await assert_guarded(app, "/ws")
+
+
+async def test_an_application_that_does_not_answer_in_time_guards_nothing() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(3600)
+
+    with pytest.raises(AssertionError, match=r"with no answer within 0\.1 s, which is no refusal"):
+        await assert_guarded(app, "/ws", timeout=0.1)
+
+
+@pytest.mark.parametrize("options", [{}, {"base_url": "https://example.com", "headers": {"X-Forwarded-For": "::1"}}])
+async def test_the_requests_are_those_of_a_client_of_this_host(options: dict[str, Any]) -> None:
+    seen: list[tuple[str, str, str | None]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        fields = {name.decode(): value.decode() for name, value in scope["headers"]}
+        seen.append((scope["scheme"], fields["host"], fields.get("x-forwarded-for")))
+        await UNAUTHORIZED(scope, receive, send)
+
+    await assert_guarded(app, "/ws", **options)
+    assert seen == [("https", "example.com", "::1") if options else ("http", "localhost", None)] * 2
 
 
 async def test_an_endpoint_may_be_the_guard() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import httpx
@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from asgi_upgrade import H2CSettings, UpgradeMiddleware
 from asgi_upgrade.testing import LifespanError, UpgradeTransport, run_lifespan
+from tests.unit.waiting import turns
 
 pytestmark = pytest.mark.anyio
 
@@ -93,6 +94,91 @@ async def test_a_startup_has_an_end() -> None:
         async with run_lifespan(app, timeout=0.1):
             pytest.fail("it has started")
     await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before
+
+
+def raw(after: Any, *messages: dict[str, Any]) -> Any:
+    """An application that sends these messages, one for each that it gets, and then does something."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for message in messages:
+            await receive()
+            await send(message)
+        await after()
+
+    return app
+
+
+STARTED, STOPPED = {"type": "lifespan.startup.complete"}, {"type": "lifespan.shutdown.complete"}
+FAILED = {"type": "lifespan.startup.failed"}
+
+
+async def test_the_application_is_called_as_a_server_calls_it() -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope)
+        for message in (STARTED, STOPPED):
+            seen.append(await receive())
+            await send(message)
+
+    async with run_lifespan(app) as state:
+        assert state == {}
+    scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": {}}
+    assert seen == [scope, {"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+
+
+@pytest.mark.parametrize("message", [{}, {"message": ""}])
+async def test_a_failure_needs_no_words(message: dict[str, Any]) -> None:
+    with pytest.raises(LifespanError, match=r"^The application's startup has failed: $"):
+        async with run_lifespan(raw(turns, {**FAILED, **message})):
+            pytest.fail("it has started")
+
+
+async def test_what_an_application_raises_a_little_after_it_has_failed_is_the_cause() -> None:
+    async def fail() -> None:
+        await turns()
+        raise ZeroDivisionError
+
+    with pytest.raises(LifespanError, match="startup has failed: words") as caught:
+        async with run_lifespan(raw(fail, {**FAILED, "message": "more\nwords"})):
+            pytest.fail("it has started")
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+async def test_an_application_that_has_stopped_may_come_to_its_end() -> None:
+    ended: list[bool] = []
+
+    async def end() -> None:
+        await turns()
+        ended.append(True)
+
+    async with run_lifespan(raw(end, STARTED, STOPPED)):
+        pass
+    assert ended == [True]
+
+
+@pytest.mark.parametrize("messages", [(), (FAILED,), (STARTED, STOPPED)])
+@pytest.mark.parametrize("stubborn", [False, True])
+async def test_an_application_that_does_not_end_is_cancelled(*, messages: Any, stubborn: bool) -> None:
+    """Nobody waits for ever for one that does not want to be cancelled."""
+    before = asyncio.all_tasks()
+    ended: list[bool] = []
+    over = asyncio.Event()
+
+    async def hang() -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            await (over.wait() if stubborn else turns())
+            ended.append(True)
+
+    with suppress(LifespanError):
+        async with run_lifespan(raw(hang, *messages), timeout=0.1):
+            assert len(messages) == 2
+    assert ended == ([] if stubborn else [True])
+    over.set()
+    await turns()
     assert asyncio.all_tasks() == before
 
 

@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -328,32 +329,69 @@ async def test_closing_the_response_ends_the_handler() -> None:
         assert ended.is_set()
 
 
-async def test_tls_on_top() -> None:
+def tls_contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Of a server that is example.com, and of a client that trusts it."""
     authority = trustme.CA()
     server_context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("example.com").configure_cert(server_context)
     client_context = ssl.create_default_context()
     authority.configure_trust(client_context)
+    return server_context, client_context
+
+
+async def test_tls_on_top() -> None:
+    server_context, client_context = tls_contexts()
 
     async def speak_tls(stream: UpgradeStream) -> None:
         tls = await TLSStream.wrap(stream, server_side=True, ssl_context=server_context, standard_compatible=False)
-        async for data in tls:
-            await tls.send(data.upper())
+        await tls.send((await tls.receive()).upper())
+        if await tls.receive() == b"bye":
+            return  # without TLS's closing message
 
     async with connect(speaking(speak_tls)) as client, client.stream("GET", "/", headers=OFFER) as response:
-        stream = response.extensions["network_stream"]
-        assert stream.get_extra_info("ssl_object") is None
-        stream = await stream.start_tls(client_context, "example.com", timeout=30)
+        plain = response.extensions["network_stream"]
+        assert plain.get_extra_info("ssl_object") is None
+        stream = await plain.start_tls(client_context, "example.com", timeout=30)
         assert stream.get_extra_info("ssl_object").version().startswith("TLS")
         await stream.write(b"hello")
         assert await stream.read(100) == b"HELLO"
-        assert stream.get_extra_info("nonsense") is None
+        sock = plain.get_extra_info("socket")
+        for each in (plain, stream):
+            assert each.get_extra_info("socket") is sock
+            assert each.get_extra_info("client_addr") == sock.getsockname()
+            assert each.get_extra_info("server_addr") == sock.getpeername()
+            assert each.get_extra_info("nonsense") is None
+        await stream.write(b"bye")
+        assert await stream.read(100) == b""
 
 
 async def test_a_failed_tls_handshake_is_httpcores_error() -> None:
     async with connect(speaking(echo)) as client, client.stream("GET", "/", headers=OFFER) as response:
         with pytest.raises(httpcore.ConnectError):
             await response.extensions["network_stream"].start_tls(ssl.create_default_context(), "example.com", 5)
+
+
+async def test_a_certificate_for_another_name_fails_the_tls_handshake() -> None:
+    server_context, client_context = tls_contexts()
+
+    async def speak_tls(stream: UpgradeStream) -> None:
+        with suppress(ssl.SSLError, anyio.BrokenResourceError):
+            await TLSStream.wrap(stream, server_side=True, ssl_context=server_context)
+
+    async with connect(speaking(speak_tls)) as client, client.stream("GET", "/", headers=OFFER) as response:
+        with pytest.raises(httpcore.ConnectError):
+            await response.extensions["network_stream"].start_tls(client_context, "other.example", timeout=30)
+
+
+async def test_a_tls_handshake_that_nobody_answers_takes_its_time_only() -> None:
+    async with connect(speaking(_receive_all)) as client, client.stream("GET", "/", headers=OFFER) as response:
+        with pytest.raises(httpcore.ConnectTimeout):
+            await response.extensions["network_stream"].start_tls(ssl.create_default_context(), "example.com", 0.05)
+
+
+async def _receive_all(stream: UpgradeStream) -> None:
+    async for _ in stream:
+        pass
 
 
 # WebSockets
