@@ -27,7 +27,7 @@ from asgi_upgrade.cli import main
         (["probe"], 2, "asgi-upgrade probe: error: the following arguments are required: url"),
     ],
 )
-def test_help_and_errors(
+def test_help_and_errors(  # noqa: PLR0917
     arguments: list[str],
     code: int,
     words: str,

@@ -53,8 +53,8 @@ def test_fields_are_added_to_each_request() -> None:
 REFUSED = "refuses this client; add what it lacks with --header"
 NOTHING = "is answered as without the offer: there is no WebSocket at this path"
 OPEN_TO_ALL = (
-    "opens a WebSocket for a page of https://foreign.example: every site that a user visits can connect with the user's "
-    "cookies"
+    "opens a WebSocket for a page of https://foreign.example: every site that a user visits can connect with the user's"
+    " cookies"
 )
 SHOWS_NOTHING = "is not let in; as the same client without an Origin is not either, this shows nothing"
 SAYS_VERSION = "refuses version 12, and says which it speaks (RFC 6455 section 4.4)"

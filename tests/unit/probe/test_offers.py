@@ -51,7 +51,7 @@ def test_a_request_is_whole_and_offers_what_its_name_says(name: str, added: list
     assert reader.trailing_data[0] == b""
     assert (request.method, request.target, request.http_version) == (b"GET", b"/chat?room=1", version)
     found = [(name.decode(), value.decode("latin-1")) for name, value in request.headers]
-    assert dict(found) == {**EACH, **dict((name.lower(), value) for name, value in added), **fields}
+    assert dict(found) == {**EACH, **{name.lower(): value for name, value in added}, **fields}
     assert len(found) == len(dict(found))
     assert content == body
 
