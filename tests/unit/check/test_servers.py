@@ -52,7 +52,7 @@ def test_what_is_installed_here() -> None:
         (True, False, BY_HAND, "not extended", TURNED),
     ],
 )
-def test_without_a_policy_that_extends(
+def test_without_a_policy_that_extends(  # noqa: PLR0917
     policy: bool, extend: bool, uvicorn: str, hypercorn: str, others: str, installed: Installing
 ) -> None:
     installed(uvicorn="1", hypercorn="2", granian="3", daphne="4", h2corn="5")
