@@ -50,7 +50,11 @@ class Scripted:
 
 @contextmanager
 def serving(
-    answer: Callable[[bytes], bytes] | bytes, *, tls: ssl.SSLContext | None = None, stays: bool = False
+    answer: Callable[[bytes], bytes] | bytes,
+    *,
+    tls: ssl.SSLContext | None = None,
+    stays: bool = False,
+    once: bool = False,
 ) -> Iterator[Scripted]:
     """Serve.
 
@@ -58,23 +62,26 @@ def serving(
         answer: What each request is answered with, or a function of the request. Our direction ends behind it.
         tls: To speak TLS.
         stays: Whether our direction stays open until the client ends the connection.
+        once: Whether nobody listens any more after the first connection.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         seen = Scripted(listener.getsockname()[1])
-        thread = threading.Thread(target=_accept, args=(listener, answer, tls, stays, seen), daemon=True)
+        thread = threading.Thread(target=_accept, args=(listener, answer, tls, stays, once, seen), daemon=True)
         thread.start()
         try:
             yield seen
         finally:
-            listener.shutdown(socket.SHUT_RDWR)  # wakes `accept`
+            with suppress(OSError):  # it has been done
+                listener.shutdown(socket.SHUT_RDWR)  # wakes `accept`
             thread.join(PATIENCE)
 
 
-def _accept(
+def _accept(  # noqa: PLR0917
     listener: socket.socket,
     answer: Callable[[bytes], bytes] | bytes,
     tls: ssl.SSLContext | None,
     stays: bool,
+    once: bool,
     seen: Scripted,
 ) -> None:
     while True:
@@ -82,6 +89,8 @@ def _accept(
             connection, _ = listener.accept()
         except OSError:
             return
+        if once:
+            listener.shutdown(socket.SHUT_RDWR)  # the port is still nobody else's
         connection.settimeout(PATIENCE)
         try:
             if tls is not None:

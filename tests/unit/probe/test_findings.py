@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 
 import pytest
 
@@ -146,6 +147,34 @@ JAVA = "; clients such as Java's send the offer by themselves"
 def test_a_finding(answers: dict[str, bytes], offer: str, level: Level, status: int | None, words: str) -> None:
     found, _ = ask(answers)
     assert found[NAMES.index(offer)] == Finding(offer, level, status, words)
+
+
+@pytest.mark.parametrize(("options", "seconds"), [({}, 5), ({"seconds": 0.5}, 0.5), ({"seconds": 900.0}, 900)])
+def test_each_answer_is_waited_for_as_long_as_asked(options: dict[str, float], seconds: float) -> None:
+    """Nobody waits so long here: the loop's clock stands until the server has got a request."""
+
+    async def go_by() -> list[Finding]:
+        loop = asyncio.get_running_loop()
+        now, deadline = loop.time(), time.monotonic() + PATIENCE
+        loop.time = lambda: now  # type: ignore[method-assign]
+        asking = asyncio.ensure_future(probe(Target("127.0.0.1", server.port, "/", False, "a"), **options))
+        for number in range(len(NAMES) + 1):
+            while len(server.requests) <= number:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0)
+            now += seconds + 0.1
+        return await asking
+
+    with serving(b"", stays=True) as server:
+        found = asyncio.run(go_by())
+    assert found == [Finding(name, BAD, None, f"no answer within {seconds:g} s") for name in NAMES]
+
+
+def test_a_server_that_stops_listening_is_a_finding() -> None:
+    with serving(PAGE, once=True) as server:
+        found = asyncio.run(probe(Target("127.0.0.1", server.port, "/", False, "a"), seconds=PATIENCE))
+    assert found[0] == Finding(PLAIN, GOOD, 200, "is answered as a page")
+    assert set(found[1:]) == {Finding(name, BAD, None, "nothing accepts connections there") for name in NAMES[1:]}
 
 
 def test_a_server_that_cannot_be_reached_is_no_finding() -> None:
