@@ -170,10 +170,9 @@ async def _read_head(reader: asyncio.StreamReader, answer: Answer) -> None:
 
 
 async def _use(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answer) -> None:
-    protocol = (answer.get("upgrade") or "").lower()
+    protocol = str(answer.get("upgrade")).lower()
     if protocol == "websocket":
-        writer.write(_CLOSE)
-        await writer.drain()
+        writer.write(_CLOSE)  # these few bytes go out at once
     elif protocol == "h2c":
         answer.spoke_http2 = False
         writer.write(_HTTP2_PREFACE)

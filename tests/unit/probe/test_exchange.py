@@ -115,8 +115,9 @@ def test_a_websocket_is_closed_as_websockets_are() -> None:
     assert after == bytes((0x88, 0x80 | 2, 0, 0, 0, 0)) + (1000).to_bytes(2, "big")
 
 
-def test_an_unknown_protocol_gets_nothing() -> None:
-    found, after = answer_to(switching("example"))
+@pytest.mark.parametrize("head", [switching("example"), b"HTTP/1.1 101 Switching Protocols\r\n\r\n"])
+def test_an_unknown_protocol_gets_nothing(head: bytes) -> None:
+    found, after = answer_to(head)
     assert (found.status, found.problem, found.spoke_http2) == (101, "", None)
     assert after == b""
 
@@ -133,6 +134,8 @@ def test_an_unknown_protocol_gets_nothing() -> None:
         (frame(HEADERS, 1) + frame(SETTINGS) + frame(HEADERS, 1), False),
         (frame(SETTINGS) + frame(HEADERS, 3) + frame(HEADERS, 1), True),
         (frame(SETTINGS) + frame(HEADERS, 3), False),
+        (frame(SETTINGS) + frame(HEADERS, 0x01000001), False),
+        (frame(SETTINGS) + frame(HEADERS, 1) + frame(GOAWAY), True),
         (frame(SETTINGS) + frame(0, 1), False),
         (frame(SETTINGS) + frame(GOAWAY, length=8) + frame(HEADERS, 1), False),
         (frame(SETTINGS) + frame(RST_STREAM, 1, 4) + frame(HEADERS, 1), False),
@@ -168,6 +171,12 @@ def test_a_server_that_stops_is_waited_for_as_long_as_asked(
     with serving(sent, stays=True) as server:
         found = asyncio.run(go_by(server))
     assert (found.status, found.problem, found.unreachable) == (status, problem, False)
+
+
+def test_an_answer_over_http2_ends_the_waiting() -> None:
+    with serving(switching("h2c") + frame(SETTINGS) + frame(HEADERS, 1), stays=True) as server:
+        found = asyncio.run(asyncio.wait_for(ask(at(server), REQUEST, 100 * PATIENCE), PATIENCE))
+    assert found.spoke_http2 is True
 
 
 def test_nobody_listens() -> None:
