@@ -47,7 +47,7 @@ def leave():
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "loaded.py").write_text(MODULE)
-    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if each])  # nothing finds the current folder by itself
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.chdir(tmp_path)
     sys.modules.pop("loaded", None)
@@ -91,6 +91,11 @@ def test_a_factory_may_make_what_takes_nothing() -> None:
             "loaded:holder.missing",
             False,
             "loaded:holder.missing cannot be loaded: AttributeError: 'Holder' object has no attribute 'missing'",
+        ),
+        (
+            "loaded:app:x",
+            False,
+            "loaded:app:x cannot be loaded: AttributeError: module 'loaded' has no attribute 'app:x'",
         ),
         ("loaded:fail", True, "loaded:fail cannot be loaded: ValueError: no database"),
         ("loaded:leave", True, "loaded:leave cannot be loaded: SystemExit: 3"),

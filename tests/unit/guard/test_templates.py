@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Any
 
 import pytest
@@ -75,6 +76,11 @@ def test_routes_of_included_routers_are_found() -> None:
     assert find_template(app.routes, scope_of("/outer/inner/x")) == "/outer/inner/{name}"
     paths = [getattr(each, "path", None) for each in flatten(app.routes)]
     assert "/outer/inner/{name}" in paths
+
+
+def test_without_fastapi_the_routes_are_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "fastapi.routing")
+    assert flatten(ROUTES) is ROUTES
 
 
 def test_a_route_that_fails_has_no_template(caplog: pytest.LogCaptureFixture) -> None:
