@@ -195,7 +195,7 @@ def test_nobody_listens_at_any_address_of_a_name() -> None:
         async def resolve(*_: Any, **__: Any) -> list[Any]:
             return known  # as `localhost` is on most machines: of IPv6 and of IPv4
 
-        loop.getaddrinfo = resolve  # type: ignore[assignment]
+        loop.getaddrinfo = resolve  # type: ignore[method-assign]
         return await ask(Target("localhost", port, "/", False, "a"), REQUEST, PATIENCE)
 
     with socket.socket() as deaf:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ VERSIONS = "Sec-WebSocket-Version: 13\r\n"
 RIGHT = {WEBSOCKET: OPENED, FOREIGN: response(403), VERSION: response(426, VERSIONS)}
 
 
-def ask(answers: dict[str, bytes], **options: object) -> tuple[list[Finding], list[bytes]]:
+def ask(answers: dict[str, bytes], **options: Any) -> tuple[list[Finding], list[bytes]]:
     """What is found of a server that gives these answers, and a page otherwise; and what it was asked."""
 
     def answer(request: bytes) -> bytes:
@@ -34,7 +35,7 @@ def ask(answers: dict[str, bytes], **options: object) -> tuple[list[Finding], li
 
     with serving(answer) as server:
         target = Target("127.0.0.1", server.port, "/", False, "a")
-        found = asyncio.run(probe(target, seconds=PATIENCE, **options))  # type: ignore[arg-type]
+        found = asyncio.run(probe(target, seconds=PATIENCE, **options))
     return found, server.requests
 
 
@@ -150,7 +151,7 @@ def test_a_finding(answers: dict[str, bytes], offer: str, level: Level, status: 
 
 
 @pytest.mark.parametrize(("options", "seconds"), [({}, 5), ({"seconds": 0.5}, 0.5), ({"seconds": 900.0}, 900)])
-def test_each_answer_is_waited_for_as_long_as_asked(options: dict[str, float], seconds: float) -> None:
+def test_each_answer_is_waited_for_as_long_as_asked(options: dict[str, Any], seconds: float) -> None:
     """Nobody waits so long here: the loop's clock stands until the server has got a request."""
 
     async def go_by() -> list[Finding]:
