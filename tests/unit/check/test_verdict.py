@@ -119,6 +119,7 @@ def test_verdict(found: SurveyedRoute, guards: list[str], tried: Answer | None, 
     [
         ("Login", True),
         ("auth.Login", True),
+        ("auth:Login", True),
         ("app.auth:Login", True),
         ("app.auth.Login", True),
         ("ogin", False),
