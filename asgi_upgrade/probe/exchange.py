@@ -124,7 +124,8 @@ async def ask(target: Target, request: bytes, seconds: float) -> Answer:
     except ssl.SSLError as error:
         answer.problem = f"it does not speak TLS as we do ({error.reason}); if it speaks plain HTTP, ask http://"
     except OSError as error:
-        answer.problem = error.strerror or str(error)
+        # asyncio gives no `strerror` if a name has several addresses, and none of them can be connected to.
+        answer.problem = error.strerror or _of_each_address(error)
     finally:
         if writer is not None:
             writer.transport.abort()
@@ -135,6 +136,10 @@ def _closed(target: Target) -> str:
     """What a connection that ends before an answer may mean: servers of TLS end those of plain HTTP."""
     words = "the connection was closed without an answer"
     return words if target.tls else f"{words}; if the server speaks TLS, ask https://"
+
+
+def _of_each_address(error: OSError) -> str:
+    return "none of its addresses can be connected to: " + str(error).removeprefix("Multiple exceptions: ")
 
 
 def _context(target: Target) -> ssl.SSLContext:
@@ -165,10 +170,9 @@ async def _read_head(reader: asyncio.StreamReader, answer: Answer) -> None:
 
 
 async def _use(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answer) -> None:
-    protocol = (answer.get("upgrade") or "").lower()
+    protocol = str(answer.get("upgrade")).lower()
     if protocol == "websocket":
-        writer.write(_CLOSE)
-        await writer.drain()
+        writer.write(_CLOSE)  # these few bytes go out at once
     elif protocol == "h2c":
         answer.spoke_http2 = False
         writer.write(_HTTP2_PREFACE)

@@ -172,7 +172,7 @@ class Worker:
         """Run the tests in forks of one pytest; give the outcome by the name of the mutant."""
         results = self._directory / "results.jsonl"
         results.unlink(missing_ok=True)
-        name = "asgi_upgrade." + module.removesuffix(".py").replace("/", ".")
+        name = "asgi_upgrade." + module.removesuffix("/__init__.py").removesuffix(".py").replace("/", ".")
         trial = Trial(name, _path(self._directory, module).read_text(encoding="utf-8"), mutants, results)
         self.run(tests, _NO_LIMIT, trial)
         lines = results.read_text(encoding="utf-8").splitlines() if results.exists() else []

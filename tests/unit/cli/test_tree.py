@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 
@@ -16,12 +17,23 @@ class Terminal(io.StringIO):
 
 def make() -> Tree:
     tree = Tree("root", "bold")
-    tree.add("first [red]x[/red]", "green").add("below")
-    tree.add("last")
+    first = tree.add("first [red]x[/red]", "green")
+    first.add("below").add("further below")
+    first.add("beside")
+    tree.add("last").add("below the last").add("at the end")
     return tree
 
 
-PLAIN = "root\n├── first [red]x[/red]\n│   └── below\n└── last\n"
+PLAIN = """\
+root
+├── first [red]x[/red]
+│   ├── below
+│   │   └── further below
+│   └── beside
+└── last
+    └── below the last
+        └── at the end
+"""
 
 
 def test_a_file_gets_plain_text() -> None:
@@ -42,8 +54,11 @@ def test_a_terminal_gets_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     stream = Terminal()
     show(make(), stream)
-    assert "first [red]x[/red]" in stream.getvalue()
-    assert "\x1b[32m" in stream.getvalue()
+    shown = stream.getvalue()
+    assert "\x1b[1mroot\x1b[0m" in shown
+    assert "\x1b[32mfirst [red]x[/red]\x1b[0m" in shown
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+    assert [line.rstrip() for line in lines] == PLAIN.splitlines()
 
 
 def test_a_stream_that_knows_no_lines_gets_what_it_knows() -> None:
