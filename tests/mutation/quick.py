@@ -1,10 +1,12 @@
 """Tries mutants in forks of one pytest that has collected its tests: most are killed without importing anything again.
 
-A mutant changes one function. In the fork, each function of the module whose code has changed gets its new code.
+A mutant changes one function. In the fork, each function of the module whose code has changed gets its new code. Only
+the tests that run the changed statement are run.
 """
 
 from __future__ import annotations
 
+import ast
 import functools
 import json
 import os
@@ -38,10 +40,14 @@ class Trial:
 
     def __init__(self, module: str, source: str, mutants: list[Mutant], results: Path) -> None:
         self._module = module
+        self._lines = source.splitlines()
+        self._statements = list(_statements(ast.parse(source)))
         self._codes = list(_functions_of(_compile(source)))
         self._mutants = mutants
         self._results = results
         self._durations: dict[str, float] = {}
+        self._watching = False
+        self._ran: dict[str, list[int]] = {}  # the lines of the module, by test
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take note of how long a test takes."""
@@ -50,17 +56,61 @@ class Trial:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Run the tests for each mutant, in place of the usual loop."""
-        started = time.monotonic()
         outcome = self._fork(session, None, 600)
-        duration = time.monotonic() - started
         self._tell("", outcome)
         if outcome == "survived":
-            durations = json.loads(self._timing.read_text())
+            durations, ran = json.loads(self._timing.read_text())
             # The quickest first: most mutants die early.
             session.items.sort(key=lambda item: durations.get(item.nodeid, 0))
+            everything = list(session.items)
             for mutant in self._mutants:
-                self._tell(mutant.name, self._fork(session, mutant, 5 * duration + 10))
+                if ran:
+                    lines = self._changed_lines(mutant)
+                    session.items[:] = [item for item in everything if not lines.isdisjoint(ran[item.nodeid])]
+                longest = 5 * sum(durations.get(item.nodeid, 0) for item in session.items) + 10
+                self._tell(mutant.name, self._fork(session, mutant, longest))
         return True
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        """Take note of the lines that a test runs. Before Python 3.12 all tests are run for each mutant."""
+        if not self._watching or sys.version_info < (3, 12):
+            return (yield)
+        lines = set[int]()
+
+        def note(code: CodeType, line: int) -> object:
+            lines.add(line)
+            return monitoring.DISABLE  # it is enough to know that it has run
+
+        monitoring = sys.monitoring
+        monitoring.register_callback(monitoring.COVERAGE_ID, monitoring.events.LINE, note)
+        monitoring.restart_events()
+        result = yield
+        self._ran[item.nodeid] = sorted(lines)
+        return result
+
+    def _watch(self) -> None:
+        self._watching = True
+        if sys.version_info >= (3, 12):
+            monitoring = sys.monitoring
+            monitoring.use_tool_id(monitoring.COVERAGE_ID, "mutation")
+            waiting = [function.__code__ for function in _live_functions(sys.modules[self._module])]
+            while waiting:
+                code = waiting.pop()
+                monitoring.set_local_events(monitoring.COVERAGE_ID, code, monitoring.events.LINE)
+                waiting += [const for const in code.co_consts if isinstance(const, CodeType)]
+
+    def _changed_lines(self, mutant: Mutant) -> set[int]:
+        """The lines of the statement that a mutant changes."""
+        after = mutant.source.splitlines()
+        first, last = 0, 0
+        shorter = min(len(self._lines), len(after))
+        while first < shorter and self._lines[first] == after[first]:
+            first += 1
+        while last < shorter - first and self._lines[-1 - last] == after[-1 - last]:
+            last += 1
+        changed = set(range(first + 1, max(first + 1, len(self._lines) - last) + 1))
+        return changed.union(*[each for each in self._statements if not changed.isdisjoint(each)])
 
     @property
     def _timing(self) -> Path:
@@ -87,7 +137,9 @@ class Trial:
         code = 1
         try:
             os.setsid()  # what it starts is killed with it
-            if mutant is not None and not self._put_in(mutant.source):
+            if mutant is None:
+                self._watch()
+            elif not self._put_in(mutant.source):
                 code = 2
                 return
             from _pytest.main import pytest_runtestloop
@@ -95,7 +147,7 @@ class Trial:
             pytest_runtestloop(session)
             code = 1 if session.testsfailed else 0
             if mutant is None:
-                self._timing.write_text(json.dumps(self._durations))
+                self._timing.write_text(json.dumps([self._durations, self._ran]))
         finally:
             sys.stdout.flush()
             os._exit(code)
@@ -113,6 +165,15 @@ class Trial:
             function.__code__ = after
             changed = True
         return changed
+
+
+def _statements(tree: ast.AST) -> Iterator[range]:
+    """The lines of each statement; of one with a body, those of its head."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.stmt):
+            body = getattr(node, "body", None)
+            end = (body[0].lineno - 1 if body else node.end_lineno) or node.lineno
+            yield range(node.lineno, max(node.lineno, end) + 1)
 
 
 def _compile(source: str) -> CodeType:
