@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -18,7 +19,18 @@ from asgi_upgrade.switching import lifespan
 from asgi_upgrade.testing import UpgradeTransport
 from asgi_upgrade.websocket.bridge import BRIDGE, CONVERTED, Bridge
 from asgi_upgrade.websocket.handshake import Accept, Reject
-from tests.unit.calls import CONNECT, REQUEST, Call, Extension, Seen, http_scope, page, run, websocket_scope
+from tests.unit.calls import (
+    CONNECT,
+    REQUEST,
+    Call,
+    Extension,
+    Seen,
+    http_scope,
+    page,
+    run,
+    server_module,
+    websocket_scope,
+)
 from tests.unit.calls import HANDSHAKE as FIELDS
 
 if TYPE_CHECKING:
@@ -487,16 +499,27 @@ def test_what_will_not_see_such_requests_is_named(caplog: pytest.LogCaptureFixtu
 # HandshakeMiddleware
 
 
-def test_outermost_a_websocket_of_the_server_becomes_a_handshake() -> None:
-    app = Inside()
+def serve_inside(app: Any) -> Call:
+    """Call `app` with a WebSocket, not by a function that is given the scope: it would stand around."""
     call = Call(CONNECT)
 
     async def test() -> None:
-        # Not by a function that is given the scope: it would stand around.
-        await HandshakeMiddleware(UpgradeMiddleware(app))(websocket_scope(), call.receive, call.send)
+        await app(websocket_scope(), call.receive, call.send)
 
     run(test)
-    assert call.status == 200
+    return call
+
+
+def around(inner: ASGIApp) -> ASGIApp:
+    async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
+        await inner(scope, receive, send)
+
+    return middleware
+
+
+def test_outermost_a_websocket_of_the_server_becomes_a_handshake() -> None:
+    app = Inside()
+    assert serve_inside(HandshakeMiddleware(UpgradeMiddleware(app))).status == 200
     assert app.scopes[0]["type"] == "http"
 
 
@@ -516,11 +539,8 @@ def test_what_is_seen_to_stand_around_the_outermost_speaks_against_that(
     app = Inside()
     inner = HandshakeMiddleware(UpgradeMiddleware(app), insecure_allow_unguarded=allowed)
 
-    async def around(scope: Scope, receive: Receive, send: Send) -> None:
-        await inner(scope, receive, send)
-
     for _ in range(2):
-        assert serve(around, websocket_scope(), CONNECT).status == (200 if allowed else 503)
+        assert serve_inside(around(inner)).status == (200 if allowed else 503)
     errors = [record for record in caplog.records if record.levelname == "ERROR"]
     assert len(errors) == (not allowed)
     assert all("around HandshakeMiddleware" in each.getMessage() for each in errors)
@@ -528,13 +548,25 @@ def test_what_is_seen_to_stand_around_the_outermost_speaks_against_that(
 
 def test_unguarded_websockets_are_refused_unless_that_is_asked_for() -> None:
     app = Inside()
-    inner = HandshakeMiddleware(UpgradeMiddleware(app))
-
-    async def around(scope: Scope, receive: Receive, send: Send) -> None:
-        await inner(scope, receive, send)
-
-    assert serve(around, websocket_scope(), CONNECT).status == 503
+    assert serve_inside(around(HandshakeMiddleware(UpgradeMiddleware(app)))).status == 503
     assert app.scopes == []
+
+
+@pytest.mark.parametrize("end", ["receive", "send"])
+def test_a_server_whose_objects_lead_to_the_outermost_layer_has_nothing_around_it(end: str) -> None:
+    uvicorn = server_module("uvicorn.made_up")
+    app = HandshakeMiddleware(UpgradeMiddleware(Inside()))
+    call = Call(CONNECT)
+    ends: dict[str, Any] = {"receive": call.receive, "send": call.send}
+    given = ends[end]
+    ends[end] = partial(lambda app, *message: given(*message), app)
+
+    async def test() -> None:
+        # What the server has at hand where it calls leads nowhere.
+        await uvicorn.start(uvicorn.Slim(), lambda: app(websocket_scope(), **ends))
+
+    run(test)
+    assert call.status == 200
 
 
 @pytest.mark.parametrize("value", [None, 1, "yes"])
