@@ -1,0 +1,245 @@
+"""What observers and the log are told of a session's end, and which limits hold for it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from starlette.websockets import WebSocketDisconnect
+
+from asgi_upgrade import ConnectionClosed, HandshakeEnded, Observer, UpgradeMiddleware
+from asgi_upgrade.guard.handshake import Handshake
+from asgi_upgrade.testing import UpgradeTransport
+from asgi_upgrade.websocket.bridge import Bridge
+from asgi_upgrade.websocket.handshake import Accept
+from asgi_upgrade.websocket.session import WebSocketSession
+from asgi_upgrade.websocket.settings import WebSocketSettings
+from asgi_upgrade.websocket.watch import WATCH, Watch
+from tests.unit import wire
+from tests.unit.calls import HANDSHAKE, Call, run, websocket_scope
+from tests.unit.waiting import PATIENCE, turns
+from tests.unit.websocket.test_session import Nowhere, Server, serve, wait_and_return
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import Message, Receive, Scope, Send
+
+
+class Told(Observer):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+
+    def handshake_ended(self, event: HandshakeEnded) -> None:
+        self.events.append((event.outcome.value, event.status))
+
+    def connection_closed(self, event: ConnectionClosed) -> None:
+        self.events.append((event.code, event.messages_received, event.messages_sent))
+
+
+def sends(*messages: dict[str, Any]) -> Any:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        for message in messages:
+            await send(message)
+
+    return app
+
+
+def raises(error: BaseException) -> Any:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise error
+
+    return app
+
+
+async def hangs(scope: Scope, receive: Receive, send: Send) -> None:
+    await asyncio.Event().wait()
+
+
+ACCEPT = {"type": "websocket.accept"}
+DENY = {"type": "websocket.http.response.start", "status": 503}
+
+
+def leave(server: Server) -> None:
+    server.gone.set()
+
+
+def stop(server: Server) -> None:
+    server.stop()
+
+
+@pytest.mark.parametrize(
+    ("app", "meanwhile", "expected"),
+    [
+        (sends({"type": "websocket.close"}), None, ("refused", 403)),
+        (sends(DENY, {"type": "websocket.http.response.body"}), None, ("refused", 503)),
+        (sends(DENY), None, ("refused", 503)),
+        (sends(ACCEPT), None, ("client_left", 101)),
+        (sends(), None, ("failed", 500)),
+        (raises(ValueError("a mistake")), None, ("failed", None)),
+        (raises(WebSocketDisconnect(1001)), None, ("client_left", None)),
+        (wait_and_return, leave, ("client_left", 400)),
+        (wait_and_return, stop, ("stopped", 503)),
+        (hangs, None, ("timed_out", 503)),
+    ],
+)
+def test_an_observer_is_told_what_has_become_of_a_handshake(
+    app: Any, meanwhile: Callable[[Server], None] | None, expected: tuple[str, int | None]
+) -> None:
+    told = Told()
+
+    async def test() -> None:
+        server = Server(answer=False)
+        watch = Watch(server.scope(), lambda scope: None)
+        watch.add(told)
+
+        async def observed(scope: Scope, receive: Receive, send: Send) -> None:
+            session = server.session(
+                receive=receive, send=send, changes={WATCH: watch}, open_timeout=0.05 if app is hangs else PATIENCE
+            )
+            await session.run(app)
+
+        running = asyncio.ensure_future(watch.run(observed, server.scope(), server.receive, server.send))
+        if meanwhile is not None:
+            await turns()
+            meanwhile(server)
+        await asyncio.wait([running])
+        assert isinstance(running.exception(), (ValueError, WebSocketDisconnect, type(None)))
+
+    run(test)
+    assert told.events == [expected]
+
+
+def test_an_observer_is_told_that_the_101_did_not_reach_the_server_in_time() -> None:
+    told = Told()
+
+    async def test() -> None:
+        server = Server()
+        watch = Watch(server.scope(), lambda scope: None)
+        watch.add(told)
+
+        async def observed(scope: Scope, receive: Receive, send: Send) -> None:
+            await server.session(send=send, changes={WATCH: watch}, open_timeout=0.05).run(sends(ACCEPT))
+
+        await watch.run(observed, server.scope(), server.receive, server.send)
+
+    run(test)
+    assert told.events == [("timed_out", 101)]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(None, 1000), (ValueError("a mistake"), 1011), (WebSocketDisconnect(1001), 1000)]
+)
+def test_an_observer_is_told_of_the_connection_when_it_has_ended(error: Exception | None, code: int) -> None:
+    told = Told()
+
+    class App:
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            await send(ACCEPT)
+            assert (await receive())["text"] == "hello"
+            for _ in range(2):
+                await send({"type": "websocket.send", "text": "world"})
+            if error is not None:
+                raise error
+
+    async def test() -> None:
+        transport = UpgradeTransport(UpgradeMiddleware(App(), observer=told))
+        headers = [field for field in HANDSHAKE if field[0] != b"host"]
+        async with (
+            httpx.AsyncClient(transport=transport, base_url="http://test") as http,
+            http.stream("GET", "/room", headers=headers) as response,
+        ):
+            stream = response.extensions["network_stream"]
+            assert told.events == [("accepted", 101)]
+            await stream.write(wire.frame(wire.TEXT, b"hello"))
+            data = b""
+            while len(data) < 2 * 7 + 4:
+                data += await stream.read(100)
+            await stream.write(wire.close(code))
+            assert await stream.read(100) == b""
+
+    with pytest.raises(ValueError, match="a mistake") if code == 1011 else nullcontext():
+        run(test)
+    assert told.events == [("accepted", 101), (code, 1, 2)]
+
+
+def test_an_observer_is_told_of_a_connection_that_the_server_carries() -> None:
+    told = Told()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(ACCEPT)
+        await receive()
+        await send({"type": "websocket.send", "text": "world"})
+        assert (await receive())["type"] == "websocket.disconnect"
+
+    async def handshake(scope: Scope, receive: Receive, send: Send) -> None:
+        bridge = scope["extensions"]["asgi_upgrade.bridge"]
+        watch = Watch(scope, lambda scope: None)
+        watch.add(told)
+        scope[WATCH] = watch
+        passed = Handshake(bridge, Accept(b""), None, WebSocketSettings(), ())
+
+        async def observed(scope: Scope, receive: Receive, send: Send) -> None:
+            await WebSocketSession(scope, receive, send, handshake=passed).run(app)
+
+        await watch.run(observed, scope, receive, send)
+
+    async def test() -> None:
+        call = Call(
+            {"type": "websocket.connect"},
+            {"type": "websocket.receive", "text": "hello"},
+            {"type": "websocket.disconnect", "code": 4000},
+        )
+        await Bridge(websocket_scope(), call.receive, call.send).run(handshake)
+
+    run(test)
+    assert told.events == [("accepted", 101), (4000, 1, 1)]
+
+
+# Limits
+
+
+def test_the_servers_own_limits_hold_where_the_user_has_set_none() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(ACCEPT)
+        protocol.data_received(wire.frame(wire.TEXT, b"0123456789") + wire.frame(wire.TEXT, b"01234567890"))
+        assert (await receive())["text"] == "0123456789"
+        assert (await receive())["code"] == 1009
+        protocol.connection_lost(None)
+
+    protocol: Any = None
+
+    async def test() -> None:
+        nonlocal protocol
+        server = Server(answer=True)
+        server.extension["websocket"] = {"max_message_size": 10}
+
+        async def switch(message: Message) -> None:
+            if message.get("status") == 101:
+                protocol.connection_made(Nowhere(protocol))
+
+        session = server.session(send=switch)
+        protocol = session.ends[0].__self__._protocol  # type: ignore[attr-defined]
+        await session.run(app)
+
+    run(test)
+
+
+def test_a_long_reason_and_a_long_subprotocol_are_cut_for_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    serve(sends({"type": "websocket.close", "reason": ["x" * 1000]}))
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == "GET / HTTP/1.1: the WebSocket is refused: ['" + "x" * 298
+    caplog.clear()
+    server, _ = serve(sends({"type": "websocket.accept", "subprotocol": "\n" + "y" * 1000}))
+    reason = ("The application chose the subprotocol \\n" + "y" * 1000)[:301]
+    assert server.body == reason.encode() + b"\n"
+    assert reason + ". Let it choose" in caplog.text
