@@ -206,31 +206,92 @@ def test_an_observer_is_told_of_a_connection_that_the_server_carries() -> None:
 # Limits
 
 
+class Open:
+    """Runs an application on a session whose 101 opens a connection; the test is the client."""
+
+    def __init__(self, app: Any, limits: dict[str, Any] | None = None, **settings: Any) -> None:
+        self._app = app
+        self._limits = limits or {}
+        self._settings = settings
+        self.protocol: Any = None
+
+    async def run(self) -> None:
+        self._server = Server(answer=True)
+        self._server.extension["websocket"] = self._limits
+        session = self._server.session(send=self._send, **self._settings)
+        self.protocol = session.ends[0].__self__._protocol  # type: ignore[attr-defined]
+        await session.run(self._app)
+
+    async def _send(self, message: Message) -> None:
+        if message.get("status") == 101:
+            self.protocol.connection_made(Nowhere(self.protocol))
+
+    def leave(self) -> None:
+        self.protocol.connection_lost(None)
+
+
 def test_the_servers_own_limits_hold_where_the_user_has_set_none() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send(ACCEPT)
-        protocol.data_received(wire.frame(wire.TEXT, b"0123456789") + wire.frame(wire.TEXT, b"01234567890"))
+        opened.protocol.data_received(wire.frame(wire.TEXT, b"0123456789") + wire.frame(wire.TEXT, b"01234567890"))
         assert (await receive())["text"] == "0123456789"
         assert (await receive())["code"] == 1009
-        protocol.connection_lost(None)
+        opened.leave()
 
-    protocol: Any = None
+    opened = Open(app, {"max_message_size": 10})
+    run(opened.run)
 
-    async def test() -> None:
-        nonlocal protocol
-        server = Server(answer=True)
-        server.extension["websocket"] = {"max_message_size": 10}
 
-        async def switch(message: Message) -> None:
-            if message.get("status") == 101:
-                protocol.connection_made(Nowhere(protocol))
+@pytest.mark.parametrize("answers_at_once", [True, False])
+@pytest.mark.parametrize("answer", [ACCEPT, DENY])
+def test_the_time_to_answer_is_no_concern_of_who_has_answered(answer: dict[str, Any], *, answers_at_once: bool) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if not answers_at_once:
+            await turns()
+        await send(answer)
+        await turns()
+        loop = asyncio.get_running_loop()
+        later = loop.time() + 3600
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loop, "time", lambda: later)
+            await turns()  # all timers ring
+        if answer is ACCEPT:
+            opened.leave()
+        went_on.append(True)
 
-        session = server.session(send=switch)
-        protocol = session.ends[0].__self__._protocol  # type: ignore[attr-defined]
-        await session.run(app)
+    went_on: list[bool] = []
+    opened = Open(app, ping_interval=None)
+    asyncio.run(opened.run())
+    assert went_on
 
-    run(test)
+
+def test_who_waits_for_the_connection_gets_its_first_message() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert (await receive())["type"] == "websocket.connect"
+        waiting = asyncio.ensure_future(receive())
+        await turns()
+        await send(ACCEPT)
+        opened.protocol.data_received(wire.frame(wire.TEXT, b"first") + wire.frame(wire.TEXT, b"second"))
+        assert (await waiting)["text"] == "first"
+        assert (await receive())["text"] == "second"
+        opened.leave()
+
+    opened = Open(app)
+    run(opened.run)
+
+
+def test_who_accepts_first_gets_the_connect_event_before_the_messages() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(ACCEPT)
+        opened.protocol.data_received(wire.frame(wire.TEXT, b"first"))
+        assert (await receive())["type"] == "websocket.connect"
+        assert (await receive())["text"] == "first"
+        opened.leave()
+        assert (await receive())["code"] == 1006
+
+    opened = Open(app)
+    run(opened.run)
 
 
 def test_a_long_reason_and_a_long_subprotocol_are_cut_for_the_log(caplog: pytest.LogCaptureFixture) -> None:
