@@ -14,6 +14,7 @@ from asgi_upgrade import ConnectionClosed, HandshakeEnded, Observer, UpgradeMidd
 from asgi_upgrade.guard.handshake import Handshake
 from asgi_upgrade.testing import UpgradeTransport
 from asgi_upgrade.websocket.bridge import Bridge
+from asgi_upgrade.websocket.errors import ClientDisconnected
 from asgi_upgrade.websocket.handshake import Accept
 from asgi_upgrade.websocket.session import WebSocketSession
 from asgi_upgrade.websocket.settings import WebSocketSettings
@@ -201,6 +202,134 @@ def test_an_observer_is_told_of_a_connection_that_the_server_carries() -> None:
 
     run(test)
     assert told.events == [("accepted", 101), (4000, 1, 1)]
+
+
+# What is lost, and what is asked too early
+
+
+def test_who_has_seen_the_client_leave_cannot_answer() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        assert (await receive())["type"] == "websocket.disconnect"
+        for message in (ACCEPT, DENY, {"type": "websocket.close"}):
+            with pytest.raises(ClientDisconnected):
+                await send(message)
+
+    async def test() -> None:
+        server = Server()
+        server.gone.set()
+        await server.session().run(app)
+        assert server.status == 400
+        assert server.body == b"The client has left before the WebSocket handshake was answered.\n"
+
+    run(test)
+
+
+def test_the_refusal_of_a_server_that_stops_says_so() -> None:
+    async def test() -> None:
+        server = Server()
+        running = asyncio.ensure_future(server.session().run(wait_and_return))
+        await turns()
+        server.stop()
+        await running
+        assert (server.status, server.body) == (503, b"The server is stopping.\n")
+
+    run(test)
+
+
+def test_nothing_can_be_sent_before_the_connection_is_open() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        accepting = asyncio.ensure_future(send(ACCEPT))
+        await turns()
+        with pytest.raises(RuntimeError, match=r"'websocket\.send', before the WebSocket is open"):
+            await send({"type": "websocket.send", "text": "too early"})
+        server.switched.set_result(False)
+        with pytest.raises(ClientDisconnected):
+            await accepting
+
+    async def test() -> None:
+        nonlocal server
+        server = Server()
+        await server.session().run(app)
+
+    server: Any = None
+    run(test)
+
+
+def test_who_waits_while_another_task_refuses_is_told_of_the_end() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        waiting = asyncio.ensure_future(receive())
+        await turns()
+        await send({"type": "websocket.close"})
+        assert (await waiting)["type"] == "websocket.disconnect"
+
+    assert serve(app)[0].status == 403
+
+
+def test_nothing_of_a_session_is_left_when_the_application_returns() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        waiting = asyncio.ensure_future(receive())
+        await turns()
+        waiting.cancel()
+
+    async def test() -> None:
+        before = asyncio.all_tasks()
+        await Server().session().run(app)
+        await turns()
+        assert asyncio.all_tasks() == before
+
+    run(test)
+
+
+@pytest.mark.parametrize("status", [200, 599])
+def test_every_final_status_can_refuse(status: int) -> None:
+    server, _ = serve(sends({**DENY, "status": status}, {"type": "websocket.http.response.body"}))
+    assert server.status == status
+
+
+def test_who_waits_for_the_routes_finds_them_when_the_refusal_goes_out() -> None:
+    """Metrics look for the route when the response starts."""
+    seen: list[Any] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["route"] = "a route"
+        await send({"type": "websocket.close"})
+
+    async def test() -> None:
+        server = Server()
+
+        async def noting(message: Message) -> None:
+            seen.append(server.scopes[0].get("route"))
+
+        await server.session(send=noting).run(app)
+
+    run(test)
+    assert set(seen) == {"a route"}
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_the_servers_own_websocket_takes_no_subprotocol_that_was_not_offered_unless_it_is_allowed(
+    *, allowed: bool
+) -> None:
+    async def handshake(scope: Scope, receive: Receive, send: Send) -> None:
+        bridge = scope["extensions"]["asgi_upgrade.bridge"]
+        settings = WebSocketSettings(allow_unoffered_subprotocols=allowed)
+        passed = Handshake(bridge, Accept(b"", ("a", "b")), None, settings, ())
+        app = sends({"type": "websocket.accept", "subprotocol": "mine"})
+        await WebSocketSession(scope, receive, send, handshake=passed).run(app)
+
+    async def test() -> None:
+        call = Call({"type": "websocket.connect"})
+        await Bridge(websocket_scope(subprotocols=["a", "b"]), call.receive, call.send).run(handshake)
+        if allowed:
+            assert call.sent == [{"type": "websocket.accept", "subprotocol": "mine", "headers": []}]
+        else:
+            assert call.status == 400
+            assert call.body.endswith(b"the subprotocol mine, and this handshake offers: a, b\n")
+
+    run(test)
 
 
 # Limits
