@@ -335,25 +335,47 @@ def test_the_servers_own_websocket_takes_no_subprotocol_that_was_not_offered_unl
 # Limits
 
 
+class Stays(Nowhere):
+    """Keeps what is written, and the client's end of it stays open."""
+
+    def __init__(self, protocol: asyncio.BaseProtocol) -> None:
+        super().__init__(protocol)
+        self.written = b""
+        self.aborted = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += data
+
+    def close(self) -> None:
+        self._closing = True
+
+    def abort(self) -> None:
+        self._closing = self.aborted = True
+
+
 class Open:
     """Runs an application on a session whose 101 opens a connection; the test is the client."""
 
-    def __init__(self, app: Any, limits: dict[str, Any] | None = None, **settings: Any) -> None:
+    def __init__(self, app: Any, extension: dict[str, Any] | None = None, **settings: Any) -> None:
         self._app = app
-        self._limits = limits or {}
+        self._extension = extension or {}
         self._settings = settings
+        self.sent: list[Message] = []
         self.protocol: Any = None
+        self.transport: Any = None
 
     async def run(self) -> None:
-        self._server = Server(answer=True)
-        self._server.extension["websocket"] = self._limits
-        session = self._server.session(send=self._send, **self._settings)
+        server = Server(answer=True)
+        server.extension.update(self._extension)
+        session = server.session(send=self._send, **self._settings)
         self.protocol = session.ends[0].__self__._protocol  # type: ignore[attr-defined]
         await session.run(self._app)
 
     async def _send(self, message: Message) -> None:
+        self.sent.append(message)
         if message.get("status") == 101:
-            self.protocol.connection_made(Nowhere(self.protocol))
+            self.transport = Stays(self.protocol)
+            self.protocol.connection_made(self.transport)
 
     def leave(self) -> None:
         self.protocol.connection_lost(None)
@@ -368,7 +390,7 @@ def test_the_servers_own_limits_hold_where_the_user_has_set_none() -> None:
         assert (await receive())["code"] == 1009
         opened.leave()
 
-    opened = Open(app, {"max_message_size": 10})
+    opened = Open(app, {"websocket": {"max_message_size": 10}})
     run(opened.run)
 
 
@@ -421,6 +443,74 @@ def test_who_accepts_first_gets_the_connect_event_before_the_messages() -> None:
 
     opened = Open(app)
     run(opened.run)
+
+
+# The end
+
+
+@pytest.mark.parametrize("error", [None, ValueError("a mistake")])
+@pytest.mark.parametrize("extension", [{}, {"lingers": False}, {"lingers": True}])
+def test_a_session_waits_for_the_end_of_its_connection_unless_that_may_linger(
+    extension: dict[str, Any], error: Exception | None
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(ACCEPT)
+        opened.protocol.data_received(wire.close(1000))
+        assert (await receive())["code"] == 1000
+        if error is not None:
+            raise error
+
+    async def test() -> None:
+        running = asyncio.ensure_future(opened.run())
+        await turns()
+        assert running.done() is extension.get("lingers", False)
+        opened.leave()
+        await asyncio.wait([running])
+        assert running.exception() is error
+        if error is None:
+            assert opened.sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
+
+    opened = Open(app, extension)
+    run(test)
+
+
+def test_a_server_that_waits_no_longer_for_the_client_ends_the_connection_without_an_error() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(ACCEPT)
+
+    async def test() -> None:
+        running = asyncio.ensure_future(opened.run())
+        await turns()
+        assert not running.done()
+        assert not opened.transport.aborted
+        running.cancel()
+        await running
+        assert opened.transport.aborted
+        opened.leave()
+
+    opened = Open(app)
+    run(test)
+
+
+def test_a_server_that_cancels_an_application_closes_its_connection() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(ACCEPT)
+        await hangs(scope, receive, send)
+
+    async def test() -> None:
+        running = asyncio.ensure_future(opened.run())
+        await turns()
+        before = len(opened.transport.written)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        await turns()
+        assert opened.transport.written[before:] == wire.frame(wire.CLOSE, (1012).to_bytes(2, "big"), mask=None)
+        opened.leave()
+
+    opened = Open(app)
+    run(test)
 
 
 def test_a_long_reason_and_a_long_subprotocol_are_cut_for_the_log(caplog: pytest.LogCaptureFixture) -> None:
