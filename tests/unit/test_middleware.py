@@ -13,7 +13,15 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Match, WebSocketRoute
 
-from asgi_upgrade import HandshakeMiddleware, StreamSettings, TLSSettings, UpgradeMiddleware, WebSocketSettings
+from asgi_upgrade import (
+    HandshakeEnded,
+    HandshakeMiddleware,
+    Observer,
+    StreamSettings,
+    TLSSettings,
+    UpgradeMiddleware,
+    WebSocketSettings,
+)
 from asgi_upgrade.guard.handshake import HANDSHAKE, Handshake
 from asgi_upgrade.switching import lifespan
 from asgi_upgrade.testing import UpgradeTransport
@@ -67,6 +75,7 @@ class Inside:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         self.scopes.append(scope)
         assert callable(receive)
+        assert callable(send)
         if scope["type"] == "http":
             await page(scope, receive, send)
         return "returned"
@@ -552,10 +561,12 @@ def test_unguarded_websockets_are_refused_unless_that_is_asked_for() -> None:
     assert app.scopes == []
 
 
+@pytest.mark.parametrize("outermost", [True, False])
 @pytest.mark.parametrize("end", ["receive", "send"])
-def test_a_server_whose_objects_lead_to_the_outermost_layer_has_nothing_around_it(end: str) -> None:
+def test_a_server_whose_objects_lead_to_the_application_has_nothing_around_it(end: str, *, outermost: bool) -> None:
     uvicorn = server_module("uvicorn.made_up")
-    app = HandshakeMiddleware(UpgradeMiddleware(Inside()))
+    middleware = UpgradeMiddleware(Inside())
+    app: Any = HandshakeMiddleware(middleware) if outermost else middleware
     call = Call(CONNECT)
     ends: dict[str, Any] = {"receive": call.receive, "send": call.send}
     given = ends[end]
@@ -575,6 +586,23 @@ def test_the_outermost_layer_takes_only_a_flag(value: Any) -> None:
         HandshakeMiddleware(page, insecure_allow_unguarded=value)
 
 
+def test_what_is_named_for_websockets_gets_one() -> None:
+    app = Inside()
+    serve(UpgradeMiddleware(app, websocket_middleware=[Inside]), offering())
+    assert app.scopes[0]["type"] == "websocket"
+
+
+def test_an_observer_is_told_of_a_refusal() -> None:
+    told: list[tuple[str, int | None]] = []
+
+    class Noting(Observer):
+        def handshake_ended(self, event: HandshakeEnded) -> None:
+            told.append((event.outcome.value, event.status))
+
+    serve(UpgradeMiddleware(page, observer=Noting()), offering(headers=[*FIELDS, EVIL]))
+    assert told == [("refused_origin", 403)]
+
+
 # Arguments
 
 
@@ -582,6 +610,7 @@ def test_the_outermost_layer_takes_only_a_flag(value: Any) -> None:
     "arguments",
     [
         {"extend_server": 1},
+        {"extend_server": None},
         {"insecure_allow_unguarded": None},
         {"subprotocols": "chat"},
         {"subprotocols": ["a b"]},
@@ -607,7 +636,7 @@ def test_the_outermost_layer_takes_only_a_flag(value: Any) -> None:
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(arguments: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=next(iter(arguments))):
+    with pytest.raises(ValueError, match=rf"^{next(iter(arguments))} "):
         UpgradeMiddleware(page, **arguments)
 
 
@@ -618,17 +647,24 @@ def test_what_is_lenient_may_have_other_subprotocols() -> None:
 # The lifespan
 
 
-@pytest.mark.parametrize("extend", [True, False])
-def test_the_lifespan_extends_the_server_and_passes(monkeypatch: pytest.MonkeyPatch, *, extend: bool) -> None:
+@pytest.mark.parametrize(
+    ("given", "extend"), [({}, True), ({"extend_server": True}, True), ({"extend_server": False}, False)]
+)
+def test_the_lifespan_extends_the_server_and_passes(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, given: dict[str, bool], *, extend: bool
+) -> None:
     asked: list[dict[str, Any]] = []
     monkeypatch.setattr("asgi_upgrade.middleware.attach_to_server", lambda **options: asked.append(options))
     app = Inside()
-    middleware = UpgradeMiddleware(app, extend_server=extend)
+    tls = TLSSettings(TLS)
+    middleware = UpgradeMiddleware(app, tls=tls, **given)
     serve(middleware, {"type": "lifespan"})
     assert app.scopes == [{"type": "lifespan"}]
     (options,) = asked
     assert (options["change"], options["policy"]) == (extend, middleware)
-    assert not options["settings"]
+    assert options["settings"].tls is tls
+    serve(middleware, http_scope(headers=[]))
+    assert not caplog.records, "what the server cannot do was said then"
 
 
 def test_what_no_server_can_do_is_said_with_the_first_request(
