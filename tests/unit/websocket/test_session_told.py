@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from starlette.websockets import WebSocketDisconnect
 from asgi_upgrade import ConnectionClosed, HandshakeEnded, Observer, UpgradeMiddleware
 from asgi_upgrade.guard.handshake import Handshake
 from asgi_upgrade.testing import UpgradeTransport
-from asgi_upgrade.websocket.bridge import Bridge
+from asgi_upgrade.websocket.bridge import Bridge, CountedMessages
 from asgi_upgrade.websocket.errors import ClientDisconnected
 from asgi_upgrade.websocket.handshake import Accept
 from asgi_upgrade.websocket.session import WebSocketSession
@@ -364,10 +365,10 @@ class Open:
         self.protocol: Any = None
         self.transport: Any = None
 
-    async def run(self) -> None:
+    async def run(self, changes: dict[str, Any] | None = None) -> None:
         server = Server(answer=True)
         server.extension.update(self._extension)
-        session = server.session(send=self._send, **self._settings)
+        session = server.session(send=self._send, changes=changes, **self._settings)
         self.protocol = session.ends[0].__self__._protocol  # type: ignore[attr-defined]
         await session.run(self._app)
 
@@ -448,6 +449,46 @@ def test_who_accepts_first_gets_the_connect_event_before_the_messages() -> None:
 # The end
 
 
+@pytest.mark.parametrize(("error", "code"), [(ValueError("a mistake"), 1011), (asyncio.CancelledError(), 1012)])
+def test_where_no_code_has_come_from_the_client_the_observer_is_told_by_how_the_application_ended(
+    error: BaseException, code: int
+) -> None:
+    """On a server where the end of the connection may linger."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(ACCEPT)
+        raise error
+
+    async def test() -> None:
+        watch = Watch(Server().scope(), lambda scope: None)
+        watch.add(told)
+        running = asyncio.ensure_future(opened.run({WATCH: watch}))
+        await asyncio.wait([running])
+        opened.leave()
+
+    told = Told()
+    opened = Open(app, {"lingers": True})
+    run(test)
+    assert told.events == [("accepted", 101), (code, 0, 0)]
+
+
+def test_only_the_session_that_is_furthest_out_tells_the_observer() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(ACCEPT)
+        opened.leave()
+
+    async def test() -> None:
+        watch = Watch(Server().scope(), lambda scope: None)
+        watch.add(told)
+        watch.opened(CountedMessages(Call().receive, Call().send))
+        await opened.run({WATCH: watch})
+
+    told = Told()
+    opened = Open(app)
+    run(test)
+    assert told.events == [("accepted", 101)]
+
+
 @pytest.mark.parametrize("error", [None, ValueError("a mistake")])
 @pytest.mark.parametrize("extension", [{}, {"lingers": False}, {"lingers": True}])
 def test_a_session_waits_for_the_end_of_its_connection_unless_that_may_linger(
@@ -487,6 +528,8 @@ def test_a_server_that_waits_no_longer_for_the_client_ends_the_connection_withou
         running.cancel()
         await running
         assert opened.transport.aborted
+        if sys.version_info >= (3, 11):
+            assert not running.cancelling()
         opened.leave()
 
     opened = Open(app)
