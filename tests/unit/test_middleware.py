@@ -651,7 +651,7 @@ def test_what_is_lenient_may_have_other_subprotocols() -> None:
     ("given", "extend"), [({}, True), ({"extend_server": True}, True), ({"extend_server": False}, False)]
 )
 def test_the_lifespan_extends_the_server_and_passes(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, given: dict[str, bool], *, extend: bool
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], *, extend: bool
 ) -> None:
     asked: list[dict[str, Any]] = []
     monkeypatch.setattr("asgi_upgrade.middleware.attach_to_server", lambda **options: asked.append(options))

@@ -248,12 +248,13 @@ def test_nothing_can_be_sent_before_the_connection_is_open() -> None:
         with pytest.raises(ClientDisconnected):
             await accepting
 
+    server: Any = None
+
     async def test() -> None:
         nonlocal server
         server = Server()
         await server.session().run(app)
 
-    server: Any = None
     run(test)
 
 
