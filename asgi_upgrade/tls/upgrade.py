@@ -104,6 +104,8 @@ class TLS:
             plain, between, self._context, server_side=True, ssl_handshake_timeout=self._timeout
         )
         if transport is None or plain.is_closing():
+            if transport is not None:
+                transport.abort()  # Python 3.10 warns of one that nobody closes
             return None
         alpn = transport.get_extra_info("ssl_object").selected_alpn_protocol()
         if alpn not in (None, "http/1.1"):

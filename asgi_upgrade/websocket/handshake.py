@@ -149,13 +149,13 @@ def check_added_headers(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
     return checked
 
 
-def is_subprotocol(name: str, *, lenient: bool = False) -> bool:
+def is_subprotocol(name: str, *, lenient: bool) -> bool:
     """Tell whether ``name`` may be a subprotocol.
 
     Args:
         name: the name.
         lenient: whether any visible ASCII but commas, double quotes and backslashes will do, and not only a token
-            (RFC 6455 section 4.1, item 10). Default: ``False``.
+            (RFC 6455 section 4.1, item 10).
     """
     return _is_lenient_subprotocol(name) is not None if lenient else is_token(name)
 

@@ -1,13 +1,13 @@
 """Tries mutants in forks of one pytest that has collected its tests: most are killed without importing anything again.
 
 A mutant changes one function. In the fork, each function of the module whose code has changed gets its new code. Only
-the tests that call the function are run: which these are is found out by a run without a mutant.
+the tests that run the changed statement are run.
 """
 
 from __future__ import annotations
 
+import ast
 import functools
-import gc
 import json
 import os
 import signal
@@ -40,16 +40,14 @@ class Trial:
 
     def __init__(self, module: str, source: str, mutants: list[Mutant], results: Path) -> None:
         self._module = module
+        self._lines = source.splitlines()
+        self._statements = list(_statements(ast.parse(source)))
         self._codes = list(_functions_of(_compile(source)))
         self._mutants = mutants
         self._results = results
         self._durations: dict[str, float] = {}
-        self._callers: dict[int, set[str]] = {}  # the tests that call a function, by its first line
-        self._test = ""  # the one that is running
-
-    def pytest_runtest_logstart(self, nodeid: str) -> None:
-        """Take note of which test runs."""
-        self._test = nodeid
+        self._watching = False
+        self._ran: dict[str, list[int]] = {}  # the lines of the module, by test
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take note of how long a test takes."""
@@ -61,14 +59,58 @@ class Trial:
         outcome = self._fork(session, None, 600)
         self._tell("", outcome)
         if outcome == "survived":
-            self._durations, callers = json.loads(self._timing.read_text())
-            self._callers = {int(line): set(tests) for line, tests in callers.items()}
+            durations, ran = json.loads(self._timing.read_text())
             # The quickest first: most mutants die early.
-            session.items.sort(key=lambda item: self._durations.get(item.nodeid, 0))
-            gc.freeze()  # or each fork copies all the memory that its collector looks at
+            session.items.sort(key=lambda item: durations.get(item.nodeid, 0))
+            everything = list(session.items)
             for mutant in self._mutants:
-                self._tell(mutant.name, self._fork(session, mutant, self._patience(mutant)))
+                if ran:
+                    lines = self._changed_lines(mutant)
+                    session.items[:] = [item for item in everything if not lines.isdisjoint(ran[item.nodeid])]
+                longest = 5 * sum(durations.get(item.nodeid, 0) for item in session.items) + 10
+                self._tell(mutant.name, self._fork(session, mutant, longest))
         return True
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        """Take note of the lines that a test runs. Before Python 3.12 all tests are run for each mutant."""
+        if not self._watching or sys.version_info < (3, 12):
+            return (yield)
+        lines = set[int]()
+
+        def note(code: CodeType, line: int) -> object:
+            lines.add(line)
+            return monitoring.DISABLE  # it is enough to know that it has run
+
+        monitoring = sys.monitoring
+        monitoring.register_callback(monitoring.COVERAGE_ID, monitoring.events.LINE, note)
+        monitoring.restart_events()
+        result = yield
+        self._ran[item.nodeid] = sorted(lines)
+        return result
+
+    def _watch(self) -> None:
+        self._watching = True
+        if sys.version_info >= (3, 12):
+            monitoring = sys.monitoring
+            monitoring.use_tool_id(monitoring.COVERAGE_ID, "mutation")
+            waiting = [function.__code__ for function in _live_functions(sys.modules[self._module])]
+            while waiting:
+                code = waiting.pop()
+                monitoring.set_local_events(monitoring.COVERAGE_ID, code, monitoring.events.LINE)
+                waiting += [const for const in code.co_consts if isinstance(const, CodeType)]
+
+    def _changed_lines(self, mutant: Mutant) -> set[int]:
+        """The lines of the statement that a mutant changes."""
+        after = mutant.source.splitlines()
+        first, last = 0, 0
+        shorter = min(len(self._lines), len(after))
+        while first < shorter and self._lines[first] == after[first]:
+            first += 1
+        while last < shorter - first and self._lines[-1 - last] == after[-1 - last]:
+            last += 1
+        changed = set(range(first + 1, max(first + 1, len(self._lines) - last) + 1))
+        return changed.union(*[each for each in self._statements if not changed.isdisjoint(each)])
 
     @property
     def _timing(self) -> Path:
@@ -96,64 +138,42 @@ class Trial:
         try:
             os.setsid()  # what it starts is killed with it
             if mutant is None:
-                self._watch_calls()
-            else:
-                if not self._put_in(mutant.source):
-                    code = 2
-                    return
-                tests = self._tests_of(mutant.source)
-                session.items = [item for item in session.items if item.nodeid in tests]
+                self._watch()
+            elif not self._put_in(mutant.source):
+                code = 2
+                return
             from _pytest.main import pytest_runtestloop
 
             pytest_runtestloop(session)
             code = 1 if session.testsfailed else 0
             if mutant is None:
-                callers = {line: list(tests) for line, tests in self._callers.items()}
-                self._timing.write_text(json.dumps([self._durations, callers]))
+                self._timing.write_text(json.dumps([self._durations, self._ran]))
         finally:
             sys.stdout.flush()
             os._exit(code)
 
-    def _watch_calls(self) -> None:
-        """Have each function of the module take note of the tests that call it."""
-        monitoring = sys.monitoring
-        path = sys.modules[self._module].__file__
-
-        def note(code: CodeType, _: int) -> Any:
-            if code.co_filename != path:
-                return monitoring.DISABLE
-            self._callers.setdefault(code.co_firstlineno, set()).add(self._test)
-            return None
-
-        monitoring.use_tool_id(monitoring.PROFILER_ID, "mutation")
-        monitoring.register_callback(monitoring.PROFILER_ID, monitoring.events.PY_START, note)
-        monitoring.set_events(monitoring.PROFILER_ID, monitoring.events.PY_START)
-
     def _put_in(self, source: str) -> bool:
         """Give the module's functions the code of a mutant; say whether that could be done."""
         live = {function.__code__.co_firstlineno: function for function in _live_functions(sys.modules[self._module])}
-        changes = list(self._changes(source))
-        for before, after in changes:
+        changed = False
+        for before, after in zip(self._codes, _functions_of(_compile(source)), strict=True):
+            if _essence(before) == _essence(after):
+                continue
             function = live.get(before.co_firstlineno)
             if function is None or before.co_freevars != after.co_freevars:
                 return False
             function.__code__ = after
-        return bool(changes)
+            changed = True
+        return changed
 
-    def _changes(self, source: str) -> Iterator[tuple[CodeType, CodeType]]:
-        """The functions that a mutant changes, before and after."""
-        for before, after in zip(self._codes, _functions_of(_compile(source)), strict=True):
-            if _essence(before) != _essence(after):
-                yield before, after
 
-    def _tests_of(self, source: str) -> set[str]:
-        """The tests that call a function that a mutant changes."""
-        lines = {line for before, _ in self._changes(source) for line in _lines_of(before)}
-        return {test for line in lines for test in self._callers.get(line, ())}
-
-    def _patience(self, mutant: Mutant) -> float:
-        """How many seconds the tests of a mutant may take."""
-        return 5 * sum(self._durations.get(test, 0) for test in self._tests_of(mutant.source)) + 10
+def _statements(tree: ast.AST) -> Iterator[range]:
+    """The lines of each statement; of one with a body, those of its head."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.stmt):
+            body = getattr(node, "body", None)
+            end = (body[0].lineno - 1 if body else node.end_lineno) or node.lineno
+            yield range(node.lineno, max(node.lineno, end) + 1)
 
 
 def _compile(source: str) -> CodeType:
@@ -168,14 +188,6 @@ def _functions_of(code: CodeType) -> Iterator[CodeType]:
                 yield const
             else:
                 yield from _functions_of(const)
-
-
-def _lines_of(code: CodeType) -> Iterator[int]:
-    """The first lines of a function and of those within it."""
-    yield code.co_firstlineno
-    for const in code.co_consts:
-        if isinstance(const, CodeType):
-            yield from _lines_of(const)
 
 
 def _essence(code: CodeType) -> Any:

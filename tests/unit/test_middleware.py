@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -12,13 +13,32 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Match, WebSocketRoute
 
-from asgi_upgrade import HandshakeMiddleware, StreamSettings, TLSSettings, UpgradeMiddleware, WebSocketSettings
+from asgi_upgrade import (
+    HandshakeEnded,
+    HandshakeMiddleware,
+    Observer,
+    StreamSettings,
+    TLSSettings,
+    UpgradeMiddleware,
+    WebSocketSettings,
+)
 from asgi_upgrade.guard.handshake import HANDSHAKE, Handshake
 from asgi_upgrade.switching import lifespan
 from asgi_upgrade.testing import UpgradeTransport
 from asgi_upgrade.websocket.bridge import BRIDGE, CONVERTED, Bridge
 from asgi_upgrade.websocket.handshake import Accept, Reject
-from tests.unit.calls import CONNECT, REQUEST, Call, Extension, Seen, http_scope, page, run, websocket_scope
+from tests.unit.calls import (
+    CONNECT,
+    REQUEST,
+    Call,
+    Extension,
+    Seen,
+    http_scope,
+    page,
+    run,
+    server_module,
+    websocket_scope,
+)
 from tests.unit.calls import HANDSHAKE as FIELDS
 
 if TYPE_CHECKING:
@@ -55,6 +75,7 @@ class Inside:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         self.scopes.append(scope)
         assert callable(receive)
+        assert callable(send)
         if scope["type"] == "http":
             await page(scope, receive, send)
         return "returned"
@@ -487,16 +508,27 @@ def test_what_will_not_see_such_requests_is_named(caplog: pytest.LogCaptureFixtu
 # HandshakeMiddleware
 
 
-def test_outermost_a_websocket_of_the_server_becomes_a_handshake() -> None:
-    app = Inside()
+def serve_inside(app: Any) -> Call:
+    """Call `app` with a WebSocket, not by a function that is given the scope: it would stand around."""
     call = Call(CONNECT)
 
     async def test() -> None:
-        # Not by a function that is given the scope: it would stand around.
-        await HandshakeMiddleware(UpgradeMiddleware(app))(websocket_scope(), call.receive, call.send)
+        await app(websocket_scope(), call.receive, call.send)
 
     run(test)
-    assert call.status == 200
+    return call
+
+
+def around(inner: ASGIApp) -> ASGIApp:
+    async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
+        await inner(scope, receive, send)
+
+    return middleware
+
+
+def test_outermost_a_websocket_of_the_server_becomes_a_handshake() -> None:
+    app = Inside()
+    assert serve_inside(HandshakeMiddleware(UpgradeMiddleware(app))).status == 200
     assert app.scopes[0]["type"] == "http"
 
 
@@ -516,11 +548,8 @@ def test_what_is_seen_to_stand_around_the_outermost_speaks_against_that(
     app = Inside()
     inner = HandshakeMiddleware(UpgradeMiddleware(app), insecure_allow_unguarded=allowed)
 
-    async def around(scope: Scope, receive: Receive, send: Send) -> None:
-        await inner(scope, receive, send)
-
     for _ in range(2):
-        assert serve(around, websocket_scope(), CONNECT).status == (200 if allowed else 503)
+        assert serve_inside(around(inner)).status == (200 if allowed else 503)
     errors = [record for record in caplog.records if record.levelname == "ERROR"]
     assert len(errors) == (not allowed)
     assert all("around HandshakeMiddleware" in each.getMessage() for each in errors)
@@ -528,19 +557,50 @@ def test_what_is_seen_to_stand_around_the_outermost_speaks_against_that(
 
 def test_unguarded_websockets_are_refused_unless_that_is_asked_for() -> None:
     app = Inside()
-    inner = HandshakeMiddleware(UpgradeMiddleware(app))
-
-    async def around(scope: Scope, receive: Receive, send: Send) -> None:
-        await inner(scope, receive, send)
-
-    assert serve(around, websocket_scope(), CONNECT).status == 503
+    assert serve_inside(around(HandshakeMiddleware(UpgradeMiddleware(app)))).status == 503
     assert app.scopes == []
+
+
+@pytest.mark.parametrize("outermost", [True, False])
+@pytest.mark.parametrize("end", ["receive", "send"])
+def test_a_server_whose_objects_lead_to_the_application_has_nothing_around_it(end: str, *, outermost: bool) -> None:
+    uvicorn = server_module("uvicorn.made_up")
+    middleware = UpgradeMiddleware(Inside())
+    app: Any = HandshakeMiddleware(middleware) if outermost else middleware
+    call = Call(CONNECT)
+    ends: dict[str, Any] = {"receive": call.receive, "send": call.send}
+    given = ends[end]
+    ends[end] = partial(lambda app, *message: given(*message), app)
+
+    async def test() -> None:
+        # What the server has at hand where it calls leads nowhere.
+        await uvicorn.start(uvicorn.Slim(), lambda: app(websocket_scope(), **ends))
+
+    run(test)
+    assert call.status == 200
 
 
 @pytest.mark.parametrize("value", [None, 1, "yes"])
 def test_the_outermost_layer_takes_only_a_flag(value: Any) -> None:
     with pytest.raises(ValueError, match=r"^insecure_allow_unguarded must be a bool"):
         HandshakeMiddleware(page, insecure_allow_unguarded=value)
+
+
+def test_what_is_named_for_websockets_gets_one() -> None:
+    app = Inside()
+    serve(UpgradeMiddleware(app, websocket_middleware=[Inside]), offering())
+    assert app.scopes[0]["type"] == "websocket"
+
+
+def test_an_observer_is_told_of_a_refusal() -> None:
+    told: list[tuple[str, int | None]] = []
+
+    class Noting(Observer):
+        def handshake_ended(self, event: HandshakeEnded) -> None:
+            told.append((event.outcome.value, event.status))
+
+    serve(UpgradeMiddleware(page, observer=Noting()), offering(headers=[*FIELDS, EVIL]))
+    assert told == [("refused_origin", 403)]
 
 
 # Arguments
@@ -550,6 +610,7 @@ def test_the_outermost_layer_takes_only_a_flag(value: Any) -> None:
     "arguments",
     [
         {"extend_server": 1},
+        {"extend_server": None},
         {"insecure_allow_unguarded": None},
         {"subprotocols": "chat"},
         {"subprotocols": ["a b"]},
@@ -575,7 +636,7 @@ def test_the_outermost_layer_takes_only_a_flag(value: Any) -> None:
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(arguments: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=next(iter(arguments))):
+    with pytest.raises(ValueError, match=rf"^{next(iter(arguments))} "):
         UpgradeMiddleware(page, **arguments)
 
 
@@ -586,17 +647,24 @@ def test_what_is_lenient_may_have_other_subprotocols() -> None:
 # The lifespan
 
 
-@pytest.mark.parametrize("extend", [True, False])
-def test_the_lifespan_extends_the_server_and_passes(monkeypatch: pytest.MonkeyPatch, *, extend: bool) -> None:
+@pytest.mark.parametrize(
+    ("given", "extend"), [({}, True), ({"extend_server": True}, True), ({"extend_server": False}, False)]
+)
+def test_the_lifespan_extends_the_server_and_passes(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], *, extend: bool
+) -> None:
     asked: list[dict[str, Any]] = []
     monkeypatch.setattr("asgi_upgrade.middleware.attach_to_server", lambda **options: asked.append(options))
     app = Inside()
-    middleware = UpgradeMiddleware(app, extend_server=extend)
+    tls = TLSSettings(TLS)
+    middleware = UpgradeMiddleware(app, tls=tls, **given)
     serve(middleware, {"type": "lifespan"})
     assert app.scopes == [{"type": "lifespan"}]
     (options,) = asked
     assert (options["change"], options["policy"]) == (extend, middleware)
-    assert not options["settings"]
+    assert options["settings"].tls is tls
+    serve(middleware, http_scope(headers=[]))
+    assert not caplog.records, "what the server cannot do was said then"
 
 
 def test_what_no_server_can_do_is_said_with_the_first_request(

@@ -135,6 +135,10 @@ def test_every_method_can_offer(method: str) -> None:
     assert read_offer(WEBSOCKET, method=method) == ["websocket"]
 
 
+def test_connect_makes_a_tunnel_and_offers_nothing() -> None:
+    assert read_offer(WEBSOCKET, method="CONNECT") is None
+
+
 def test_a_scope_without_headers_offers_nothing() -> None:
     assert UpgradeOffer.from_scope({"type": "http", "http_version": "1.1"}) is None
 

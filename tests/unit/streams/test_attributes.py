@@ -65,14 +65,15 @@ async def test_what_both_ends_have_agreed_on_over_tls() -> None:
     async with over_tls() as (stream, _, client, certificate):
         cipher = stream.extra(TLSAttribute.cipher)
         assert cipher == client.cipher()
-        assert cipher in stream.extra(TLSAttribute.shared_ciphers)
+        assert cipher in (stream.extra(TLSAttribute.shared_ciphers) or [])
         assert stream.extra(TLSAttribute.tls_version) == "TLSv1.2"
         assert stream.extra(TLSAttribute.alpn_protocol) == "example"
         binding = stream.extra(TLSAttribute.channel_binding_tls_unique)
         assert binding
         assert binding == client.get_channel_binding()
         assert stream.extra(TLSAttribute.peer_certificate_binary) == certificate
-        assert stream.extra(TLSAttribute.peer_certificate)["subjectAltName"] == (("email", "me@example.com"),)  # type: ignore[typeddict-item]
+        names = (stream.extra(TLSAttribute.peer_certificate) or {}).get("subjectAltName")
+        assert names == (("email", "me@example.com"),)
         assert stream.extra(TLSAttribute.server_side) is True
         assert isinstance(stream.extra(TLSAttribute.ssl_object), ssl.SSLObject)
         # The end of TLS without its closing message is an end, and no error.

@@ -46,6 +46,7 @@ class Handing:
         self.stopping = False
         self.leaves_meanwhile = False  # the client, while the request is being completed
         self.ended = False
+        self.result: Any = None  # of the application
 
     def is_gone(self) -> bool:
         return self.gone
@@ -77,34 +78,59 @@ class Handing:
 
 
 class InPlace:
-    """An application's answer in WebSocket messages, which ends at once."""
+    """An application's answer in WebSocket messages: `websocket.close` is a 403. It ends with the application."""
 
-    def __init__(self, *_: Any) -> None:
+    def __init__(self, scope: Any, receive: Any, send: Any) -> None:
+        assert scope["type"] == "http"
+        self._receive = receive
+        self._send = send
         self.ended = False
 
     async def receive(self) -> Any:
-        return {"type": "websocket.disconnect"} if self.ended else {"type": "websocket.connect"}
+        return {"type": "websocket.disconnect"} if self.ended else await self._receive()
 
     async def send(self, message: Any) -> None:
         if self.ended:
             raise RuntimeError("after the end")
+        if message["type"] == "websocket.close":
+            await self._send(start(403))
 
     async def finish(self, error: BaseException | None) -> None:
         self.ended = True
+        if isinstance(error, LookupError):
+            raise error
 
 
-def offered(app: Any, limits: Any = None, **entry: Any) -> tuple[Handing, Switchover]:
+def offered(app: Any, limits: Any = None, headers: Any = (), **entry: Any) -> tuple[Handing, Switchover]:
     """Run `app` on a switchover to its end."""
     side = Handing()
 
     async def test() -> Switchover:
         switchover = Switchover(side, InPlace)
-        scope: dict[str, Any] = {"type": "http", "headers": [], "side": side, "switchover": switchover}
+        scope: dict[str, Any] = {"type": "http", "headers": [*headers], "side": side, "switchover": switchover}
         switchover.offer(scope, limits, **entry)
-        await switchover.serve(app, scope)
+        side.result = await switchover.serve(app, scope)
         return switchover
 
     return side, asyncio.run(test())
+
+
+async def leaves_turns(call: Any) -> bool:
+    """Tell whether others get a turn of the event loop when `call` is awaited for ever, which waits for no time."""
+
+    def call_at(*_: Any, **__: Any) -> None:
+        raise AssertionError("it waits for a time")
+
+    loop = asyncio.get_running_loop()
+    others: list[int] = []
+    loop.call_soon(others.append, 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "call_at", call_at)
+        for _ in range(1000):
+            await call()
+            if others:
+                return True
+    return False
 
 
 FIELDS = [(b"upgrade", b"example/1")]
@@ -137,11 +163,57 @@ def test_the_connection_is_given_away_behind_the_whole_request_and_what_was_anno
     assert switchover.phase is Phase.SWITCHED
 
     async def left_over() -> None:
-        assert (await switchover.receive())["type"] == "http.disconnect"
         await switchover.send(start(200))
+        assert (await switchover.receive())["type"] == "http.disconnect"
+        assert await leaves_turns(switchover.receive)
 
     asyncio.run(left_over())
     assert len(side.sent) == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "added"),
+    [({}, []), ({"headers": []}, []), ({"headers": [*FIELDS, (b"X-Added", b"1")]}, [(b"x-added", b"1")])],
+)
+def test_what_middleware_has_added_goes_out_with_the_101(given: dict[str, Any], added: Any) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        announce(scope, "the protocol")
+        await send({"type": "http.response.start", "status": 101, **given})
+
+    side, _ = offered(app)
+    assert side.sent == ["complete", "the protocol", [(b"connection", b"Upgrade"), *FIELDS, *added], "written"]
+
+
+def test_what_is_sent_before_a_response_goes_to_the_server_and_decides_nothing() -> None:
+    early = {"type": "http.response.debug", "info": {}}
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(early)
+        switched = announce(scope, asyncio.Protocol())
+        await send(start(101))
+        assert switched.result() is True
+
+    side, switchover = offered(app)
+    assert side.sent[0] is early
+    assert switchover.phase is Phase.SWITCHED
+
+
+def test_a_101_behind_the_start_of_a_response_goes_to_the_server_which_refuses_it() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        announce(scope, asyncio.Protocol())
+        await send(start(200))
+        await send(start(101))
+
+    side, switchover = offered(app)
+    assert side.sent == [start(200), start(101)]
+    assert switchover.phase is Phase.ENDED
+
+
+def test_what_the_application_returns_goes_to_the_server() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> str:
+        return "returned"
+
+    assert offered(app)[0].result == "returned"
 
 
 def test_a_client_that_leaves_before_its_request_has_come_gets_nothing() -> None:
@@ -171,9 +243,12 @@ def test_a_101_that_nobody_has_announced_is_a_500() -> None:
 
     side, switchover = offered(app)
     assert switchover.phase is Phase.REFUSED
-    begun, body = side.sent
-    assert (begun["status"], body["more_body"]) == (500, False)
-    assert (b"content-length", b"%d" % len(body["body"])) in begun["headers"]
+    text = b"The connection could not be switched to another protocol.\n"
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(text))]
+    assert side.sent == [
+        {"type": "http.response.start", "status": 500, "headers": headers},
+        {"type": "http.response.body", "body": text, "more_body": False},
+    ]
 
 
 def test_an_announcement_that_is_withdrawn_is_a_500() -> None:
@@ -225,8 +300,12 @@ def test_who_waits_is_told_that_the_server_stops() -> None:
         assert told == ["waiting"]
         on_shutdown(lambda: told.append("at once"))
         assert told == ["waiting", "at once"]
+        scope["side"].stopping = False
+        on_shutdown(lambda: told.append("returned"))
 
-    offered(app)
+    _, switchover = offered(app)
+    switchover.shut_down()
+    assert told == ["waiting", "at once"]
 
 
 @pytest.mark.parametrize(
@@ -247,17 +326,18 @@ def test_the_entry_says_what_the_server_can_do(limits: Any, entry: dict[str, Any
     offered(app, limits, **entry)
 
 
+def test_the_scheme_that_a_proxy_has_named_is_one_of_http() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert scope["headers"] == [(b"host", b"x"), (b"x-forwarded-proto", b"https")]
+
+    offered(app, headers=[(b"host", b"x"), (b"x-forwarded-proto", b"wss")])
+
+
 def test_who_sends_in_vain_for_ever_leaves_turns_to_others() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         announce(scope, asyncio.Protocol())
         await send(start(101))
-        others: list[int] = []
-        asyncio.get_running_loop().call_soon(others.append, 1)
-        for _ in range(1000):
-            await send({"type": "http.response.body", "body": b"x", "more_body": True})
-            if others:
-                return
-        raise AssertionError("nobody else got a turn")
+        assert await leaves_turns(lambda: send({"type": "http.response.body", "body": b"x", "more_body": True}))
 
     offered(app)
 
@@ -271,6 +351,40 @@ def test_a_websocket_message_behind_the_start_of_a_response_goes_to_the_server_w
     side, switchover = offered(app)
     assert [message["type"] for message in side.sent] == ["http.response.start", "websocket.send"]
     assert switchover.phase is Phase.ENDED
+
+
+def test_an_answer_in_websocket_messages_is_made_a_response() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> str:
+        await send({"type": "websocket.close", "code": 1000})
+        assert (await receive())["type"] == "http.request"
+        return "returned"
+
+    side, switchover = offered(app)
+    assert side.sent == [start(403)]
+    assert side.result == "returned"
+    assert switchover.phase is Phase.ENDED
+
+
+@pytest.mark.parametrize(("error", "reaches_the_server"), [(LookupError("x"), True), (OSError("x"), False)])
+def test_an_error_behind_such_an_answer_is_judged_by_who_has_understood_it(
+    error: Exception, *, reaches_the_server: bool
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> str:
+        await send({"type": "websocket.accept"})
+        raise error
+
+    if reaches_the_server:
+        with pytest.raises(LookupError):
+            offered(app)
+    else:
+        side, switchover = offered(app)
+        assert side.result is None
+        assert side.ended
+
+        async def left_over() -> None:
+            assert (await switchover.receive())["type"] == "websocket.disconnect"
+
+        asyncio.run(left_over())
 
 
 def test_a_task_that_is_left_over_of_an_answer_in_place_is_told_of_the_end() -> None:

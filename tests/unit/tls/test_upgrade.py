@@ -132,22 +132,34 @@ def test_the_first_version_that_there_is(upgrade: bytes, found: str | None) -> N
 
 # Requests
 
+ANSWER = {"type": "http.response.start", "status": 200, "headers": []}
+
 
 class Exchange:
     """A request to `TLS`, on a server that refuses to switch; and what reached the application."""
 
-    def __init__(self, headers: list[tuple[bytes, bytes]], *messages: dict[str, Any], extension: bool = True) -> None:
+    def __init__(
+        self,
+        headers: list[tuple[bytes, bytes]],
+        *messages: dict[str, Any],
+        upgrade: bytes | None = b"TLS/1.2",
+        extension: bool = True,
+    ) -> None:
         self.messages = list(messages)
+        self._count = len(messages)
         self.announced: list[list[tuple[bytes, bytes]]] = []
         self.received: list[dict[str, Any]] = []
+        self.read_before: int | None = None  # messages, before the application was called
         self.sent: list[dict[str, Any]] = []
         self.scope: dict[str, Any] = {
             "type": "http",
             "http_version": "1.1",
             "method": "POST",
             "path": "/",
-            "headers": [(b"connection", b"upgrade"), (b"upgrade", b"TLS/1.2"), *headers],
+            "headers": [(b"connection", b"upgrade"), *headers],
         }
+        if upgrade is not None:
+            self.scope["headers"].append((b"upgrade", upgrade))
         if extension:
             self.scope["extensions"] = {"http.upgrade": {"version": "1.0", "connect": self.connect}}
 
@@ -158,6 +170,9 @@ class Exchange:
         return future
 
     async def app(self, scope: Any, receive: Any, send: Any) -> None:
+        assert scope is self.scope
+        self.read_before = self._count - len(self.messages)
+        await send(ANSWER)
         while self.messages or not self.received or self.received[-1].get("more_body"):
             self.received.append(await receive())
 
@@ -179,38 +194,55 @@ def part(body: bytes, *, more: bool = False) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("headers", "messages"),
+    ("headers", "messages", "read"),
     [
-        ([(b"content-length", str(MAX_BODY + 1).encode())], [part(bytes(MAX_BODY), more=True), part(b"x")]),
-        ([(b"content-length", b"9" * 5000)], [part(b"x", more=True), {"type": "http.disconnect"}]),
-        ([(b"transfer-encoding", b"chunked")], [part(bytes(MAX_BODY), more=True), part(b"x", more=True), part(b"y")]),
-        ([(b"transfer-encoding", b"chunked")], [part(b"x", more=True), {"type": "http.disconnect"}]),
+        ([(b"content-length", str(MAX_BODY + 1).encode())], [part(bytes(MAX_BODY), more=True), part(b"x")], 0),
+        ([(b"content-length", b"9" * 5000)], [part(b"x", more=True), {"type": "http.disconnect"}], 0),
+        (
+            [(b"transfer-encoding", b"chunked")],
+            [part(bytes(MAX_BODY), more=True), part(b"x", more=True), part(b"y")],
+            2,
+        ),
+        ([(b"transfer-encoding", b"chunked")], [part(b"x", more=True), {"type": "http.disconnect"}], 2),
     ],
     ids=["too long", "much too long", "found to be too long", "unfinished"],
 )
 def test_an_offer_that_is_not_taken_leaves_the_request_whole(
-    headers: list[tuple[bytes, bytes]], messages: list[dict[str, Any]]
+    headers: list[tuple[bytes, bytes]], messages: list[dict[str, Any]], read: int
 ) -> None:
     exchange = Exchange(headers, *messages)
     asyncio.run(exchange.run())
+    assert exchange.read_before == read, "the body is not waited for if its length is known"
     assert exchange.received == messages
     assert exchange.announced == []
-    assert exchange.sent == []
+    assert exchange.sent == [ANSWER]
 
 
-def test_a_server_that_cannot_switch_serves_the_request() -> None:
-    exchange = Exchange([], part(b""), extension=False)
+@pytest.mark.parametrize(
+    "without", [{"extension": False}, {"upgrade": None}, {"upgrade": b"websocket"}, {"upgrade": b"TLS/0.9"}]
+)
+def test_without_an_offer_or_a_server_that_can_switch_the_request_is_served(without: dict[str, Any]) -> None:
+    exchange = Exchange([], part(b""), **without)
     asyncio.run(exchange.run())
     assert exchange.received == [part(b"")]
-    assert exchange.sent == []
+    assert exchange.announced == []
+    assert exchange.sent == [ANSWER]
 
 
-@pytest.mark.parametrize("length", [b"3", b"0" * 5000 + b"3"])
-def test_if_the_client_has_gone_the_application_is_not_called(length: bytes) -> None:
-    exchange = Exchange([(b"content-length", length)], part(b"ab", more=True), part(b"c"))
+@pytest.mark.parametrize(
+    ("length", "messages"),
+    [
+        (b"3", [part(b"ab", more=True), part(b"c")]),
+        (b"0" * 5000 + b"3", [part(b"abc")]),
+        (b"0", [part(b"")]),
+        (str(MAX_BODY).encode(), [part(bytes(MAX_BODY))]),
+    ],
+)
+def test_if_the_client_has_gone_the_application_is_not_called(length: bytes, messages: list[dict[str, Any]]) -> None:
+    exchange = Exchange([(b"content-length", length)], *messages)
     asyncio.run(exchange.run())
     assert exchange.announced == [[(b"upgrade", b"TLS/1.2, HTTP/1.1")]]
-    assert [message["status"] for message in exchange.sent] == [101]
+    assert exchange.sent == [{"type": "http.response.start", "status": 101, "headers": []}]
     assert exchange.received == []
 
 

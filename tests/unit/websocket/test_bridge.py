@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
+from starlette.websockets import WebSocketDisconnect
 
 from asgi_upgrade.guard.handshake import Handshake
 from asgi_upgrade.websocket.bridge import BRIDGE, CONVERTED, HANDSHAKE, Bridge, get_bridge
 from asgi_upgrade.websocket.handshake import Accept
 from asgi_upgrade.websocket.settings import WebSocketSettings
 from tests.unit.calls import CONNECT, REQUEST, Call, http_scope, page, run, websocket_scope
+from tests.unit.waiting import turns
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
@@ -212,17 +214,19 @@ def test_what_arrives_while_middleware_waits_for_the_disconnect_is_kept_for_the_
         call.feed(TEXT)
         call.feed({**TEXT, "text": "second"})
         await asyncio.sleep(0)  # it has the first
+        late = asyncio.ensure_future(receive())
         assert [(await bridge.receive())["text"], (await bridge.receive())["text"]] == ["hello", "second"]
-        await asyncio.sleep(0)
+        await turns()
         assert not watching.done(), "there is no disconnect as long as the application runs"
-        ended.append(watching)
+        assert not late.done()
+        ended.extend((watching, late))
 
     call = Call(CONNECT)
     ended: list[asyncio.Future[Message]] = []
 
     async def test() -> None:
         await Bridge(websocket_scope(), call.receive, call.send).run(app)
-        assert await ended[0] == {"type": "http.disconnect"}
+        assert [await each for each in ended] == [{"type": "http.disconnect"}] * 2
 
     run(test)
 
@@ -249,6 +253,146 @@ def test_a_receive_that_is_cancelled_loses_nothing() -> None:
 
     async def test() -> None:
         await Bridge(websocket_scope(), call.receive, call.send).run(app)
+
+    run(test)
+
+
+class Opened:
+    """A WebSocket that has been accepted, and is counted."""
+
+    def __init__(self, *received: Message, fails: type[BaseException] | None = None) -> None:
+        self.call = Call(*received)
+        self.bridge = Bridge(websocket_scope(), self.call.receive, self._send)
+        self.counted = self.bridge.count()
+        self._fails = fails
+
+    async def _send(self, message: Message) -> None:
+        if self._fails is not None:
+            raise self._fails
+        await self.call.send(message)
+
+
+def test_messages_and_their_bytes_are_counted_each_way() -> None:
+    async def test() -> None:
+        received = [{**TEXT, "text": "gr\xfcn"}, {"type": "websocket.receive", "bytes": b"abc", "text": None}]
+        opened = Opened(*received)
+        counted = opened.counted
+        assert [await opened.bridge.receive() for _ in received] == received
+        assert (counted.messages_received, counted.bytes_received) == (2, 5 + 3)
+        sent: list[Message] = [
+            {"type": "websocket.send", "text": "\xfc"},
+            {"type": "websocket.send", "bytes": b"x", "text": None},
+            {"type": "websocket.send", "text": None, "bytes": b""},
+        ]
+        for message in sent:
+            await opened.bridge.send(message)
+        assert opened.call.sent == sent
+        assert (counted.messages_sent, counted.bytes_sent) == (3, 2 + 1)
+        assert (counted.messages_received, counted.bytes_received) == (2, 5 + 3)
+        assert counted.closed_with is None
+
+    run(test)
+
+
+def test_what_middleware_has_read_while_it_waited_is_counted_when_the_application_takes_it() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        bridge = get_bridge(scope)
+        assert bridge is not None
+        await receive()
+        watching = asyncio.ensure_future(receive())
+        await turns()
+        switched = bridge.connect(None)
+        await send(start(101))
+        assert await switched
+        counted = bridge.count()
+        call.feed(TEXT)
+        await turns()
+        assert counted.messages_received == 0
+        assert await bridge.receive() == TEXT
+        assert (counted.messages_received, counted.bytes_received) == (1, 5)
+        watching.cancel()
+
+    call = Call(CONNECT)
+
+    async def test() -> None:
+        await Bridge(websocket_scope(), call.receive, call.send).run(app)
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [
+        ({"type": "websocket.disconnect", "code": 1001}, 1001),
+        ({"type": "websocket.disconnect"}, 1005),
+        ({"type": "websocket.disconnect", "code": None}, 1005),
+        ({"type": "websocket.close", "code": 3000}, 3000),
+        ({"type": "websocket.close"}, 1000),
+    ],
+)
+def test_the_first_close_code_is_the_one_that_counts(ending: Message, code: int) -> None:
+    async def test() -> None:
+        opened = Opened(ending, {**GONE, "code": 4999})
+        if ending["type"] == "websocket.close":
+            await opened.bridge.send(ending)
+        else:
+            assert await opened.bridge.receive() == ending
+        assert opened.counted.closed_with == code
+        await opened.bridge.receive()
+        await opened.bridge.send({"type": "websocket.close", "code": 4998})
+        assert opened.counted.closed_with == code
+        assert opened.counted.messages_received == opened.counted.messages_sent == 0
+
+    run(test)
+
+
+@pytest.mark.parametrize(("error", "code"), [(ConnectionResetError, 1006), (RuntimeError, None)])
+def test_a_server_says_by_an_error_that_the_client_has_gone(error: type[Exception], code: int | None) -> None:
+    async def test() -> None:
+        opened = Opened({**GONE, "code": 4999}, fails=error)
+        with pytest.raises(error):
+            await opened.bridge.send({"type": "websocket.send", "text": "x"})
+        assert opened.counted.closed_with == code
+        assert opened.counted.messages_sent == 0
+        await opened.bridge.receive()
+        with pytest.raises(error):
+            await opened.bridge.send({"type": "websocket.send", "text": "x"})
+        assert opened.counted.closed_with == (code or 4999)
+
+    run(test)
+
+
+def test_what_the_application_on_the_other_side_lets_out_is_raised_at_the_end() -> None:
+    error = WebSocketDisconnect(1001)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        bridge = get_bridge(scope)
+        assert bridge is not None
+        bridge.error = error
+
+    async def test() -> None:
+        call = Call(CONNECT)
+        with pytest.raises(WebSocketDisconnect) as raised:
+            await Bridge(websocket_scope(), call.receive, call.send).run(app)
+        assert raised.value is error
+
+    run(test)
+
+
+@pytest.mark.parametrize("status", [101, 403])
+def test_what_has_seen_the_servers_scope_finds_the_route_there(status: int) -> None:
+    found = {"route": "a route", "endpoint": page, "path_params": {"a": "b"}, "router": "a router"}
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope.update(found, other="not for it")
+        await send(start(status))
+
+    async def test() -> None:
+        call = Call(CONNECT)
+        scope = websocket_scope()
+        before = dict(scope)
+        await Bridge(scope, call.receive, call.send).run(app)
+        assert scope == {**before, **found}
 
     run(test)
 

@@ -15,8 +15,8 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 from websockets.utils import accept_key as reference_accept_key
 
-from asgi_upgrade.http.headers import ExtensionOffer
-from asgi_upgrade.websocket.handshake import Accept, Reject, accept_key, negotiate
+from asgi_upgrade.http.headers import MAX_LIST_SIZE, ExtensionOffer
+from asgi_upgrade.websocket.handshake import Accept, Reject, accept_key, check_subprotocols, negotiate
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -131,6 +131,7 @@ def test_what_browsers_send() -> None:
         replace(b"sec-websocket-version", b" 13 "),
         replace(b"host", b"[::1]:8000"),
         replace(b"host", b" example.com:80 "),
+        replace(b"host", b"\tX"),
     ],
 )
 def test_other_forms_of_a_right_handshake(headers: Headers) -> None:
@@ -169,15 +170,21 @@ def test_other_http_versions_cannot_ask(headers: Headers, version: str) -> None:
 OVER_HTTP2 = [line for line in HEADERS if line[0] not in (b"connection", b"upgrade", b"sec-websocket-key")]
 
 
-def over_http2(headers: Headers, protocol: str | None = "websocket") -> Accept | Reject | None:
+def over_http2(headers: Headers, protocol: str | None = "websocket", **options: Any) -> Accept | Reject | None:
     extension = {"version": "1.2"} if protocol is None else {"version": "1.2", "protocol": protocol}
-    return negotiate(make_scope(headers, http_version="2", extensions={"http.upgrade": extension}))
+    return negotiate(make_scope(headers, http_version="2", extensions={"http.upgrade": extension}), **options)
 
 
 def test_a_handshake_over_http2_needs_no_key_and_gives_none_back() -> None:
     lists = [(b"sec-websocket-protocol", b"chat, superchat"), (b"sec-websocket-extensions", b"foo; bar")]
     result = over_http2([*OVER_HTTP2, *lists])
     assert result == Accept(b"", ("chat", "superchat"), (ExtensionOffer("foo", (("bar", None),)),))
+
+
+def test_lenient_subprotocols_over_http2() -> None:
+    headers = [*OVER_HTTP2, (b"sec-websocket-protocol", b"a/b")]
+    assert isinstance(over_http2(headers), Reject)
+    assert over_http2(headers, lenient_subprotocols=True) == Accept(b"", ("a/b",))
 
 
 @pytest.mark.parametrize("protocol", ["connect-udp", "WebSocket", "", None])
@@ -199,13 +206,17 @@ def test_over_http2_a_wrong_version_is_a_bad_request_that_names_ours(versions: t
     headers = [line for line in OVER_HTTP2 if line[0] != b"sec-websocket-version"]
     result = over_http2([*headers, *((b"sec-websocket-version", version) for version in versions)])
     assert isinstance(result, Reject)
-    assert (result.status, result.headers) == (400, ((b"sec-websocket-version", b"13"),))
+    assert result == Reject(400, "Sec-WebSocket-Version must be 13", ((b"sec-websocket-version", b"13"),))
 
 
 @pytest.mark.parametrize("kind", ["websocket", "lifespan"])
 def test_other_scopes_do_not_ask(kind: str) -> None:
     assert negotiate(make_scope(HEADERS, type=kind)) is None
     assert negotiate({"type": kind}) is None
+
+
+def test_a_scope_without_headers_does_not_ask() -> None:
+    assert negotiate({"type": "http", "http_version": "1.1", "method": "GET"}) is None
 
 
 @pytest.mark.parametrize(
@@ -219,8 +230,7 @@ def test_other_scopes_do_not_ask(kind: str) -> None:
 )
 def test_a_handshake_without_the_connection_option(headers: Headers) -> None:
     rejection = reject(headers)
-    assert rejection.status == 400
-    assert "Connection: Upgrade" in rejection.reason
+    assert rejection == Reject(400, "A WebSocket handshake needs the header field Connection: Upgrade")
 
 
 @pytest.mark.parametrize(
@@ -243,10 +253,25 @@ def test_a_plain_claim_with_malformed_fields(headers: Headers) -> None:
     assert rejection.reason.startswith("Malformed WebSocket handshake: ")
 
 
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        (b"upgrade", "Malformed WebSocket handshake"),
+        (b"connection", "Malformed WebSocket handshake"),
+        (b"sec-websocket-protocol", "Malformed Sec-WebSocket-Protocol"),
+        (b"sec-websocket-extensions", "Malformed Sec-WebSocket-Extensions"),
+    ],
+)
+def test_a_list_that_is_too_long_is_refused_as_such(name: bytes, fault: str) -> None:
+    right = dict(HEADERS).get(name, b"a")
+    rejection = reject(replace(name, right, b"," * MAX_LIST_SIZE))
+    assert rejection == Reject(431, f"{fault}: a header field is longer than {MAX_LIST_SIZE} bytes")
+
+
 @pytest.mark.parametrize("method", ["HEAD", "POST", "PUT", "OPTIONS", "CONNECT", "get", ""])
 def test_the_method_is_get(method: str) -> None:
     rejection = reject(HEADERS, method=method)
-    assert (rejection.status, rejection.headers) == (405, ((b"allow", b"GET"),))
+    assert rejection == Reject(405, "A WebSocket handshake needs the method GET", ((b"allow", b"GET"),))
 
 
 @pytest.mark.parametrize(
@@ -263,12 +288,16 @@ def test_the_method_is_get(method: str) -> None:
         [b"a:65536"],
         [b"[::1"],
         [b"\xe4"],
+        [b"\x0ba"],
     ],
 )
 def test_the_host_is_there_once_and_well_formed(hosts: list[bytes]) -> None:
     rejection = reject(replace(b"host", *hosts))
     assert rejection.status == 400
-    assert "Host" in rejection.reason
+    if len(hosts) == 1:
+        assert rejection.reason.startswith("Malformed Host: ")
+    else:
+        assert rejection.reason == "A WebSocket handshake needs the header field Host, once"
 
 
 @pytest.mark.parametrize(
@@ -286,11 +315,13 @@ def test_the_host_is_there_once_and_well_formed(hosts: list[bytes]) -> None:
         [b"13", b"13"],
         [b"8", b"13"],
         [b"x"],
+        [b"X13"],
+        [b"\x0b13"],
     ],
 )
 def test_other_versions_learn_the_supported_one(versions: list[bytes]) -> None:
     rejection = reject(replace(b"sec-websocket-version", *versions))
-    assert rejection.status == 426
+    assert (rejection.status, rejection.reason) == (426, "Sec-WebSocket-Version must be 13")
     assert sorted(rejection.headers) == [
         (b"connection", b"Upgrade"),
         (b"sec-websocket-version", b"13"),
@@ -328,8 +359,10 @@ def test_an_old_version_without_a_key_learns_the_supported_one() -> None:
 )
 def test_the_key_is_there_once_and_has_16_bytes(keys: list[bytes]) -> None:
     rejection = reject(replace(b"sec-websocket-key", *keys))
-    assert rejection.status == 400
-    assert "Sec-WebSocket-Key" in rejection.reason
+    if len(keys) == 1:
+        assert rejection == Reject(400, "Sec-WebSocket-Key must be 16 bytes in base64")
+    else:
+        assert rejection == Reject(400, "A WebSocket handshake needs the header field Sec-WebSocket-Key, once")
 
 
 @pytest.mark.parametrize("digit", "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
@@ -372,6 +405,31 @@ def test_lenient_subprotocols(name: str) -> None:
     assert isinstance(answer, Accept)
     assert answer.subprotocols == ("chat", name)
     assert (b"sec-websocket-protocol", name.encode()) in answer.response_headers(subprotocol=name)
+
+
+@pytest.mark.parametrize(
+    ("given", "lenient", "taken"),
+    [
+        ([], False, ()),
+        (["chat", "Chat.2"], False, ("chat", "Chat.2")),
+        (("chat", "a/b"), True, ("chat", "a/b")),
+        (["chat", "a/b"], False, None),
+        (["a b"], True, None),
+        ([""], True, None),
+        ([b"chat"], False, None),
+        (["chat", None], True, None),
+        ("chat", False, None),
+        ("", True, None),
+    ],
+)
+def test_the_subprotocols_of_a_server(given: Any, lenient: bool, taken: tuple[str, ...] | None) -> None:
+    if taken is None:
+        with pytest.raises(
+            ValueError, match=r"^subprotocols must be a sequence of tokens .*, not " + re.escape(repr(given))
+        ):
+            check_subprotocols(given, lenient=lenient)
+    else:
+        assert check_subprotocols(given, lenient=lenient) == taken
 
 
 @pytest.mark.parametrize("line", [b"a b", b'"a"', b"a\\b", b"\xe4", b"a\x00", b"a, b\r\nx: y", b'"', b"a\tb"])

@@ -77,6 +77,12 @@ def test_each_server_has_its_own() -> None:
     assert settings.max_queue == 64
 
 
+@pytest.mark.parametrize("limits", [None, {}, {"max_queue": 3}])
+def test_all_connections_of_a_server_share_one_object(limits: Any) -> None:
+    settings = WebSocketSettings()
+    assert settings.for_server(limits) is settings.for_server(limits)
+
+
 # Of two middlewares
 
 
