@@ -31,10 +31,11 @@ class Echo(asyncio.Protocol):
             self.transport.write(bytes((data[0], len(data) - 6)) + apply_mask(data[6:], data[2:6]))
         else:
             self.open = True
-            self.transport.write(_answer(data))
+            self.transport.write(answer_handshake(data))
 
 
-def _answer(request: bytes) -> bytes:
+def answer_handshake(request: bytes) -> bytes:
+    """The 101 for a request that asks for a WebSocket."""
     lines = [line.partition(b": ") for line in request.split(b"\r\n")[1:] if line]
     headers = [(name.lower(), value) for name, _, value in lines]
     accept = negotiate({"type": "http", "http_version": "1.1", "method": "GET", "headers": headers})

@@ -88,6 +88,10 @@ def _bare(settings: Settings) -> list[str]:
     return ["benchmarks.bare", str(settings.port)]
 
 
+def _bare_asgi(settings: Settings) -> list[str]:
+    return ["benchmarks.bare_asgi", str(settings.port)]
+
+
 def _picows(settings: Settings) -> list[str]:
     return ["benchmarks.picows_echo", str(settings.port)]
 
@@ -119,6 +123,7 @@ SERVERS = {
         Server("gunicorn", "gunicorn", _gunicorn),
         Server("hypercorn", "hypercorn", _hypercorn),
         Server("bare", "uvloop", _bare, by_default=False),
+        Server("bare-asgi", "uvloop", _bare_asgi, by_default=False),
         Server("picows", "picows", _picows, by_default=False),
     )
 }
