@@ -160,10 +160,9 @@ class Switchover:
             limits: The server's own settings for WebSockets, if it has any.
             entry: What else stands in the entry: ``version``, ``protocol``, ``lingers``.
         """
-        # Functions, because those survive a deep copy of the scope.
         entry.setdefault("version", VERSION)
-        entry["connect"] = self._connect()
-        entry["on_shutdown"] = self._registering()
+        entry["connect"] = self._connect
+        entry["on_shutdown"] = self._call_on_shutdown
         if limits:
             entry["websocket"] = limits
         scope.setdefault("extensions", {})[EXTENSION] = entry
@@ -199,27 +198,24 @@ class Switchover:
 
     # The extension
 
-    def _connect(self) -> Callable[..., asyncio.Future[bool]]:
-        def connect(protocol: asyncio.BaseProtocol, headers: list[tuple[bytes, bytes]]) -> asyncio.Future[bool]:
-            essential = check_essential(headers)
-            switched: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-            if self._side is None or not RULES[self.phase].announces or self._side.is_gone():
-                switched.set_result(False)
-            else:
-                self.withdraw()
-                self._protocol, self._essential, self._switched = protocol, essential, switched
-            return switched
+    def __deepcopy__(self, memo: dict[int, Any]) -> Switchover:
+        return self  # its methods stand in a scope, which middleware may copy
 
-        return connect
+    def _connect(self, protocol: asyncio.BaseProtocol, headers: list[tuple[bytes, bytes]]) -> asyncio.Future[bool]:
+        essential = check_essential(headers)
+        switched: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        if self._side is None or not RULES[self.phase].announces or self._side.is_gone():
+            switched.set_result(False)
+        else:
+            self.withdraw()
+            self._protocol, self._essential, self._switched = protocol, essential, switched
+        return switched
 
-    def _registering(self) -> Callable[[Callable[[], None]], None]:
-        def on_shutdown(callback: Callable[[], None]) -> None:
-            if self._side is not None and self._side.is_stopping():
-                callback()
-            else:
-                self._on_shutdown = callback
-
-        return on_shutdown
+    def _call_on_shutdown(self, callback: Callable[[], None]) -> None:
+        if self._side is not None and self._side.is_stopping():
+            callback()
+        else:
+            self._on_shutdown = callback
 
     def withdraw(self) -> None:
         """Say that there will be no switch, if that is not decided."""
@@ -286,7 +282,7 @@ class Switchover:
             await waiting
         if not switched.done():  # it may have been cancelled meanwhile
             switched.set_result(True)
-        self._protocol, self._essential = None, []
+        self._protocol, self._essential, self._switched = None, [], None
         return True
 
 

@@ -382,6 +382,7 @@ class WebSocketSession:
 
     def _opened(self) -> None:
         self._phase = Phase.OPEN
+        self._switched = None
         self._stop_deadline()
         self._wake()
         self._opened_at = asyncio.get_running_loop().time()
