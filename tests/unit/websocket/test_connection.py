@@ -258,6 +258,9 @@ def test_close_frames(wire: bytes, ending: Ending) -> None:
         (frame(PING, b"short", form=2), LONG_CONTROL),
         (frame(TEXT, b"", form=2), NOT_SHORTEST),
         (frame(TEXT, b"x" * 125, form=2), NOT_SHORTEST),
+        # As long as a frame would be if the second byte told its length.
+        (frame(TEXT, b"x" * 124, form=2), NOT_SHORTEST),
+        (frame(BINARY, b"x" * 119, form=8), NOT_SHORTEST),
         (frame(BINARY, b"", form=8), NOT_SHORTEST),
         (frame(BINARY, b"x" * 126, form=8), NOT_SHORTEST),
         (frame(BINARY, bytes(65535), form=8), NOT_SHORTEST),
