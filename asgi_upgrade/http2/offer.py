@@ -12,7 +12,8 @@ from asgi_upgrade.http.offer import UpgradeOffer
 __all__ = ["read_offer"]
 
 # RFC 7540 section 3.2.1: base64url (RFC 4648 section 5). A setting is six bytes, so eight digits: there is no padding.
-_are_settings = re.compile(rb"(?:[A-Za-z0-9_\-]{8})*").fullmatch
+# Some clients send it all the same.
+_match_settings = re.compile(rb"((?:[A-Za-z0-9_\-]{8})*)={0,2}").fullmatch
 
 # RFC 9113 section 6.5.2: the settings that not every value is valid for.
 _VALID = {0x2: range(2), 0x4: range(2**31), 0x5: range(2**14, 2**24), 0x8: range(2)}
@@ -61,9 +62,12 @@ def read_offer(scope: Mapping[str, Any]) -> bytes | None:
 
 
 def _decode(value: bytes) -> bytes | None:
-    if len(value) > _MOST_SETTINGS * 8 or not _are_settings(value):
+    if len(value) > _MOST_SETTINGS * 8:
         return None
-    payload = urlsafe_b64decode(value)
+    match = _match_settings(value)
+    if match is None:
+        return None
+    payload = urlsafe_b64decode(match[1])
     for identifier, setting in iter_unpack(">HL", payload):
         if identifier in _VALID and setting not in _VALID[identifier]:
             return None

@@ -216,7 +216,7 @@ def test_an_application_that_fails_is_not_shown_to_guard() -> None:
 
 def test_without_httpx_nothing_can_be_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "asgi_upgrade.testing.transport", None)
-    with pytest.raises(CheckError, match="--try needs the package httpx: "):
+    with pytest.raises(CheckError, match="--try cannot be used: "):
         check(guarded(), TRY)
 
 

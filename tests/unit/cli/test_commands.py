@@ -20,7 +20,7 @@ from asgi_upgrade.cli import main
         (["check", "--help"], 0, "Tell what guards the WebSocket routes of an application."),
         (["probe", "--help"], 0, "usage: asgi-upgrade probe [-h]"),
         (["probe", "--help"], 0, "Tell what a running server does with offers to upgrade."),
-        ([], 2, "usage: asgi-upgrade [-h] {check,probe} ..."),
+        ([], 2, "usage: asgi-upgrade [-h] [--version] {check,probe} ..."),
         ([], 2, "asgi-upgrade: error: the following arguments are required: command"),
         (["serve"], 2, "asgi-upgrade: error: argument command: invalid choice: 'serve'"),
         (["check"], 2, "asgi-upgrade check: error: the following arguments are required: app"),

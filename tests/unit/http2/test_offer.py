@@ -44,6 +44,9 @@ def encode(payload: bytes) -> tuple[bytes, bytes]:
         ],
         [CONNECTION, (b"upgrade", b"TLS/1.2, h2c, websocket"), encode(JAVA)],
         [CONNECTION, UPGRADE, (b"HTTP2-Settings", b" " + base64.urlsafe_b64encode(JAVA) + b"\t")],
+        # Padding has no place there, and clients send it.
+        [CONNECTION, UPGRADE, (b"http2-settings", base64.urlsafe_b64encode(JAVA) + b"=")],
+        [CONNECTION, UPGRADE, (b"http2-settings", base64.urlsafe_b64encode(JAVA) + b"==")],
     ],
 )
 def test_an_offer_is_recognised(headers: list[tuple[bytes, bytes]]) -> None:
