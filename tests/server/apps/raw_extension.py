@@ -108,7 +108,7 @@ async def start(scope: Scope, send: Send, protocol: Any, headers: Any = ()) -> A
 async def describe(scope: Scope, receive: Receive, send: Send) -> None:
     entry = scope.get("extensions", {}).get("http.upgrade")
     copied = copy.deepcopy(scope).get("extensions", {}).get("http.upgrade")
-    same = entry is not None and copied["connect"] is entry["connect"]
+    same = entry is not None and copied["connect"] == entry["connect"]  # of a method: that of the same object
     await respond(send, {"version": entry and entry["version"], "survives copying": same})
 
 
