@@ -51,12 +51,15 @@ class Running:
         return f"ws://127.0.0.1:{self.port}{target}"
 
     def wait_for(self, text: str, timeout: float = 30) -> str:
-        """Wait up to ``timeout`` seconds until ``text`` has been logged; return the log."""
+        """Wait up to ``timeout`` seconds until a line with ``text`` has been logged; return the lines of the log."""
         deadline = time.monotonic() + timeout
-        while text not in (log := self.log.read_text(errors="replace")):
+        while True:
+            log = self.log.read_text(errors="replace")
+            lines = log[: log.rfind("\n") + 1]  # the last one may be on its way
+            if text in lines:
+                return lines
             assert time.monotonic() < deadline, f"{text!r} was not logged:\n{log}"
             time.sleep(0.02)
-        return log
 
 
 def _free_port() -> int:

@@ -110,10 +110,10 @@ def _serve(connection: socket.socket, answer: Callable[[bytes], bytes] | bytes, 
             return
         request += received
     seen.requests.append(request)
-    connection.sendall(answer(request) if callable(answer) else answer)
-    if not stays:
-        connection.shutdown(socket.SHUT_WR)
     seen.after.append(b"")
-    with suppress(ConnectionError):
+    with suppress(ConnectionError):  # a client may leave before it has read all of a long answer
+        connection.sendall(answer(request) if callable(answer) else answer)
+        if not stays:
+            connection.shutdown(socket.SHUT_WR)
         while received := connection.recv(65536):
             seen.after[-1] += received
