@@ -230,16 +230,17 @@ class WebSocketProtocol(asyncio.Protocol):
             and not (self._queue or connection.midway or connection.outgoing or connection.close_sent)
         ):
             # What most reads are: one message, which the application waits for. The general way is below.
-            self._queue = events  # type: ignore[assignment]
-            self._queue_size = len(events[0])
-            self.messages_received += 1
-            if self._idle is not None:
-                self._idle.last = self._loop.time()
             try:
                 self._receivers.pop(0).set_result(None)
             except asyncio.InvalidStateError:
-                self._wake_receivers(1)  # that one was cancelled
-            return
+                pass  # it was cancelled, so perhaps nobody waits: the queue may be full now
+            else:
+                self._queue = events  # type: ignore[assignment]
+                self._queue_size = len(events[0])
+                self.messages_received += 1
+                if self._idle is not None:
+                    self._idle.last = self._loop.time()
+                return
         if connection.outgoing:
             # Pongs. A loop may read often within one turn: at its end they could be many.
             if connection.outgoing_cost >= self._settings.write_buffer_size:

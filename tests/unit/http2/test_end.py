@@ -304,13 +304,18 @@ async def test_a_transport_that_cannot_end_in_one_direction_is_closed_at_once() 
         assert goaways(pair) == [(1, ErrorCodes.PROTOCOL_ERROR)]
 
 
+async def _ping_and_take_nothing(pair: Pair, pings: int) -> None:
+    """The client has so many pings answered, and takes none of the answers."""
+    pair.taking = False
+    pair.wire.deliver(frame(PING, 0, 0, bytes(8)) * pings)
+    await asyncio.sleep(0)
+
+
 @timeless
 async def test_a_reader_that_was_paused_reads_on_to_the_end() -> None:
     """Else the client's end would never be seen."""
     async with joined(write_buffer_size=100, idle_timeout=5) as pair:
-        pair.taking = False
-        pair.wire.deliver(frame(PING, 0, 0, bytes(8)) * 50)
-        await asyncio.sleep(0)
+        await _ping_and_take_nothing(pair, 50)
         pair.wire.deliver(frame(PING, 0, 0, bytes(8)))
         assert not pair.wire.reading
         await asyncio.sleep(5.1)
@@ -322,9 +327,7 @@ async def test_a_reader_that_was_paused_reads_on_to_the_end() -> None:
 async def test_a_reader_that_takes_a_little_late_is_read_on() -> None:
     """Nine answers are more than the buffer, and less than twice as much."""
     async with joined(write_buffer_size=100) as pair:
-        pair.taking = False
-        pair.wire.deliver(frame(PING, 0, 0, bytes(8)) * 9)
-        await asyncio.sleep(0)
+        await _ping_and_take_nothing(pair, 9)
         pair.wire.deliver(frame(PING, 0, 0, bytes(8)))
         assert pair.wire.paused
         assert pair.wire.reading
@@ -333,9 +336,7 @@ async def test_a_reader_that_takes_a_little_late_is_read_on() -> None:
 @timeless
 async def test_a_broken_rule_of_a_client_that_takes_nothing_does_not_hide_its_end() -> None:
     async with joined(write_buffer_size=100) as pair:
-        pair.taking = False
-        pair.wire.deliver(frame(PING, 0, 0, bytes(8)) * 50)
-        await asyncio.sleep(0)
+        await _ping_and_take_nothing(pair, 50)
         pair.wire.deliver(BROKEN)
         assert pair.wire.paused
         assert pair.wire.reading

@@ -147,6 +147,24 @@ def test_a_long_message_that_somebody_waits_for_does_not_pause_reading(
     on_loop(test)
 
 
+def test_a_long_message_for_somebody_who_was_cancelled_pauses_reading(on_loop: Callable[[Test], None]) -> None:
+    """Nobody waits for it, and it fills the queue."""
+
+    async def test() -> None:
+        async with connected(max_queue_size=100) as (protocol, _):
+            waiting = asyncio.ensure_future(Messages(protocol).receive())
+            await asyncio.sleep(0)
+            waiting.cancel()
+            protocol.data_received(frame(TEXT, b"x" * 100))
+            assert protocol.reading_paused
+            with suppress(asyncio.CancelledError):
+                await waiting
+            assert (await Messages(protocol).receive())["text"] == "x" * 100
+            assert not protocol.reading_paused
+
+    on_loop(test)
+
+
 def test_who_asks_behind_the_end_is_answered_whoever_else_asks(on_loop: Callable[[Test], None]) -> None:
     async def test() -> None:
         async with connected() as (protocol, client):
