@@ -31,14 +31,14 @@ class _Ways:
 
     Attributes:
         harmless: The ways, each from the innermost call on outwards.
-        depth: How many calls of a way are looked at; as many as the longest way so far has.
+        depth: How many calls of a way are looked at; as many as the longest way so far has, none at first.
     """
 
     MOST = 1_000
 
     def __init__(self) -> None:
         self.harmless: set[tuple[Any, ...]] = set()
-        self.depth = 16
+        self.depth = 0
 
 
 _ways = _Ways()
