@@ -110,7 +110,12 @@ class Client:
 
 @asynccontextmanager
 async def connected(
-    *, socket_buffer: int | None = None, deflate: bool = False, max_frames: int = 16384, **settings: Any
+    *,
+    socket_buffer: int | None = None,
+    deflate: bool = False,
+    max_frames: int = 16384,
+    counts: bool = True,
+    **settings: Any,
 ) -> AsyncIterator[tuple[WebSocketProtocol, Client]]:
     """The two ends of a connection. `socket_buffer` bytes or so are what the kernel holds of each direction."""
     loop = asyncio.get_running_loop()
@@ -122,7 +127,7 @@ async def connected(
         assert agreement is not None
         codec = Deflate(agreement, agreed)
     connection = Connection(max_message_size=options.max_message_size, max_message_frames=max_frames, deflate=codec)
-    protocol = WebSocketProtocol(connection, options, loop)
+    protocol = WebSocketProtocol(connection, options, loop, counts=counts)
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as near:
         if socket_buffer is not None:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, socket_buffer)

@@ -634,6 +634,22 @@ def test_the_end_of_a_connection_is_logged_with_its_code(caplog: pytest.LogCaptu
     ), lines
 
 
+def test_nothing_is_counted_and_no_line_is_written_if_nobody_reads_it(caplog: pytest.LogCaptureFixture) -> None:
+    class App:
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            await send({"type": "websocket.accept"})
+            caplog.set_level("INFO")  # too late for this connection
+
+    async def client(stream: Any) -> None:
+        await stream.read(100)
+        await stream.write(wire.close(1000))
+
+    caplog.set_level("WARNING")
+    conversation(App(), client)
+    assert not [record for record in caplog.records if "closed with" in record.getMessage()]
+
+
 def test_an_application_that_returns_closes_with_1000_and_one_that_fails_with_1011() -> None:
     class App:
         async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

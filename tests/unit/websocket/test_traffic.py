@@ -94,3 +94,20 @@ def test_what_is_sent_in_one_turn_is_counted_message_by_message(loop: str) -> No
             assert protocol.messages_sent == 9
 
     run(loop, test)
+
+
+@on_both_loops
+def test_without_counts_everything_goes_on_and_the_numbers_are_0(loop: str) -> None:
+    wire = [frame(TEXT, b"hello"), frame(BINARY, b"x" * 1000), frame(BINARY, b"y" * 300_000), frame(PING, b"!")]
+
+    async def test() -> None:
+        async with connected(counts=False) as (protocol, client):
+            echoing = asyncio.ensure_future(echo(protocol, 3))
+            await client.send(b"".join(wire))
+            assert await answers(client, 3)
+            await echoing
+            assert protocol.counts is None
+            numbers = protocol.messages_received, protocol.bytes_received, protocol.messages_sent, protocol.bytes_sent
+            assert numbers == (0, 0, 0, 0)
+
+    run(loop, test)
