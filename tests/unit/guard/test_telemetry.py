@@ -144,6 +144,7 @@ class ApartMiddleware:
 
 
 async def talk(websocket: WebSocket) -> None:
+    assert await websocket.receive() == CONNECT
     ENDED.append(websocket.scope)
     await websocket.close()
 
@@ -254,7 +255,7 @@ def function(app):
 """
     exec(source, vars(opentelemetry.asgi))
     odd = [Middleware(getattr(opentelemetry.asgi, name)) for name in ("Slim", "Renamed", "function")]
-    serve(application(*odd, opentelemetry.layer(), OURS))
+    serve(application(*odd, opentelemetry.layer(), *odd, OURS))
     assert kinds(opentelemetry.told) == [("span", "http"), ("span", "websocket")]
 
 
@@ -382,6 +383,22 @@ def test_a_layer_needs_no_context(opentelemetry: OpenTelemetry, monkeypatch: pyt
     monkeypatch.delitem(sys.modules, "opentelemetry.context")
     serve(application(opentelemetry.layer(), OURS))
     assert kinds(opentelemetry.told) == [("span", "http"), ("span", "websocket")]
+
+
+def test_without_a_layer_what_is_current_stays_current(opentelemetry: OpenTelemetry) -> None:
+    seen: list[Any] = []
+
+    async def endpoint(websocket: WebSocket) -> None:
+        seen.append(opentelemetry.context.get_current())
+        await websocket.close()
+
+    async def test() -> None:
+        opentelemetry.context.attach(opentelemetry.context.Context(span="of the server"))
+        app = Starlette(routes=[WebSocketRoute("/", endpoint)], middleware=[OURS])
+        await Call(REQUEST).run(app, http_scope(extensions={"http.upgrade": Extension()}))
+
+    run(test)
+    assert seen == [{"span": "of the server"}]
 
 
 def test_what_the_application_returns_is_returned(opentelemetry: OpenTelemetry) -> None:
