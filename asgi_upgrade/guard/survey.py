@@ -215,7 +215,7 @@ class _Surveyor:
         if kind is Kind.PAGES:
             return
         following = list(next_of(node).values()) or held(node)
-        if kind is Kind.LEAF or (way.route is not None and _is_endpoint(way.route, node)) or not following:
+        if kind is Kind.LEAF or (way.route is not None and node is way.route.endpoint) or not following:
             self._answer(node, way, opaque=kind in {Kind.LAYER, Kind.ENGINE_IO})
             return
         layer = _layer(node, way)
@@ -253,12 +253,6 @@ def _layer(node: Any, way: _Way) -> Layer:
     may_refuse = name == _MAY_REFUSE or package not in _LET_PASS
     # What is given a WebSocket by an adapter wants it.
     return Layer(name, way.form, may_refuse, for_websocket=for_websocket)
-
-
-def _is_endpoint(route: Any, node: Any) -> bool:
-    return node is route.endpoint or (
-        isinstance(node, FunctionType) and node.__module__ in {"starlette.routing", "fastapi.routing"}
-    )
 
 
 def _name(value: Any) -> str:

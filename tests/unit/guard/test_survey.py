@@ -286,9 +286,9 @@ def test_fastapis_endpoints_are_not_looked_into_either() -> None:
 def test_what_may_have_something_inside_is_opaque() -> None:
     app: Any = Waiting
     found = survey(Starlette(routes=[Mount("/x", app), Mount("/raw", raw)], middleware=[OURS]))
-    assert {path: route.opaque for path, route in by_path(found).items()} == {
-        "/x/{rest:path}": True,
-        "/raw/{rest:path}": False,
+    assert {path: (route.endpoint, route.opaque) for path, route in by_path(found).items()} == {
+        "/x/{rest:path}": (f"{__name__}.Waiting", True),
+        "/raw/{rest:path}": (f"{__name__}.raw", False),
     }
 
 
