@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import fnmatch
 import logging
+import re
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from starlette.routing import compile_path
 
 from asgi_upgrade.check.servers import describe_servers
 from asgi_upgrade.check.verdict import Judgement, Verdict, is_named, judge
 from asgi_upgrade.guard.survey import Survey, SurveyedRoute, survey
-from asgi_upgrade.http.paths import path_predicate
 from asgi_upgrade.system.interrupts import run_interruptibly
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ __all__ = ["CheckError", "Checked", "Options", "Report", "check", "collect_warni
 
 # No more lines of the log than this stand in a report.
 _MOST_WARNINGS = 100
+_PARAMETER = re.compile(r"{\w+")  # up to its kind
 
 
 class CheckError(Exception):
@@ -182,8 +186,10 @@ def _required(found: Survey, names: Sequence[str]) -> dict[int, list[str]]:
 def _matches(route: SurveyedRoute, name: str) -> bool:
     if name == route.path or fnmatch.fnmatchcase(route.path, name):
         return True
-    matches = path_predicate("route", [route.path])
-    return matches is not None and matches({"path": name})
+    numbers = count()
+    # A mount and a route inside may each have a parameter of the same name. One expression may not.
+    template = _PARAMETER.sub(lambda _: f"{{p{next(numbers)}", route.path)
+    return compile_path(template)[0].match(name) is not None
 
 
 def _check_guards(found: Survey, guards: Sequence[str]) -> None:

@@ -124,7 +124,7 @@ class HandshakePolicy:
             return self.watch(answer_unavailable, scope, Outcome.UNGUARDED)
         scope[HANDSHAKE] = handshake
         handshake.arrived()
-        return app if self._observer is None and WATCH not in scope else self.watch(app, scope)
+        return app if self._observer is None else self.watch(app, scope)
 
     def bypasses(self, scope: Scope) -> bool:
         """Tell whether a handshake is to be delivered as a ``websocket`` scope through the whole application."""

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.routing import Host, Mount, Router, WebSocketRoute
 
-from asgi_upgrade.guard.adapters import Adapter, AsHandshake, AsWebSocket, Leaf, PagesOnly, Unadaptable, Unknown, adapt
+from asgi_upgrade.guard.adapters import Adapter, AsHandshake, AsWebSocket, Leaf, Unadaptable, adapt
 from asgi_upgrade.guard.gate import Gate
 from asgi_upgrade.guard.handshake import is_policy
 from asgi_upgrade.guard.layers import Reading, read
@@ -23,7 +23,7 @@ from asgi_upgrade.guard.leaves import Kind, held, kind_of, next_of
 from asgi_upgrade.guard.templates import flatten
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from starlette.types import ASGIApp
 
@@ -125,6 +125,10 @@ class _Way:
         layers = self.layers if layer is None else (*self.layers, layer)
         return replace(self, layers=layers, depth=self.depth - 1, **changes)
 
+    def behind(self, path: str, matched: Any, **changes: Any) -> _Way:
+        sample = self.sample + _sample(matched, path)
+        return self.inside(None, prefix=self.prefix + path, sample=sample, **changes)
+
 
 def survey(app: ASGIApp) -> Survey:
     """Survey an application.
@@ -151,23 +155,15 @@ class _Surveyor:
         elif isinstance(node, Starlette):
             self._walk_application(node, way)
         elif isinstance(node, Router):
-            stack = node.middleware_stack
-            if getattr(stack, "__self__", None) is node:
-                self._walk_routes(node, way)
-            else:
-                self.walk(_adapted(stack, way), way.inside(None))
+            self.walk(_adapted(node.middleware_stack, way), way.inside(None))
         elif isinstance(node, MethodType) and isinstance(owner := node.__self__, Router):
             self._walk_routes(owner, way)
         else:
             self._walk_layer(node, way)
 
     def _walk_adapter(self, node: Any, way: _Way) -> None:
-        if isinstance(node, PagesOnly):
-            return
         if isinstance(node, Leaf):
             self._answer(node.app, way)
-        elif isinstance(node, Unknown):
-            self._walk_layer(node.app, way)
         elif isinstance(node, Unadaptable):
             self._problem(f"{way.prefix or '/'}: {_name(node.app)} cannot be adapted, handshakes are refused there")
         else:
@@ -185,27 +181,20 @@ class _Surveyor:
     def _walk_application(self, node: Starlette, way: _Way) -> None:
         if node.middleware_stack is None:
             node.middleware_stack = node.build_middleware_stack()
-        if way.policies:
-            # A policy further out adapts what must get WebSockets; one inside has done it.
-            adapt(node, way.policies[-1])
         self.walk(node.middleware_stack, way.inside(None))
 
     def _walk_routes(self, router: Any, way: _Way) -> None:
         way = replace(way, routed=True)
         for each in flatten(router.routes):
             route = getattr(each, "original_route", each)
-            path: str = str(getattr(each, "path", "") or getattr(route, "path", ""))
             if isinstance(route, WebSocketRoute):
-                layers = tuple(Layer(name, "dependency", may_refuse=True) for name in _dependencies(each, route))
-                inside = way.inside(None, prefix=way.prefix + path, sample=way.sample + _sample(route, path))
-                inside = replace(inside, route=route, form=way.form)
-                self._walk_route(_adapted(route.app, way), inside, layers)
+                layers = tuple(Layer(name, "dependency", may_refuse=True) for name in _dependencies(each))
+                self._walk_route(_adapted(route.app, way), way.behind(each.path, route, route=route), layers)
             elif isinstance(route, Mount):
-                sample = way.sample + _sample(route, path)
-                self.walk(_adapted(route.app, way), way.inside(None, prefix=way.prefix + path, sample=sample))
+                self.walk(_adapted(route.app, way), way.behind(each.path, route))
             elif isinstance(route, Host):
                 self.walk(_adapted(route.app, way), way.inside(None, host=route.host))
-            elif not hasattr(route, "methods") and not type(route).__module__.startswith(("starlette.", "fastapi.")):
+            elif not hasattr(route, "methods") and type(route).__name__ != "_FrontendRouteGroup":
                 self._problem(
                     f"{way.prefix or '/'}: the route {_name(route)} is not Starlette's; what it leads to has not been "
                     "looked at"
@@ -226,7 +215,7 @@ class _Surveyor:
         if kind is Kind.PAGES:
             return
         following = list(next_of(node).values()) or held(node)
-        if kind is Kind.LEAF or (way.route is not None and _is_endpoint(way.route, node)) or not following:
+        if kind is Kind.LEAF or (way.route is not None and node is way.route.endpoint) or not following:
             self._answer(node, way, opaque=kind in {Kind.LAYER, Kind.ENGINE_IO})
             return
         layer = _layer(node, way)
@@ -234,11 +223,10 @@ class _Surveyor:
             self.walk(each, way.inside(layer))
 
     def _answer(self, node: Any, way: _Way, *, opaque: bool = False) -> None:
-        endpoint = node if way.route is None else way.route.endpoint
-        path = way.prefix or "/"
-        sample = way.sample or "/"
         if way.route is None:
-            path, sample = f"{way.prefix}/{{rest:path}}", f"{way.sample}/"
+            endpoint, path, sample = node, f"{way.prefix}/{{rest:path}}", f"{way.sample}/"
+        else:
+            endpoint, path, sample = way.route.endpoint, way.prefix, way.sample
         scope = {"type": "http", "path": sample, "root_path": "", "headers": [], "query_string": b"", "method": "GET"}
         bypassed = any(policy.bypasses(scope) for policy in way.policies)
         layers = way.layers
@@ -267,12 +255,6 @@ def _layer(node: Any, way: _Way) -> Layer:
     return Layer(name, way.form, may_refuse, for_websocket=for_websocket)
 
 
-def _is_endpoint(route: Any, node: Any) -> bool:
-    return node is route.endpoint or (
-        isinstance(node, FunctionType) and node.__module__ in {"starlette.routing", "fastapi.routing"}
-    )
-
-
 def _name(value: Any) -> str:
     if isinstance(value, BaseHTTPMiddleware):
         dispatch = value.dispatch_func
@@ -282,25 +264,23 @@ def _name(value: Any) -> str:
     return f"{named.__module__}.{named.__qualname__}"
 
 
-def _dependencies(*routes: Any) -> Iterator[str]:
-    """The names of what FastAPI calls before the endpoint."""
-    for each in routes:
-        dependant = getattr(each, "dependant", None) or getattr(getattr(each, "route", None), "dependant", None)
-        if dependant is not None:
-            yield from dict.fromkeys(_called(dependant, _DEPTH))
-            return
+def _dependencies(route: Any) -> Iterable[str]:
+    """The names of what FastAPI calls before the endpoint, each once."""
+    dependant = getattr(route, "dependant", None)
+    return () if dependant is None else dict.fromkeys(_called(dependant))
 
 
-def _called(dependant: Any, depth: int) -> Iterator[str]:
-    for each in dependant.dependencies if depth else ():
+def _called(dependant: Any) -> Iterator[str]:
+    # FastAPI has made this tree from functions, one after the other: it has an end.
+    for each in dependant.dependencies:
         if each.call is not None:
             yield _name(each.call)
-        yield from _called(each, depth - 1)
+        yield from _called(each)
 
 
 def _sample(route: Any, path: str) -> str:
     """Return a path that a template matches."""
-    for name, convertor in getattr(route, "param_convertors", {}).items():
+    for name, convertor in route.param_convertors.items():
         value = next((each for each in _SAMPLES if re.fullmatch(convertor.regex, each)), "x")
         path = re.sub(rf"{{{name}(:[^}}]*)?}}", value, path)
     return path

@@ -50,8 +50,8 @@ class _Layer(NamedTuple):
     module: str
     instance: Any
     legacy: bool  # FastAPI's, and OpenTelemetry's own instrumentation is there too
-    application: Any  # that it belongs to, if any
-    outermost: bool  # that one is in no other
+    application: Any = None  # that it belongs to, if any
+    outermost: bool = False  # that one is in no other
 
 
 def with_telemetry(app: ASGIApp, scope: Scope, tasks: Sequence[asyncio.Task[Any]]) -> ASGIApp:
@@ -102,7 +102,7 @@ def _find_layers(tasks: Sequence[asyncio.Task[Any]]) -> list[_Layer]:
                 # Where the server delivers WebSockets, what stands around the entrance has seen one.
                 found = [each for each in found if each.module != module]
             elif not any(each.instance is instance for each in found):
-                found.append(_Layer(str(module), instance, bool(given.get("legacy_otel")), None, outermost=False))
+                found.append(_Layer(str(module), instance, bool(given.get("legacy_otel"))))
     found.reverse()
     # Around an application inside another one Sentry has a layer too, which does nothing.
     idle = [layer for layer in found if layer.module == _SENTRY][1:]

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
@@ -138,6 +139,8 @@ def test_only_what_is_required_is_tried() -> None:
         (("/rooms/7", "/rooms/99", "/rooms/8"), f"/rooms/99 {LETS_IN}"),
         (("/rooms/99", "/rooms/7"), f"/rooms/99 {LETS_IN}"),
         (("/rooms/{number:int}", "/rooms/7"), f"/rooms/7 {REFUSES}"),
+        (("/rooms/{number:int}",), f"/rooms/1 {REFUSES}"),
+        (("/rooms/*",), f"/rooms/1 {REFUSES}"),
     ],
 )
 def test_of_several_paths_the_first_that_is_open_counts(names: tuple[str, ...], reason: str) -> None:
@@ -153,6 +156,23 @@ def test_a_route_of_a_host_is_tried_there(host: str, open_: bool) -> None:
     [checked] = check(app, TRY).routes
     assert checked.route.host == host
     assert checked.judgement.reason == f"/ws {LETS_IN if open_ else REFUSES}"
+
+
+def test_a_route_of_any_host_is_tried_at_the_one_that_is_given() -> None:
+    routes = [Host("{any}.example", Starlette(routes=[WebSocketRoute("/ws", chat)]))]
+    found = check(make(Middleware(Login), POLICY, routes=routes), replace(TRY, base_url="http://public.example"))
+    assert reasons(found) == {"/ws": f"/ws {LETS_IN}"}
+
+
+def test_a_parameter_may_be_there_twice_and_a_path_may_be_empty() -> None:
+    """A mount and its route may use the same name, and FastAPI takes any path."""
+    inside = FastAPI()
+    inside.add_api_websocket_route("", chat)
+    inside.add_api_websocket_route("/{id}", chat)
+    app = make(POLICY, routes=[Mount("/{id:int}", inside), Mount("", inside)])
+    assert required(check(app, Options(routes=("/1/two",)))) == ["/{id:int}/{id}"]
+    assert required(check(app, Options(routes=("/1",)))) == ["/{id:int}", "/{id}"]
+    assert required(check(app, Options(routes=("/one",)))) == ["/{id}"]
 
 
 def test_the_requests_go_where_they_are_told_to() -> None:

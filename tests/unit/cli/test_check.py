@@ -145,6 +145,7 @@ def test_origins_and_servers_and_problems(capsys: pytest.CaptureFixture[str]) ->
         (["./checked:app"], "./checked is the name of a file"),
         (["checked:app", "--app-dir", "missing"], "there is no folder missing"),
         (["checked:app", "--timeout", "0"], "--timeout must be between 0 and 600 seconds, not 0"),
+        (["checked:app", "--timeout", "600.5"], "--timeout must be between 0 and 600 seconds, not 600.5"),
         (["checked:app", "--timeout", "nan"], "--timeout must be between 0 and 600 seconds, not nan"),
         (["checked:app", "--base-url", "example.com"], "--base-url must be http or https and a host, not"),
         (["checked:app", "--base-url", "http://localhost/path"], "--base-url must be http or https and a host, not"),

@@ -122,7 +122,9 @@ def test_what_each_option_is_passed_on_as(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(command, "probe", take)
     assert main(["probe", "https://a"]) == 0
     assert main(["probe", "https://a", "--timeout", "600", "--insecure", "-H", "A: \xe4"]) == 0
-    first, second = seen
+    assert main(["probe", "https://a", "--timeout", "0.001"]) == 0
+    first, second, third = seen
+    assert third[1]["seconds"] == 0.001
     assert (first[0].verify, first[1]) == (True, {"headers": [], "seconds": 5.0})
     assert (second[0].verify, second[1]) == (False, {"headers": [("A", "\xe4")], "seconds": 600.0})
 
@@ -141,4 +143,4 @@ def test_the_help_names_the_defaults(capsys: pytest.CaptureFixture[str]) -> None
         "do not check the server's certificate",
         "--json write JSON",
     ):
-        assert words in text
+        assert f" {words} " in f"{text} "

@@ -175,6 +175,7 @@ def test_a_terminal_gets_a_colour_for_each_verdict(monkeypatch: pytest.MonkeyPat
         (["--try"], Options(run=True)),
         (["--no-lifespan"], Options(lifespan=False)),
         (["--base-url", "https://a.example", "--timeout", "0.5"], Options(base_url="https://a.example", timeout=0.5)),
+        (["--base-url", "https://A.BOX/", "--timeout", "600"], Options(base_url="https://A.BOX", timeout=600)),
     ],
 )
 def test_what_the_options_are_passed_on_as(

@@ -12,6 +12,7 @@ from asgi_upgrade.guard.in_place import InPlace, in_place, without_policy
 from asgi_upgrade.websocket.bridge import BRIDGE, Bridge
 from asgi_upgrade.websocket.errors import ClientDisconnected
 from asgi_upgrade.websocket.handshake import Accept, Reject
+from asgi_upgrade.websocket.settings import WebSocketSettings
 from tests.unit.calls import CONNECT, HANDSHAKE, REQUEST, Call, Extension, http_scope, page, run, websocket_scope
 
 if TYPE_CHECKING:
@@ -104,6 +105,67 @@ def test_websocket_messages_make_a_websocket_of_it() -> None:
         await Bridge(websocket_scope(), server.receive, server.send).run(app)
         assert server.types == ["websocket.accept", "websocket.send", "websocket.close"]
         assert result == ["accepted"]
+
+    run(test)
+
+
+def test_an_application_that_begins_and_returns_has_not_answered() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> str:
+        with pytest.raises(RuntimeError, match=r"but got 'websocket.send'"):
+            await send({"type": "websocket.send", "text": "too early"})
+        return "returned"
+
+    async def test() -> None:
+        call = Call(REQUEST)
+        served: Any = in_place(app)  # type: ignore[arg-type]
+        assert await call.run(served, http_scope(extensions={"http.upgrade": Extension()})) == "returned"
+        assert call.status == 500
+
+    run(test)
+
+
+def test_what_a_policy_has_said_of_the_handshake_holds() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        extension.switched.set_result(False)
+        await send({"type": "websocket.accept"})
+
+    extension: Extension
+
+    async def test() -> None:
+        nonlocal extension
+        extension = Extension()
+        accept = Accept(b"the key", ("superchat", "chat"))
+        handshake = Handshake(extension, accept, None, WebSocketSettings(), ("chat",))  # type: ignore[arg-type]
+        call = Call(REQUEST)
+        scope = http_scope(extensions={"http.upgrade": extension})
+        await InPlace(scope, call.receive, call.send, handshake).run(app)
+        assert call.status == 101
+        assert (b"sec-websocket-protocol", b"chat") in call.sent[0]["headers"]
+        assert (b"sec-websocket-accept", b"the key") in call.sent[0]["headers"]
+
+    run(test)
+
+
+def test_an_application_that_takes_too_long_to_answer_is_cancelled() -> None:
+    cancelled: list[bool] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        with pytest.raises(RuntimeError, match=r"but got 'websocket.send'"):
+            await send({"type": "websocket.send", "text": "too early"})
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    async def test() -> None:
+        extension: Any = Extension()
+        handshake = Handshake(extension, Accept(b"key"), None, WebSocketSettings(open_timeout=0.05), ())
+        call = Call(REQUEST)
+        scope = http_scope(extensions={"http.upgrade": extension})
+        await InPlace(scope, call.receive, call.send, handshake).run(app)
+        assert call.status == 503
+        assert cancelled == [True]
 
     run(test)
 
