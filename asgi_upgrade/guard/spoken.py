@@ -46,6 +46,7 @@ class SpokenProtocols:
         self._policy = policy
         self._placed = not self._table  # whether it is decided who speaks them
         self._delegates = False  # a `Taker` further inside does
+        self._reported = False
         self.exist = bool(self._table)
 
     def come_first(self, scope: Scope) -> bool:
@@ -65,7 +66,8 @@ class SpokenProtocols:
             router = application.router
             router.middleware_stack = Taker(router.middleware_stack, self.take)
             self._delegates = True
-        elif held(self._policy.app):
+        elif not self._reported and held(self._policy.app):
+            self._reported = True
             logger.warning(
                 "%s stands inside UpgradeMiddleware and will not see requests that offer %s.",
                 name_of(self._policy.app),
