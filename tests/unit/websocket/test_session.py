@@ -776,6 +776,11 @@ def test_the_servers_own_websocket_carries_the_messages() -> None:
     assert sent == [{"type": "websocket.send", "text": "world"}]
 
 
+def test_who_waits_for_the_client_of_the_servers_own_websocket_is_told_when_it_leaves() -> None:
+    sent = bridged(wait_and_return, {"type": "websocket.disconnect", "code": 1001})
+    assert sent[0]["status"] == 400
+
+
 def test_the_server_gets_the_applications_own_close() -> None:
     close = {"type": "websocket.close", "code": 4003, "reason": "no"}
 
