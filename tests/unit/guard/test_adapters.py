@@ -22,6 +22,8 @@ from asgi_upgrade.websocket.settings import WebSocketSettings
 from tests.unit.calls import REQUEST, Call, Extension, Seen, http_scope, page, run, websocket_scope
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from asgi_upgrade.guard.handshake import Policy
@@ -440,19 +442,19 @@ def test_who_waits_for_the_client_is_told_when_it_leaves(kind: str) -> None:
         async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
             await waits(scope, receive, send)
 
-    app = {
+    apps: dict[str, Callable[[], ASGIApp]] = {
         "leaf": lambda: adapt(Waits(), POLICY),
         "unknown": lambda: adapt(hiding(waits), POLICY),
         "guard": lambda: AsWebSocket(Waits(), POLICY),
         "guard further out": lambda: AsWebSocket(Waits(), None),
-    }[kind]()
+    }
 
     async def test() -> None:
         extension = Extension()
         scope = http_scope(extensions={"http.upgrade": extension})
         if kind != "guard further out":
             scope[HANDSHAKE] = Handshake(extension, Accept(b"key"), POLICY, WebSocketSettings(), ())  # type: ignore[arg-type]
-        await Call(REQUEST, {"type": "http.disconnect"}).run(app, scope)
+        await Call(REQUEST, {"type": "http.disconnect"}).run(apps[kind](), scope)
 
     run(test)
     assert seen == (
