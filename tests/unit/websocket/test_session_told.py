@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
-from contextlib import nullcontext
+import weakref
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -285,6 +287,79 @@ def test_nothing_of_a_session_is_left_when_the_application_returns() -> None:
     run(test)
 
 
+def test_nothing_of_a_session_is_kept_when_the_application_has_failed() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await turns()  # its time has begun to run
+        raise ValueError("a mistake")
+
+    async def test() -> None:
+        server = Server()
+        reference = weakref.ref(server)
+        with suppress(ValueError):
+            await server.session().run(app)
+        del server
+        gc.collect()
+        assert reference() is None
+
+    run(test)
+
+
+def test_who_fails_at_once_has_no_time_to_answer() -> None:
+    complaints: list[dict[str, Any]] = []
+
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda loop, context: complaints.append(context))
+        with suppress(ValueError):
+            await Server().session().run(raises(ValueError("a mistake")))
+        await turns()
+        later = loop.time() + 3600
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loop, "time", lambda: later)
+            await turns()  # all timers ring
+
+    asyncio.run(test())
+    assert not complaints
+
+
+def test_an_open_connection_needs_nobody_who_watches_the_request() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        before = asyncio.all_tasks()
+        await receive()
+        waiting = asyncio.ensure_future(receive())
+        await turns()
+        await send(ACCEPT)
+        await turns()
+        assert asyncio.all_tasks() - before == {waiting}
+        opened.leave()
+        await waiting
+
+    opened = Open(app)
+    run(opened.run)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="nobody counts cancellations")
+def test_a_cancellation_that_the_application_has_taken_stays_with_its_task() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        with suppress(asyncio.CancelledError):
+            await hangs(scope, receive, send)
+        await send({"type": "websocket.close"})
+
+    async def test() -> None:
+        async def serve_one() -> int:
+            await Server().session().run(app)
+            task = asyncio.current_task()
+            assert task is not None
+            return task.cancelling()
+
+        running = asyncio.ensure_future(serve_one())
+        await turns()
+        running.cancel()
+        assert await running == 1
+
+    run(test)
+
+
 @pytest.mark.parametrize("status", [200, 599])
 def test_every_final_status_can_refuse(status: int) -> None:
     server, _ = serve(sends({**DENY, "status": status}, {"type": "websocket.http.response.body"}))
@@ -517,7 +592,9 @@ def test_a_session_waits_for_the_end_of_its_connection_unless_that_may_linger(
     run(test)
 
 
-def test_a_server_that_waits_no_longer_for_the_client_ends_the_connection_without_an_error() -> None:
+def test_a_server_that_waits_no_longer_for_the_client_ends_the_connection_without_an_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send(ACCEPT)
 
@@ -533,8 +610,10 @@ def test_a_server_that_waits_no_longer_for_the_client_ends_the_connection_withou
             assert not running.cancelling()
         opened.leave()
 
+    caplog.set_level("INFO")
     opened = Open(app)
     run(test)
+    assert "closed with 1006 after" in caplog.text
 
 
 def test_a_server_that_cancels_an_application_closes_its_connection() -> None:
