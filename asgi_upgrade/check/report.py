@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import fnmatch
 import logging
 from contextlib import AsyncExitStack, contextmanager
@@ -13,6 +12,7 @@ from asgi_upgrade.check.servers import describe_servers
 from asgi_upgrade.check.verdict import Judgement, Verdict, is_named, judge
 from asgi_upgrade.guard.survey import Survey, SurveyedRoute, survey
 from asgi_upgrade.http.paths import path_predicate
+from asgi_upgrade.system.interrupts import run_interruptibly
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -123,7 +123,7 @@ def check(app: Any, options: Options, warnings: Sequence[str] = ()) -> Report:
         found = survey(app)
         paths = _required(found, options.routes)
         _check_guards(found, options.guards)
-        trials = asyncio.run(_try(app, found, paths, options)) if options.run else {}
+        trials = run_interruptibly(_try(app, found, paths, options)) if options.run else {}
     routes = [
         Checked(route, judge(route, options.guards, trials.get(number)), number in paths)
         for number, route in enumerate(found.routes)

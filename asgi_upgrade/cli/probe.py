@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import sys
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from asgi_upgrade.cli.tree import Tree, show
 from asgi_upgrade.probe.exchange import Target
 from asgi_upgrade.probe.findings import Level, probe
+from asgi_upgrade.system.interrupts import run_interruptibly
 
 if TYPE_CHECKING:
     import argparse
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         headers = _parse(arguments.header)
         if not 0 < arguments.timeout <= 600:
             raise ValueError(f"--timeout must be between 0 and 600 seconds, not {arguments.timeout:g}")
-        findings = asyncio.run(probe(target, headers=headers, seconds=arguments.timeout))
+        findings = run_interruptibly(probe(target, headers=headers, seconds=arguments.timeout))
     except (ValueError, OSError) as error:
         sys.stderr.write(f"asgi-upgrade probe: {error}\n")
         return 2

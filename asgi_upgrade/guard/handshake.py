@@ -79,7 +79,7 @@ class Handshake:
         self.policy = policy
         self.settings = settings
         self.subprotocols = subprotocols
-        self._tasks: list[asyncio.Task[Any]] = []  # that it has come through
+        self._tasks: tuple[asyncio.Task[Any], ...] = ()  # that it has come through, until it is served
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Handshake:
         return self
@@ -106,7 +106,7 @@ class Handshake:
         """Note the current task: middleware may run what is inside of it in a task of its own."""
         task = asyncio.current_task()
         if task is not None and task not in self._tasks:
-            self._tasks.append(task)
+            self._tasks += (task,)
 
     def convert(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Awaitable[Any]:
         """Serve the request with ``app``, which gets a ``websocket`` scope; return what that returns.
@@ -117,11 +117,12 @@ class Handshake:
             receive: Its ``receive``.
             send: Its ``send``; the 101 goes out through it.
         """
-        overlooked = find_overlooked(self._tasks)
+        tasks, self._tasks = self._tasks, ()
+        overlooked = find_overlooked(tasks)
         if overlooked is not None:
             report_overlooked(overlooked)
             return answer_unavailable(scope, receive, send)
-        app = with_telemetry(app, scope, self._tasks)
+        app = with_telemetry(app, scope, tasks)
         # Awaited where this is called: each call that waits in between takes time of each message.
         return WebSocketSession(scope, receive, send, handshake=self).run(app)
 

@@ -25,6 +25,24 @@ logger = logging.getLogger("asgi_upgrade")
 _harmless: dict[int, CodeType] = {}
 _MOST = 10_000
 
+
+class _Ways:
+    """The ways of handshakes through calls that are harmless, each as the lines that the calls stand at.
+
+    Attributes:
+        harmless: The ways, each from the innermost call on outwards.
+        depth: How many calls of a way are looked at; as many as the longest way so far has, none at first.
+    """
+
+    MOST = 1_000
+
+    def __init__(self) -> None:
+        self.harmless: set[tuple[Any, ...]] = set()
+        self.depth = 0
+
+
+_ways = _Ways()
+
 _reported: set[str] = set()
 
 
@@ -36,29 +54,76 @@ def find_overlooked(tasks: Sequence[asyncio.Task[Any]]) -> str | None:
     Args:
         tasks: Those that the handshake has come through. The calls in the current one are running.
     """
-    harmless = _harmless
-    # Not this call, and not its caller's. What is still a function and no coroutine is on its way to one.
-    frame: FrameType | None = sys._getframe(2)
-    while frame is not None and not frame.f_code.co_flags & inspect.CO_COROUTINE:
-        frame = frame.f_back
-    while frame is not None:
-        if id(frame.f_code) not in harmless:
-            if not frame.f_code.co_flags & inspect.CO_COROUTINE:
-                break  # the task begins here
-            if name := _judge(frame):
-                return name
-        frame = frame.f_back
+    way = _running_lines(_ways.depth)
+    if way not in _ways.harmless and (running := _find_running(way)):
+        return running
     if len(tasks) > 1:
         current = asyncio.current_task()
         for task in tasks:
-            for waiting in _frames_of(task) if task is not current else ():
-                if name := _judge(waiting):
-                    return name
+            for call in _calls_of(task) if task is not current else ():
+                # To ask for its frame makes an object of it.
+                if id(call.cr_code) not in _harmless and (waiting := _judge(call.cr_frame)):
+                    return waiting
     return None
 
 
-def _judge(frame: FrameType) -> str | None:
+async def _nothing() -> None:
+    """Is not awaited."""
+
+
+def _running_lines(depth: int) -> tuple[Any, ...]:
+    """Return file, line and name of the running calls, from this one on outwards.
+
+    Python notes them for a new coroutine without a frame object for each. These would live as long as their calls,
+    for a WebSocket as long as the connection, a quarter of a KiB each.
+
+    Args:
+        depth: How many, at most.
+    """
+    before = sys.get_coroutine_origin_tracking_depth()
+    sys.set_coroutine_origin_tracking_depth(depth)
+    coroutine: Any = _nothing()
+    sys.set_coroutine_origin_tracking_depth(before)
+    coroutine.close()
+    return coroutine.cr_origin or ()
+
+
+def _find_running(way: tuple[Any, ...]) -> str | None:
+    """Judge the running calls of the current task; remember their way if none of them is of interest.
+
+    Args:
+        way: The lines that they stand at.
+    """
+    length = 2  # this call and `_running_lines` stand at the same place
+    harmless = True
+    frame: FrameType | None = sys._getframe(1)
+    # What is still a function and no coroutine is on its way to one.
+    while frame is not None and not frame.f_code.co_flags & inspect.CO_COROUTINE:
+        frame = frame.f_back
+        length += 1
+    while frame is not None and frame.f_code.co_flags & inspect.CO_COROUTINE:
+        if name := _judge(frame):
+            return name
+        harmless = harmless and id(frame.f_code) in _harmless
+        frame = frame.f_back
+        length += 1
+    # The task begins at `frame`, which must be among the lines: more calls could stand behind the last of them.
+    if length > _ways.depth:
+        _ways.depth = length
+    elif harmless and len(_ways.harmless) < _ways.MOST and not any(map(_is_made_up, way[: length - 1])):
+        _ways.harmless.add(way)
+    return None
+
+
+def _is_made_up(line: tuple[str, int, str]) -> bool:
+    """Tell whether code has no file: other code may have the same name for it."""
+    return line[0].startswith("<")
+
+
+def _judge(frame: FrameType | None) -> str | None:
     """Return the name of what runs in ``frame`` if it is a guard for WebSockets that was given a request."""
+    if frame is None:
+        return None  # its call has ended
     code = frame.f_code
     if id(code) in _harmless:
         return None
@@ -90,15 +155,15 @@ def coroutine_frames(tasks: Sequence[asyncio.Task[Any]]) -> Iterator[FrameType]:
     current = asyncio.current_task()
     for task in reversed(tasks):
         if task is not current:
-            yield from reversed(list(_frames_of(task)))
+            frames = [call.cr_frame for call in _calls_of(task)]
+            yield from (each for each in reversed(frames) if each is not None)
 
 
-def _frames_of(task: asyncio.Task[Any]) -> Iterator[FrameType]:
+def _calls_of(task: asyncio.Task[Any]) -> Iterator[Any]:
     """The calls that wait in a task, from its first on."""
     call: Any = task.get_coro()
     while inspect.iscoroutine(call):
-        if call.cr_frame is not None:
-            yield call.cr_frame
+        yield call
         call = call.cr_await
 
 
@@ -115,12 +180,9 @@ def report_overlooked(name: str) -> None:
 
 
 def _is_written_for_websockets(frame: FrameType) -> bool:
-    code = frame.f_code
-    if not code.co_flags & inspect.CO_COROUTINE:
-        return False
     owner: Any = frame.f_locals.get("self")
     if owner is None:
-        return read_code(code, str(frame.f_globals.get("__name__"))) is Reading.WEBSOCKET
+        return read_code(frame.f_code, str(frame.f_globals.get("__name__"))) is Reading.WEBSOCKET
     return read(owner) is Reading.WEBSOCKET
 
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from typing import Final, Protocol
 
@@ -144,6 +145,10 @@ class DeflateAgreement:
         if self.client_max_window_bits is not None:
             parts.append(f"client_max_window_bits={self.client_max_window_bits}")
         return "; ".join(parts)
+
+
+# There are few agreements, and thousands of connections that share them.
+_agreement = lru_cache(maxsize=None)(DeflateAgreement)
 
 
 @dataclass(frozen=True)
@@ -275,7 +280,7 @@ class PerMessageDeflate:
 
         if offered:
             return None
-        return DeflateAgreement(server_no_context_takeover, client_no_context_takeover, server_bits, client_bits)
+        return _agreement(server_no_context_takeover, client_no_context_takeover, server_bits, client_bits)
 
 
 class Deflate:

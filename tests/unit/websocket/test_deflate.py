@@ -893,6 +893,13 @@ class TestFuzz:
         outcome(agree(), [data], MEBIBYTE)
 
 
+def test_connections_share_an_agreement() -> None:
+    offers = parse_extensions([b"permessage-deflate; client_max_window_bits"])
+    first, second = (PerMessageDeflate().negotiate(offers) for _ in range(2))
+    assert first is not None
+    assert first is second
+
+
 def test_agreement_is_a_value() -> None:
     assert DeflateAgreement().header == "permessage-deflate"
     assert DeflateAgreement(client_max_window_bits=9) == DeflateAgreement(False, False, None, 9)
