@@ -271,6 +271,43 @@ def test_who_waits_while_another_task_refuses_is_told_of_the_end() -> None:
     assert serve(app)[0].status == 403
 
 
+def test_while_the_refusal_goes_out_nothing_else_can_be_sent() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        closing = asyncio.ensure_future(send({"type": "websocket.close"}))
+        await turns()
+        with pytest.raises(RuntimeError, match=r"Expected ASGI message 'websocket\.http\.response\.body'"):
+            await send(ACCEPT)
+        goes_out.set()
+        await closing
+
+    async def slow(message: Message) -> None:
+        await goes_out.wait()
+        statuses.append(message.get("status"))
+
+    async def test() -> None:
+        await Server().session(send=slow).run(app)
+
+    goes_out = asyncio.Event()
+    statuses: list[int | None] = []
+    run(test)
+    assert statuses == [403, None]
+
+
+def test_a_101_that_is_late_switches_nothing_even_if_another_task_waits_for_it() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        accepting.append(asyncio.ensure_future(send(ACCEPT)))
+        await hangs(scope, receive, send)
+
+    async def test() -> None:
+        server = Server()
+        await server.session(open_timeout=0.05).run(app)
+        assert server.switched.cancelled()
+        await asyncio.wait(accepting)
+
+    accepting: list[asyncio.Future[None]] = []
+    run(test)
+
+
 def test_nothing_of_a_session_is_left_when_the_application_returns() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
@@ -472,7 +509,7 @@ def test_the_servers_own_limits_hold_where_the_user_has_set_none() -> None:
 
 
 @pytest.mark.parametrize("answers_at_once", [True, False])
-@pytest.mark.parametrize("answer", [ACCEPT, DENY])
+@pytest.mark.parametrize("answer", [ACCEPT, DENY, {"type": "websocket.close"}])
 def test_the_time_to_answer_is_no_concern_of_who_has_answered(answer: dict[str, Any], *, answers_at_once: bool) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if not answers_at_once:
