@@ -61,8 +61,8 @@ BULK_SIZE: Final = 64 * 1024
 
 # What the second byte of a frame with a short payload, MASK and the size, is more than the whole frame's length.
 _SIZE_OF_ONLY: Final = 0x80 - 6
-# A payload from this many bytes on is not copied before it is unmasked: a view takes longer to make than a short slice.
-_LONG_SLICE: Final = 2048
+# Payloads from this many bytes on are unmasked without a copy. A view takes longer to make than a short copy.
+_LONG_SLICE: Final = 8192
 
 # First bytes of whole messages: FIN and the opcode.
 _TEXT: Final = 0x81
@@ -144,6 +144,7 @@ class Connection:
         "_final",
         "_frames",
         "_inflated",
+        "_longest_plain",
         "_mask",
         "_max_frames",
         "_max_size",
@@ -168,6 +169,7 @@ class Connection:
     def __init__(self, *, max_message_size: int, max_message_frames: int, deflate: Deflate | None = None) -> None:
         self._max_size = max_message_size
         self._short_end = 6 + min(max_message_size, 125)  # bytes of a frame with the longest short message
+        self._longest_plain = 125 if deflate is None else -1  # to be sent with a header from the table
         self._max_frames = max_message_frames
         self._deflate = deflate
         self._inflated = 0  # bytes of the compressed messages that the present call of `receive_data` has completed
@@ -203,6 +205,38 @@ class Connection:
 
     # Receiving
 
+    def receive_message(self, data: bytes) -> str | bytes | None:
+        """Return the message that ``data`` is: one frame with a whole message, not compressed and below 64 KiB.
+
+        This is what nearly all reads are. Anything else changes nothing here, and is for `receive_data`.
+
+        Args:
+            data: Bytes from the wire.
+        """
+        end = len(data)
+        if end < 6 or self.midway or self._opcode:
+            return None
+        first = data[0]
+        second = data[1]
+        if second - end == _SIZE_OF_ONLY:
+            if end > self._short_end:
+                return None
+            payload = apply_mask(data[6:], data[2:6])
+        elif second == MASK | 126 and 126 <= end - 8 <= self._max_size and (first == _BINARY or first == _TEXT):
+            if data[2] << 8 | data[3] != end - 8:
+                return None
+            payload = apply_mask(data[8:] if end < _LONG_SLICE else memoryview(data)[8:], data[4:8])
+        else:
+            return None
+        if first == _BINARY:
+            return payload
+        if first == _TEXT:
+            try:
+                return payload.decode()
+            except UnicodeDecodeError:
+                pass  # `receive_data` tells that
+        return None
+
     def receive_data(self, data: bytes, queue_size: int = 0) -> list[Event]:
         """Take bytes from the wire, cut anywhere; return what they complete, in order. Pongs go to `outgoing`.
 
@@ -214,20 +248,6 @@ class Connection:
             data: The bytes.
             queue_size: How many bytes of messages wait for the application already.
         """
-        end = len(data)
-        if 5 < end <= self._short_end and data[1] == end + _SIZE_OF_ONLY and not (self.midway or self._opcode):
-            # What nearly all reads are: one frame, which is a whole short message.
-            first = data[0]
-            if first == _BINARY:
-                return [apply_mask(data[6:], data[2:6])]
-            if first == _TEXT:
-                try:
-                    return [apply_mask(data[6:], data[2:6]).decode()]
-                except UnicodeDecodeError:
-                    pass  # told below
-        return self._read_frames(data, queue_size)
-
-    def _read_frames(self, data: bytes, queue_size: int) -> list[Event]:
         events: list[Event] = []
         try:
             position = self._inflated = 0
@@ -509,7 +529,7 @@ class Connection:
         except AttributeError:
             raise TypeError(f"a text message is a str, not {type(text).__name__}") from None
         size = len(payload)
-        if size > 125 or self._deflate is not None:
+        if size > self._longest_plain:
             self._send_message(_TEXT, payload)
             return
         self.outgoing.append(_SHORT_TEXT_HEADERS[size] + payload)
@@ -521,7 +541,7 @@ class Connection:
             # The application may change it later, and its items may be longer than a byte.
             payload = memoryview(payload).tobytes()
         size = len(payload)
-        if size > 125 or self._deflate is not None:
+        if size > self._longest_plain:
             self._send_message(_BINARY, payload)
             return
         self.outgoing.append(_SHORT_BINARY_HEADERS[size] + payload)

@@ -33,19 +33,23 @@ class Messages:
     async def receive(self) -> Message:
         """ASGI ``receive``: the next message, or ``websocket.disconnect`` once there will be none."""
         protocol = self._protocol
-        message = protocol.take()
-        while type(message) is not dict:
-            if message is not None:
+        had_turn = False
+        while (message := protocol.take()) is None:
+            receiver = protocol.wait()
+            if receiver is not None:
                 try:
-                    await message  # type: ignore[misc]
+                    await receiver
                 except BaseException:
-                    protocol.give_up_waiting(message)  # type: ignore[arg-type]
+                    protocol.give_up_waiting(receiver)
                     raise
             elif protocol.handshake is not None:
                 return await protocol.handshake.receive()
             else:
+                message = protocol.look(had_turn)
+                if message is not None:
+                    return message
                 await asyncio.sleep(0)
-            message = protocol.take(True)
+            had_turn = True
         return message
 
     async def send(self, message: Message) -> None:

@@ -17,6 +17,7 @@ from asgi_upgrade.system.timers import Timer, Timers
 from asgi_upgrade.websocket.bulk import BulkReader
 from asgi_upgrade.websocket.closing import Closing
 from asgi_upgrade.websocket.connection import Connection, Ending, Event
+from asgi_upgrade.websocket.counts import Counts
 from asgi_upgrade.websocket.errors import ClientDisconnected
 from asgi_upgrade.websocket.flusher import Flusher
 from asgi_upgrade.websocket.frames import CloseCode
@@ -110,16 +111,14 @@ class WebSocketProtocol(asyncio.Protocol):
         settings: Limits and times.
         loop: The loop everything runs on.
         handshake: Who serves `send` until `connection_made` is called, and `receive` until the attribute is ``None``.
+        counts: Whether to count what the connection carries. Somebody who wants to know costs time of each message.
 
     Attributes:
         handshake: See above.
         phase: How far the connection is.
         heard: Whether the client has shown a sign of life since somebody set this to ``False``.
         reading_paused: Whether nothing is read now.
-        messages_received: Messages that have come from the client, whether the application has taken them or not.
-        bytes_received: Bytes that have come, as they were on the wire before TLS: frames with their headers, compressed
-            where that was agreed, pings, pongs and the close frame too.
-        bytes_sent: The same of what was written.
+        counts: What the connection has carried, ``None`` if that is not counted.
     """
 
     __slots__ = (
@@ -137,7 +136,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_idle",
         "_loop",
         "_may_send",
-        "_pieces",
+        "_may_take",
         "_pings",
         "_queue",
         "_queue_size",
@@ -150,11 +149,9 @@ class WebSocketProtocol(asyncio.Protocol):
         "_told",
         "_transport",
         "_write_paused",
-        "bytes_received",
-        "bytes_sent",
+        "counts",
         "handshake",
         "heard",
-        "messages_received",
         "phase",
         "reading_paused",
     )
@@ -168,11 +165,11 @@ class WebSocketProtocol(asyncio.Protocol):
         loop: asyncio.AbstractEventLoop,
         *,
         handshake: Handshake | None = None,
+        counts: bool = True,
     ) -> None:
         self.handshake = handshake
         self.phase = Phase.CONNECTING
-        self.messages_received = self.bytes_received = self.bytes_sent = 0
-        self._pieces = 0  # how many of `Connection.outgoing` have been written
+        self.counts = Counts() if counts else None
         self._connection = connection
         connection.max_queue_size = settings.max_queue_size
         self._settings = settings
@@ -194,6 +191,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._share = min(_SHARE, settings.write_buffer_size)
         self._spent_in = -1  # the turn in which that was sent, as the flusher counts them
         self._may_send = False  # `send` has nothing to look at before it sends
+        self._may_take = handshake is None  # `receive` has nothing to look at before it takes
         self._eof = False  # the peer has ended its direction
         self._ending: Ending | None = None  # since the input has ended
         self._app_closed = False  # `close` was called
@@ -219,28 +217,38 @@ class WebSocketProtocol(asyncio.Protocol):
         if settings.idle_timeout is not None:
             self._idle = IdleWatch(settings.idle_timeout, self._loop, self._leave_idle)
 
+    def handshake_ended(self) -> None:
+        """From now on the application receives from here."""
+        self.handshake = None
+        self._may_take = not self.reading_paused
+
     def data_received(self, data: bytes) -> None:
         self.heard = True
         connection = self._connection
-        self.bytes_received += len(data)
+        if self._receivers and not (self._queue or connection.close_sent):
+            # What most reads are: one message, which the application waits for.
+            message = connection.receive_message(data)
+            if message is not None:
+                try:
+                    self._receivers.pop(0).set_result(None)
+                except asyncio.InvalidStateError:
+                    pass  # it was cancelled, so perhaps nobody waits: the queue may be full now
+                else:
+                    self._queue = [message]
+                    self._queue_size = len(message)
+                    if self.counts is not None:
+                        self.counts.messages_received += 1
+                        self.counts.bytes_received += len(data)
+                    if self._idle is not None:
+                        self._idle.last = self._loop.time()
+                    return
+        self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        if self.counts is not None:
+            self.counts.bytes_received += len(data)
+        connection = self._connection
         events = connection.receive_data(data, self._queue_size)
-        if (
-            len(events) == 1
-            and self._receivers
-            and not (self._queue or connection.midway or connection.outgoing or connection.close_sent)
-        ):
-            # What most reads are: one message, which the application waits for. The general way is below.
-            try:
-                self._receivers.pop(0).set_result(None)
-            except asyncio.InvalidStateError:
-                pass  # it was cancelled, so perhaps nobody waits: the queue may be full now
-            else:
-                self._queue = events  # type: ignore[assignment]
-                self._queue_size = len(events[0])
-                self.messages_received += 1
-                if self._idle is not None:
-                    self._idle.last = self._loop.time()
-                return
         if connection.outgoing:
             # Pongs. A loop may read often within one turn: at its end they could be many.
             if connection.outgoing_cost >= self._settings.write_buffer_size:
@@ -262,7 +270,8 @@ class WebSocketProtocol(asyncio.Protocol):
     def bulk_received(self, size: int) -> None:
         """Bytes were written to the connection's `Connection.bulk`."""
         self.heard = True
-        self.bytes_received += size
+        if self.counts is not None:
+            self.counts.bytes_received += size
         events = self._connection.bulk_received(size)
         if events:
             self._take_events(events)
@@ -296,7 +305,8 @@ class WebSocketProtocol(asyncio.Protocol):
     def _enqueue(self, messages: list[Event]) -> None:
         self._queue_size += sum(map(len, messages))
         count = len(messages)
-        self.messages_received += count
+        if self.counts is not None:
+            self.counts.messages_received += count
         messages.reverse()
         if self._queue:
             self._queue[:0] = messages  # type: ignore[assignment]
@@ -364,45 +374,73 @@ class WebSocketProtocol(asyncio.Protocol):
         return self._disconnect[0] if self._disconnect is not None else None
 
     @property
+    def messages_received(self) -> int:
+        """The number of messages that have come, see `Counts`. 0 without these."""
+        return 0 if self.counts is None else self.counts.messages_received
+
+    @property
+    def bytes_received(self) -> int:
+        """The number of bytes that have come."""
+        return 0 if self.counts is None else self.counts.bytes_received
+
+    @property
     def messages_sent(self) -> int:
         """The number of messages that the application has sent."""
-        return self._pieces + len(self._connection.outgoing) - self._connection.other_pieces
+        if self.counts is None:
+            return 0
+        return self.counts.pieces_sent + len(self._connection.outgoing) - self._connection.other_pieces
+
+    @property
+    def bytes_sent(self) -> int:
+        """The number of bytes that were written."""
+        return 0 if self.counts is None else self.counts.bytes_sent
 
     # What the application does, see `Messages`
 
-    def take(self, had_turn: bool = False) -> Message | asyncio.Future[None] | None:
-        """Return the next message, or ``websocket.disconnect`` once there will be none.
+    def take(self) -> Message | None:
+        """Return the next message, if it is there and nothing else has to be looked at."""
+        queue = self._queue
+        if not queue or not self._may_take:
+            return None
+        event = queue.pop()
+        self._queue_size = self._queue_size - len(event) if queue else 0
+        if type(event) is bytes:
+            return {"type": "websocket.receive", "bytes": event}
+        return {"type": "websocket.receive", "text": event}
 
-        A future has to be waited for before this is called again. Whoever is cancelled meanwhile must call
-        `give_up_waiting`. ``None`` stands for a turn of the event loop, or for the handshake, which is asked instead.
+    def wait(self) -> asyncio.Future[None] | None:
+        """Return what to wait for before `take` is asked again; ``None`` if there is something to `look` at.
+
+        Whoever is cancelled meanwhile must call `give_up_waiting`.
+        """
+        if self._queue or self._disconnect is not None or self.phase is _ANSWERING or self.handshake is not None:
+            return None
+        receiver = self._loop.create_future()
+        self._receivers.append(receiver)
+        return receiver
+
+    def look(self, had_turn: bool) -> Message | None:
+        """Return the next message of a full queue, or ``websocket.disconnect``, once there will be no more messages.
+
+        ``None`` stands for a turn of the event loop before the next step.
 
         Args:
-            had_turn: Whether whoever asks has waited for a turn, or a future. The application may take from a full
-                queue, or ask behind the end, for ever.
+            had_turn: Whether whoever asks has waited for a turn. The application may take from a full queue, or ask
+                behind the end, for ever.
         """
-        if self.handshake is not None:
-            return None
         queue = self._queue
         if queue:
-            paused = self.reading_paused
-            if paused and not had_turn and not len(queue) % _MESSAGES:
+            if not had_turn and not len(queue) % _MESSAGES:
                 return None
-            event = queue.pop()
-            self._queue_size = self._queue_size - len(event) if queue else 0
-            if paused:
-                self._resume_reading()
-            if type(event) is bytes:
-                return {"type": "websocket.receive", "bytes": event}
-            return {"type": "websocket.receive", "text": event}
+            self._may_take = True
+            message = self.take()
+            self._may_take = False
+            self._resume_reading()
+            return message
         if self.phase is _ANSWERING:
             # Everything that came before the end has been taken, and answered if the application wanted to.
             self._end()
-        if self._disconnect is None:
-            receiver = self._loop.create_future()
-            self._receivers.append(receiver)
-            return receiver
-        # No phase waits any more.
-        if self._told and not had_turn:
+        if self._disconnect is None or (self._told and not had_turn):
             return None
         self._told = True
         code, reason = self._disconnect
@@ -662,20 +700,20 @@ class WebSocketProtocol(asyncio.Protocol):
         if len(outgoing) == 1:
             connection.outgoing_cost = 0
             piece = outgoing.pop()
-            self._pieces += 1
-            self.bytes_sent += len(piece)
+            if self.counts is not None:
+                self.counts.pieces_sent += 1
+                self.counts.bytes_sent += len(piece)
             self._transport.write(piece)
             return
         # The cost is no less than the size.
         joined = connection.outgoing_cost <= _JOIN_LIMIT or sum(map(len, outgoing)) <= _JOIN_LIMIT
         connection.take_outgoing()
-        self._pieces += len(outgoing)
+        if self.counts is not None:
+            self.counts.pieces_sent += len(outgoing)
+            self.counts.bytes_sent += sum(map(len, outgoing))
         if joined:
-            data = b"".join(outgoing)
-            self.bytes_sent += len(data)
-            self._transport.write(data)
+            self._transport.write(b"".join(outgoing))
             return
-        self.bytes_sent += sum(map(len, outgoing))
         # uvloop makes one system call of `writelines`. asyncio's copies, or does not always pause the protocol (Python
         # 3.12 and 3.13).
         if type(self._transport).__module__ == "uvloop.loop":
@@ -693,6 +731,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def _pause_reading(self) -> None:
         if not self.reading_paused and self.phase is not Phase.LOST:
             self.reading_paused = True
+            self._may_take = False
             self._transport.pause_reading()
 
     def _resume_reading(self) -> None:
@@ -708,6 +747,7 @@ class WebSocketProtocol(asyncio.Protocol):
         ):
             if not self._connection.held:
                 self.reading_paused = False
+                self._may_take = self.handshake is None
                 self._transport.resume_reading()
             elif not self._held_scheduled:
                 self._held_scheduled = True

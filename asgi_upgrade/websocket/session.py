@@ -168,7 +168,9 @@ class WebSocketSession:
             max_message_frames=settings.max_message_frames,
             deflate=None if agreement is None or compression is None else Deflate(agreement, compression),
         )
-        return WebSocketProtocol(connection, settings, asyncio.get_running_loop(), handshake=self)
+        # Nobody else looks at what is counted.
+        counts = self._observed is not None or logger.isEnabledFor(logging.INFO)
+        return WebSocketProtocol(connection, settings, asyncio.get_running_loop(), handshake=self, counts=counts)
 
     async def run(self, app: ASGIApp) -> Any:
         """Run ``app`` until the connection is closed.
@@ -258,7 +260,7 @@ class WebSocketSession:
     async def _receive_connect(self) -> Message:
         self._connected = True
         if self._phase is Phase.OPEN and self._protocol is not None:
-            self._protocol.handshake = None
+            self._protocol.handshake_ended()
         return {"type": "websocket.connect"}
 
     async def _receive_before_accept(self) -> Message:
@@ -387,7 +389,7 @@ class WebSocketSession:
         self._wake()
         self._opened_at = asyncio.get_running_loop().time()
         if self._connected and self._protocol is not None:
-            self._protocol.handshake = None
+            self._protocol.handshake_ended()
         if self._observed is not None and not self._observed.opened(self._traffic):
             self._observed = None
         if self._watcher is not None:
@@ -418,7 +420,7 @@ class WebSocketSession:
         return Outcome.FAILED if error is None else None  # somebody around may make an answer of it
 
     def _tell_end(self, protocol: WebSocketProtocol, error: BaseException | None) -> None:
-        logs = logger.isEnabledFor(logging.INFO)
+        logs = protocol.counts is not None and logger.isEnabledFor(logging.INFO)
         if self._observed is None and not logs:
             return
         code = protocol.closed_with
