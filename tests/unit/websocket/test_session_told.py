@@ -673,6 +673,22 @@ def test_a_server_that_cancels_an_application_closes_its_connection() -> None:
     run(test)
 
 
+def test_a_log_that_is_turned_on_later_has_no_line_of_a_connection_that_was_open_before(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What it has carried was not counted."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(ACCEPT)
+        caplog.set_level("INFO", "asgi_upgrade")
+        opened.leave()
+
+    caplog.set_level("WARNING", "asgi_upgrade")
+    opened = Open(app)
+    run(opened.run)
+    assert "closed with" not in caplog.text
+
+
 def test_a_long_reason_and_a_long_subprotocol_are_cut_for_the_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     serve(sends({"type": "websocket.close", "reason": ["x" * 1000]}))
