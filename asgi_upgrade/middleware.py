@@ -131,15 +131,12 @@ class UpgradeMiddleware(HandshakePolicy):
                 app = self._choose(scope)
             return await app(scope, receive, send)  # what is not None, servers report
         if kind == "websocket":
-            await self._serve_websocket(scope, receive, send)
-        elif kind == "lifespan":
+            return await self._serve_websocket(scope, receive, send)
+        if kind == "lifespan":
             self._server_known = True
             self._protocols.place(scope)
             attach_to_server(change=self._extend_server, settings=self._edge, policy=self)
-            await self.app(scope, receive, send)
-        else:
-            return await self.app(scope, receive, send)
-        return None
+        return await self.app(scope, receive, send)
 
     def _choose(self, scope: Scope) -> App:
         """Return what serves a request; a handshake that we let pass is marked as one."""

@@ -37,14 +37,13 @@ _unclear: set[str] = set()
 
 
 class Adapter:
-    """Stands in front of ``app``; lets everything pass that is no handshake."""
+    """Stands in front of ``app``; lets everything pass that is no handshake.
+
+    What ``app`` returns is returned: servers report what is not ``None``.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[Any]:
-        """Serve one connection. What is not ``None``, servers report."""
-        return self.app(scope, receive, send)
 
 
 class Leaf(Adapter):

@@ -12,7 +12,7 @@ from asgi_upgrade.websocket.handshake import Reject
 logger = logging.getLogger("asgi_upgrade")
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_HTTP_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+_HTTP_SCHEMES = {"ws": "http", "wss": "https"}
 # RFC 6454 section 7: scheme "://" host [":" port]. The scheme's form is that of RFC 3986 section 3.1.
 _match_origin = re.compile(rb"([A-Za-z][A-Za-z0-9+.\-]*)://(.*)").fullmatch
 _FIELDS = frozenset({b"host", b"origin"})
@@ -229,12 +229,11 @@ def _get_requested(scheme: str, hosts: Sequence[bytes]) -> Origin | None:
 
 
 def _log_refusal(values: Sequence[bytes], hosts: Sequence[bytes], requested: Origin | None, *, asked: bool) -> None:
-    origin = _parse_origin(values[0].strip(b" \t")) if len(values) == 1 else None
     if len(values) > 1:
         remedy = "the request has several Origin lines, which no browser sends"
-    elif values[0].strip(b" \t") == b"null":
+    elif (value := values[0].strip(b" \t")) == b"null":
         remedy = "allowed_origins=['null'] would let in every page without an origin"
-    elif origin is None:
+    elif (origin := _parse_origin(value)) is None:
         remedy = "this is not an origin, only allowed_origins=['*'] or a function would let it in"
     elif origin.scheme not in _NAMED_SCHEMES:
         pattern = f"{_shorten(origin.scheme)}://*"
@@ -243,7 +242,11 @@ def _log_refusal(values: Sequence[bytes], hosts: Sequence[bytes], requested: Ori
         remedy = f"allowed_origins=[{_shorten(str(origin))!r}] would let it in"
         if requested is not None and requested.host == origin.host and requested.scheme != origin.scheme:
             remedy += "; behind a proxy that ends TLS, let it send X-Forwarded-Proto and the server trust it"
-        elif requested is not None and origin.host != requested.host and {origin.host, requested.host} <= _LOOPBACK:
+        elif (
+            requested is not None
+            and requested.host != origin.host
+            and _LOOPBACK.issuperset((requested.host, origin.host))
+        ):
             remedy += "; to browsers localhost and 127.0.0.1 are two origins: open the page by the name it connects to"
         else:
             remedy += "; behind a proxy, let it forward the client's Host"

@@ -212,6 +212,28 @@ def test_of_two_middlewares_both_decide() -> None:
     assert refused.status == 403
 
 
+def made_of_functions(kinds: list[str]) -> ASGIApp:
+    """An application that is written as functions, which another function has made together."""
+
+    async def pages(scope: Scope, receive: Receive, send: Send) -> None:
+        await page(scope, receive, send)
+
+    async def rooms(scope: Scope, receive: Receive, send: Send) -> None:
+        kinds.append(scope["type"])
+        await send({"type": "websocket.close"})
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        await (pages if scope["type"] == "http" else rooms)(scope, receive, send)
+
+    return application
+
+
+def test_who_stands_right_around_such_an_application_knows_that_it_answers_itself() -> None:
+    kinds: list[str] = []
+    assert serve(UpgradeMiddleware(made_of_functions(kinds)), offering()).status == 403
+    assert kinds == ["websocket"]
+
+
 # WebSockets of the server
 
 
@@ -501,6 +523,20 @@ def test_what_will_not_see_such_requests_is_named(caplog: pytest.LogCaptureFixtu
             await Call(REQUEST).run(middleware, scope)
         (line,) = [record.getMessage() for record in caplog.records]
         assert line == "Inside stands inside UpgradeMiddleware and will not see requests that offer echo or foo/1."
+
+    run(test)
+
+
+def test_the_lifespan_names_it_and_the_first_request_does_not_name_it_again(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        middleware = UpgradeMiddleware(Inside(), protocols={"echo": Handler()})
+        line = "Inside stands inside UpgradeMiddleware and will not see requests that offer echo."
+        await Call().run(middleware, {"type": "lifespan"})
+        assert caplog.messages.count(line) == 1
+        extension = Extension()
+        extension.switched.set_result(False)
+        await Call(REQUEST).run(middleware, http_scope(headers=offer("echo"), extensions={"http.upgrade": extension}))
+        assert caplog.messages.count(line) == 1
 
     run(test)
 

@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 
 from asgi_upgrade import UpgradeMiddleware
 from asgi_upgrade.guard import adapters
-from asgi_upgrade.guard.adapters import Adapter, AsHandshake, AsWebSocket, adapt, adapt_layers
+from asgi_upgrade.guard.adapters import Adapter, AsHandshake, AsWebSocket, PagesOnly, adapt, adapt_layers
 from asgi_upgrade.guard.handshake import HANDSHAKE, Handshake
 from asgi_upgrade.websocket.bridge import CONVERTED
 from asgi_upgrade.websocket.handshake import Accept
@@ -22,6 +22,8 @@ from asgi_upgrade.websocket.settings import WebSocketSettings
 from tests.unit.calls import REQUEST, Call, Extension, Seen, http_scope, page, run, websocket_scope
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from asgi_upgrade.guard.handshake import Policy
@@ -141,6 +143,7 @@ def test_the_exception_handlers_of_an_application_around_a_leaf_are_for_its_webs
 
     async def handler(websocket: Any, error: Exception) -> None:
         handled.append((websocket.scope["type"], error))
+        assert await websocket.receive() == {"type": "websocket.connect"}
         await websocket.close()
 
     class Failing:
@@ -148,6 +151,10 @@ def test_the_exception_handlers_of_an_application_around_a_leaf_are_for_its_webs
             assert scope["type"] == "websocket"
             assert callable(receive)
             raise Mistake
+
+    class Refusing:
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await send({"type": "websocket.close"})
 
     async def test() -> None:
         extension = Extension()
@@ -160,6 +167,9 @@ def test_the_exception_handlers_of_an_application_around_a_leaf_are_for_its_webs
         await call.run(adapt(Failing(), POLICY), scope)
         assert call.status == 403
         assert [(kind, type(error)) for kind, error in handled] == [("websocket", Mistake)]
+        call = Call(REQUEST)
+        await call.run(adapt(Refusing(), POLICY), dict(scope))
+        assert (call.status, len(handled)) == (403, 1), "who raises nothing answers itself"
 
     run(test)
 
@@ -172,12 +182,14 @@ def test_pages_answer_a_handshake_with_404(tmp_path: Any) -> None:
 
 
 def test_an_adapter_and_a_policy_stay_as_they_are() -> None:
-    adapter = Adapter(page)
-    policy = UpgradeMiddleware(page)
+    adapter = PagesOnly(page)
+    guard = Guard(inside := Layer(page))
+    policy = UpgradeMiddleware(guard)
     for value in (adapter, policy, Router(), Starlette()):
         assert adapt(value, POLICY) is value
         assert adapt_layers(value, POLICY) is value
-    assert policy.app is page, "it adapts what is inside by itself"
+    assert policy.app is guard, "it adapts what is inside by itself"
+    assert guard.app is inside
 
 
 class Call3:
@@ -269,6 +281,22 @@ def test_an_answer_to_the_handshake_is_no_reason_either(
 ) -> None:
     assert shake(adapt(hiding(app), POLICY)).status == status
     assert not caplog.records
+
+
+def test_who_may_hide_a_guard_and_answers_in_messages_gets_what_the_policy_has_let_pass() -> None:
+    async def accept(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.accept"})
+
+    async def test() -> None:
+        extension = Extension()
+        extension.switched.set_result(False)
+        passed = Handshake(extension, Accept(b"key", ("a", "b")), POLICY, WebSocketSettings(), ("b",))  # type: ignore[arg-type]
+        call = Call(REQUEST)
+        scope = http_scope(extensions={"http.upgrade": extension}, **{HANDSHAKE: passed})
+        await call.run(adapt(hiding(accept), POLICY), scope)
+        assert (b"sec-websocket-protocol", b"b") in call.sent[0]["headers"]
+
+    run(test)
 
 
 def test_engine_io_with_another_application_inside_is_not_reported(caplog: pytest.LogCaptureFixture) -> None:
@@ -382,6 +410,58 @@ def test_what_is_unclear_is_said_once_for_each_class(caplog: pytest.LogCaptureFi
     assert "websocket_middleware=[Unclear]" in record.getMessage()
 
 
+class Named(Layer):
+    """Named by a policy."""
+
+
+@pytest.mark.parametrize("adapting", [adapt, adapt_layers])
+@pytest.mark.parametrize("around", [Layer, Guard])
+def test_what_is_named_is_found_further_inside_too(around: Any, adapting: Any) -> None:
+    named = Named(Leaf())
+    outer = around(Layer(named))
+    assert shake(adapting(outer, told(Named))).status == 101
+    assert named.seen == ["websocket"]
+
+
+def test_an_application_of_a_framework_is_no_guard_whatever_it_looks_like() -> None:
+    inside = Layer(Leaf())
+    application = type("Application", (Guard,), {"__module__": "litestar.app"})(inside)
+    assert shake(adapt(application, POLICY)).status == 101
+    assert application.seen == inside.seen == ["websocket"]
+    assert adapt_layers(application, POLICY) is application
+
+
+@pytest.mark.parametrize("kind", ["leaf", "unknown", "guard", "guard further out"])
+def test_who_waits_for_the_client_is_told_when_it_leaves(kind: str) -> None:
+    seen: list[str] = []
+
+    async def waits(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.extend([(await receive())["type"] for _ in range(2)])
+
+    class Waits:
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await waits(scope, receive, send)
+
+    apps: dict[str, Callable[[], ASGIApp]] = {
+        "leaf": lambda: adapt(Waits(), POLICY),
+        "unknown": lambda: adapt(hiding(waits), POLICY),
+        "guard": lambda: AsWebSocket(Waits(), POLICY),
+        "guard further out": lambda: AsWebSocket(Waits(), None),
+    }
+
+    async def test() -> None:
+        extension = Extension()
+        scope = http_scope(extensions={"http.upgrade": extension})
+        if kind != "guard further out":
+            scope[HANDSHAKE] = Handshake(extension, Accept(b"key"), POLICY, WebSocketSettings(), ())  # type: ignore[arg-type]
+        await Call(REQUEST, {"type": "http.disconnect"}).run(apps[kind](), scope)
+
+    run(test)
+    assert seen == (
+        ["http.request", "http.disconnect"] if kind == "unknown" else ["websocket.connect", "websocket.disconnect"]
+    )
+
+
 # In front of a policy
 
 
@@ -423,6 +503,9 @@ def test_what_is_no_handshake_reaches_it_as_it_is() -> None:
     assert ask(AsWebSocket(guard, POLICY), http_scope(headers=[])).status == 200
     ask(AsWebSocket(guard, POLICY), websocket_scope())
     assert guard.seen == ["http", "http", "websocket"]
+    seen = Seen()
+    ask(AsWebSocket(seen, POLICY), {"type": "lifespan"})
+    assert seen.scopes == [{"type": "lifespan"}]
 
 
 def test_only_a_websocket_that_was_a_handshake_is_one_again() -> None:
@@ -457,6 +540,28 @@ def test_around_a_policy_only_guards_for_websockets_are_adapted() -> None:
     assert adapt_layers(layer, POLICY) is layer
     assert layer.app is leaf
     assert isinstance(adapt_layers(Guard(leaf), POLICY), AsWebSocket)
+
+
+def test_what_an_application_has_inside_is_left_to_it_around_a_policy() -> None:
+    application = Starlette()
+    application.middleware_stack = guard = Guard(Layer(Leaf()))
+    assert adapt_layers(application, POLICY) is application
+    assert application.middleware_stack is guard
+
+
+def test_a_guard_around_a_policy_gets_what_the_policy_lets_pass() -> None:
+    strict: Policy = UpgradeMiddleware(page, allowed_origins=lambda origin, scope: False)
+    guard = Guard(UpgradeMiddleware(Leaf()))
+    call = Call(REQUEST)
+
+    async def test() -> None:
+        headers = [*http_scope()["headers"], (b"origin", b"http://evil.example")]
+        scope = http_scope(headers=headers, extensions={"http.upgrade": Extension()})
+        await call.run(adapt_layers(guard, strict), scope)
+
+    run(test)
+    assert call.status == 403
+    assert not guard.seen
 
 
 def test_the_depth_is_counted_behind_a_guard_and_around_a_policy_too() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import operator
 import sys
+import weakref
 from collections import deque
 from functools import lru_cache, partial
 from types import ModuleType, SimpleNamespace
@@ -180,6 +181,18 @@ class ServedByName:
         await rooms(*arguments)
 
 
+class ServedByClass:
+    """Has its ASGI in a method of the class."""
+
+    @classmethod
+    async def asgi(cls, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+
+
+async def configured(settings: str, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer."""
+
+
 class OwnMethods:
     """Refers to itself."""
 
@@ -242,6 +255,10 @@ async def endpoint(websocket: WebSocket) -> None:
     """Answer."""
 
 
+async def endpoint_with_defaults(websocket: WebSocket, room: str = "", page: int = 1) -> None:
+    """Takes as many arguments as an application."""
+
+
 def holding(value: Any) -> Middleware:
     return Middleware(value)
 
@@ -260,6 +277,8 @@ class Queer(dict[str, Any]):
         (Rooms(), Kind.LEAF, Kind.LEAF),
         (Served().asgi, Kind.LEAF, Kind.LEAF),
         (ServedByName().asgi, Kind.LAYER, Kind.LEAF),
+        (ServedByClass.asgi, Kind.LEAF, Kind.LEAF),
+        (partial(configured, "settings"), Kind.LEAF, Kind.LEAF),
         (OwnMethods(), Kind.LEAF, Kind.LEAF),
         (partial(rooms), Kind.LAYER, Kind.LAYER),
         (holding(rooms), Kind.LAYER, Kind.LAYER),
@@ -298,6 +317,7 @@ class Queer(dict[str, Any]):
         (of_package("socketio", other_asgi_app=None), Kind.LEAF, Kind.LEAF),
         (of_package("socketio", other_asgi_app=rooms), Kind.ENGINE_IO, Kind.ENGINE_IO),
         (WebSocketRoute("/", endpoint).app, Kind.LEAF, Kind.LEAF),
+        (WebSocketRoute("/", endpoint_with_defaults).app, Kind.LEAF, Kind.LEAF),
         (APIWebSocketRoute("/", endpoint).app, Kind.LEAF, Kind.LEAF),
     ],
 )
@@ -399,6 +419,8 @@ class Opaque:
         (partial(print, 1), False),
         (Opaque(), True),
         (print, False),
+        (PlainTextResponse("a response"), False),
+        (weakref.ref(Rooms), False),
         (b"bytes", False),
         (object(), False),
     ],
@@ -412,6 +434,12 @@ def test_what_is_inside_is_what_may_be_called_with_a_scope(value: Any, *, expect
 def test_all_that_is_inside_is_found_but_not_what_is_inside_of_that() -> None:
     inner = Middleware(rooms)
     assert held(SimpleNamespace(first=[inner, takes_anything], second={"key": inner})) == [inner, takes_anything]
+
+
+def test_what_is_kept_behind_an_own_method_is_found() -> None:
+    application = OwnMethods()
+    vars(application).update(later=rooms)
+    assert held(application) == [rooms]
 
 
 def test_the_next_ones_are_those_in_attributes() -> None:
@@ -439,6 +467,11 @@ def test_a_router_is_found_wherever_it_is() -> None:
     assert holds_router(Middleware(calls_a_router_by_name))
     assert not holds_router(Middleware(Middleware(rooms)))
     assert not holds_router(calls_by_name)
+
+
+def test_a_router_is_found_beside_something_that_others_hold_too() -> None:
+    shared = Middleware(rooms)
+    assert holds_router(SimpleNamespace(first=Middleware(Router()), others=[Middleware(shared), Middleware(shared)]))
 
 
 def test_a_router_in_a_module_that_is_named_is_found() -> None:

@@ -7,7 +7,10 @@ import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import hypercorn.config
 import pytest
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.asyncio.lifespan import Lifespan
 from uvicorn.config import Config
 from uvicorn.lifespan.on import LifespanOn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -15,7 +18,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 import asgi_upgrade.servers.uvicorn
 from asgi_upgrade import H2CSettings, UpgradeMiddleware
 from asgi_upgrade.servers import attach_to_server
+from asgi_upgrade.servers.hypercorn.protocol import extended
 from asgi_upgrade.servers.uvicorn.edge import edge_of
+from tests.unit.calls import CONNECT, Call, websocket_scope
 from tests.unit.servers.uvicorn_connection import NAMES, PARSERS
 
 if TYPE_CHECKING:
@@ -120,3 +125,43 @@ def test_what_stands_against_it(
     assert [each for each in lines if "does not offer http.upgrade" in each] == lines
     assert len(lines) == (problem is not None)
     assert all(str(problem) in each for each in lines)
+
+
+# A WebSocket that the server delivers to a middleware without a lifespan
+
+
+async def deliver_websocket(app: ASGIApp) -> int | None:
+    """Deliver a WebSocket as a server would; return the status of the refusal."""
+    call = Call(CONNECT)
+    await asyncio.create_task(call.run(app, websocket_scope()))
+    return call.status
+
+
+def test_a_middleware_that_has_seen_no_lifespan_says_so_with_the_first_websocket(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def test() -> None:
+        middleware = UpgradeMiddleware(application)
+        async with started(application) as config:
+            for _ in range(2):
+                assert await deliver_websocket(middleware) == 503
+            assert config.http_protocol_class is H11Protocol
+
+    with caplog.at_level(logging.WARNING, "asgi_upgrade"):
+        asyncio.run(asyncio.wait_for(test(), 60))
+    (line,) = [each.getMessage() for each in caplog.records if "does not offer" in each.getMessage()]
+    assert "(this UpgradeMiddleware has not been called with uvicorn's lifespan" in line
+
+
+def test_a_websocket_does_not_extend_hypercorn() -> None:
+    async def test() -> None:
+        config = hypercorn.config.Config()
+        lifespan = Lifespan(ASGIWrapper(application), config, asyncio.get_running_loop(), {})  # type: ignore[arg-type]
+        task = asyncio.create_task(lifespan.handle_lifespan())
+        await lifespan.wait_for_startup()
+        assert await deliver_websocket(UpgradeMiddleware(application)) == 503
+        assert config not in extended
+        await lifespan.wait_for_shutdown()
+        task.cancel()
+
+    asyncio.run(asyncio.wait_for(test(), 60))

@@ -57,6 +57,7 @@ def find_fault(pattern: str) -> str | None:
         ("http", b" example.com ", b" http://example.com\t"),
         ("http", b"my_service:80", b"http://my_service"),
         ("https", b"xn--bcher-kva.example", b"https://xn--bcher-kva.example"),
+        ("coaps", b"example.com", b"coaps://example.com"),
     ],
 )
 def test_the_same_origin_is_let_in(scheme: str, host: bytes, origin: bytes, caplog: pytest.LogCaptureFixture) -> None:
@@ -110,6 +111,10 @@ def test_the_same_origin_is_let_in(scheme: str, host: bytes, origin: bytes, capl
         ("http", b"example.com", b"file://"),
         ("http", b"example.com", b"chrome-extension://example.com"),
         ("chrome-extension", b"example.com", b"http://example.com"),
+        ("http", b"Xexample.com", b"http://example.com"),
+        ("http", b"\x0bexample.com", b"http://example.com"),
+        ("http", b"example.com", b"Xhttp://example.com"),
+        ("http", b"example.com", b"\x0bhttp://example.com"),
     ],
 )
 def test_another_origin_is_refused(scheme: str, host: bytes, origin: bytes) -> None:
@@ -234,7 +239,7 @@ def test_without_one_host_nothing_is_the_same_origin(hosts: list[bytes]) -> None
                 b"https://aexample.org:1",
             ],
         ),
-        ("null", [b"null"], [b"NULL", b"", b"null, null", b"https://null"]),
+        ("null", [b"null"], [b"NULL", b"", b"null, null", b"https://null", b"Xnull", b"\x0bnull"]),
     ],
 )
 def test_allowed_origins(pattern: str, inside: list[bytes], outside: list[bytes]) -> None:
@@ -450,6 +455,70 @@ def test_a_refusal_writes_one_line_that_says_what_would_help(
         assert part in message
 
 
+@pytest.mark.parametrize(
+    ("policy", "origins", "host", "remedy"),
+    [
+        (
+            OriginPolicy(),
+            [b"http://a", b"http://b"],
+            b"a",
+            "the request has several Origin lines, which no browser sends",
+        ),
+        (OriginPolicy(), [b" null\t"], b"a", "allowed_origins=['null'] would let in every page without an origin"),
+        *(
+            (
+                OriginPolicy(),
+                [value],
+                b"a",
+                "this is not an origin, only allowed_origins=['*'] or a function would let it in",
+            )
+            for value in (b"nonsense", b"\x0bnull", b"Xnull", b"\x0bhttp://b")
+        ),
+        (
+            OriginPolicy(),
+            [b"Xhttp://b"],
+            b"a",
+            "allowed_origins=['xhttp://b'] would let it in, and 'xhttp://*' every one of its kind",
+        ),
+        (
+            OriginPolicy(),
+            [b"https://a"],
+            b"a",
+            (
+                "allowed_origins=['https://a'] would let it in; "
+                "behind a proxy that ends TLS, let it send X-Forwarded-Proto and the server trust it"
+            ),
+        ),
+        (
+            OriginPolicy(),
+            [b"http://localhost"],
+            b"[::1]",
+            (
+                "allowed_origins=['http://localhost'] would let it in; "
+                "to browsers localhost and 127.0.0.1 are two origins: open the page by the name it connects to"
+            ),
+        ),
+        (
+            OriginPolicy(),
+            [b"http://b"],
+            b"a",
+            "allowed_origins=['http://b'] would let it in; behind a proxy, let it forward the client's Host",
+        ),
+        (
+            OriginPolicy(lambda origin, scope: False),
+            [b"http://b"],
+            b"a",
+            "the function given as allowed_origins does not let it in",
+        ),
+    ],
+)
+def test_the_line_ends_with_one_remedy(
+    policy: OriginPolicy, origins: list[bytes], host: bytes, remedy: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert not lets_in(policy, make_scope(origins, [host]))
+    assert caplog.records[0].getMessage().partition("'): ")[2] == remedy
+
+
 def test_what_the_log_line_proposes_lets_it_in(caplog: pytest.LogCaptureFixture) -> None:
     for origin in (
         b"https://App.example.com",
@@ -479,6 +548,44 @@ def test_what_the_log_line_proposes_lets_it_in(caplog: pytest.LogCaptureFixture)
 def test_a_log_line_stays_short(origin: bytes, host: bytes, caplog: pytest.LogCaptureFixture) -> None:
     assert not lets_in(OriginPolicy(), make_scope([origin], [host]))
     assert len(caplog.records[0].getMessage()) < 1200
+
+
+@pytest.mark.parametrize(("length", "logged"), [(200, "x" * 200), (201, "x" * 200 + "...")])
+def test_only_what_is_too_long_for_a_log_line_is_cut(
+    length: int, logged: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert not lets_in(OriginPolicy(), make_scope([b"x" * length]))
+    assert f"Origin '{logged}' is not" in caplog.records[0].getMessage()
+
+
+class Asker:
+    """Is asked, and has no name of its own."""
+
+    def __call__(self, origin: str, scope: Any) -> bool:
+        return False
+
+
+def ask(origin: str, scope: Any) -> bool:
+    return False
+
+
+@pytest.mark.parametrize(
+    ("allowed", "words"),
+    [
+        (["*"], "every page"),
+        ([], "pages of the same origin"),
+        (["https://a", "null"], "pages of the same origin, https://a, null"),
+        (ask, "pages of the same origin, and those that ask() lets in"),
+        (Asker(), "pages of the same origin, and those that Asker() lets in"),
+    ],
+)
+def test_a_policy_says_in_words_whom_it_lets_in(allowed: Any, words: str) -> None:
+    assert OriginPolicy(allowed).describe() == words
+
+
+@pytest.mark.parametrize("first", ["null", "moz-extension://*", "http://localhost:*", "https://*.example.com"])
+def test_what_stands_behind_a_pattern_of_another_kind_is_read_too(first: str) -> None:
+    assert lets_in(OriginPolicy([first, "https://app.example.org"]), make_scope([b"https://app.example.org"]))
 
 
 HOSTS = st.one_of(

@@ -622,16 +622,16 @@ def test_the_end_of_a_connection_is_logged_with_its_code(caplog: pytest.LogCaptu
         assert await stream.read(100) == wire.frame(wire.CLOSE, struct.pack("!H", 4000), mask=None)
 
     caplog.set_level("INFO")
+    began = time.monotonic()
     conversation(App(), client)
-    lines = [record.getMessage() for record in caplog.records]
-    assert any(
-        re.fullmatch(
-            r"\S+ - WebSocket /room closed with 4000 after \d+\.\d{3} seconds; "
-            r"messages received: 1 \(19 bytes\), sent: 1 \(11 bytes\)",
-            line,
-        )
-        for line in lines
-    ), lines
+    (line,) = [line for line in caplog.messages if "closed with" in line]
+    match = re.fullmatch(
+        r"\S+ - WebSocket /room closed with 4000 after (\d+\.\d{3}) seconds; "
+        r"messages received: 1 \(19 bytes\), sent: 1 \(11 bytes\)",
+        line,
+    )
+    assert match is not None, line
+    assert float(match[1]) < time.monotonic() - began + 0.001
 
 
 def test_nothing_is_counted_and_no_line_is_written_if_nobody_reads_it(caplog: pytest.LogCaptureFixture) -> None:
@@ -753,8 +753,17 @@ def test_a_message_in_more_frames_than_the_settings_allow_ends_the_connection() 
 # Carried by the server's own WebSocket
 
 
-def bridged(app: Any, *received: Message) -> list[Message]:
-    """What the server is sent for a WebSocket of its own, whose handshake comes to a session."""
+def bridged(
+    app: Any, *received: Message, around: Callable[[Send], Send] = lambda send: send, **settings: Any
+) -> list[Message]:
+    """What the server is sent for a WebSocket of its own, whose handshake comes to a session.
+
+    Args:
+        app: The application.
+        received: What comes after `websocket.connect`.
+        around: What a middleware makes of `send`.
+        settings: Of the session.
+    """
     queue: asyncio.Queue[Message] = asyncio.Queue()
     sent: list[Message] = []
     for message in ({"type": "websocket.connect"}, *received):
@@ -765,8 +774,8 @@ def bridged(app: Any, *received: Message) -> list[Message]:
 
     async def handshake(scope: Scope, receive: Receive, send: Send) -> None:
         bridge = scope["extensions"]["asgi_upgrade.bridge"]
-        passed = Handshake(bridge, Accept(b"", bridge.subprotocols), None, WebSocketSettings(), ("b",))
-        await WebSocketSession(scope, receive, send, handshake=passed).run(app)
+        passed = Handshake(bridge, Accept(b"", bridge.subprotocols), None, WebSocketSettings(**settings), ("b",))
+        await WebSocketSession(scope, receive, around(send), handshake=passed).run(app)
 
     async def test() -> None:
         scope = {**Server().scope(), "type": "websocket", "scheme": "ws", "subprotocols": ["a", "b"]}
@@ -792,6 +801,11 @@ def test_the_servers_own_websocket_carries_the_messages() -> None:
     assert sent == [{"type": "websocket.send", "text": "world"}]
 
 
+def test_who_waits_for_the_client_of_the_servers_own_websocket_is_told_when_it_leaves() -> None:
+    sent = bridged(wait_and_return, {"type": "websocket.disconnect", "code": 1001})
+    assert sent[0]["status"] == 400
+
+
 def test_the_server_gets_the_applications_own_close() -> None:
     close = {"type": "websocket.close", "code": 4003, "reason": "no"}
 
@@ -809,6 +823,37 @@ def test_the_server_decides_what_to_make_of_a_disconnect_that_the_application_ra
 
     with pytest.raises(WebSocketDisconnect):
         bridged(app)
+
+
+def test_an_error_of_an_application_on_the_servers_own_websocket_is_raised_again() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.accept"})
+        raise ValueError("a mistake")
+
+    with pytest.raises(ValueError, match="a mistake"):
+        bridged(app)
+
+
+def test_an_application_on_the_servers_own_websocket_may_end_its_accept_after_its_time_is_up() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        accepting = asyncio.ensure_future(send({"type": "websocket.accept"}))
+        try:
+            await asyncio.shield(accepting)
+        except asyncio.CancelledError:
+            cancelled.set()
+            await accepting
+            raise
+
+    def slow(send: Send) -> Send:
+        async def wait_and_send(message: Message) -> None:
+            await cancelled.wait()
+            await send(message)
+
+        return wait_and_send
+
+    cancelled = asyncio.Event()
+    sent = bridged(app, around=slow, open_timeout=0.05)
+    assert sent[0]["type"] == "websocket.accept"
 
 
 # What goes wrong on the way of the 101

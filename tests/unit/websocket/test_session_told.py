@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
-from contextlib import nullcontext
+import weakref
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -269,6 +271,43 @@ def test_who_waits_while_another_task_refuses_is_told_of_the_end() -> None:
     assert serve(app)[0].status == 403
 
 
+def test_while_the_refusal_goes_out_nothing_else_can_be_sent() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        closing = asyncio.ensure_future(send({"type": "websocket.close"}))
+        await turns()
+        with pytest.raises(RuntimeError, match=r"Expected ASGI message 'websocket\.http\.response\.body'"):
+            await send(ACCEPT)
+        goes_out.set()
+        await closing
+
+    async def slow(message: Message) -> None:
+        await goes_out.wait()
+        statuses.append(message.get("status"))
+
+    async def test() -> None:
+        await Server().session(send=slow).run(app)
+
+    goes_out = asyncio.Event()
+    statuses: list[int | None] = []
+    run(test)
+    assert statuses == [403, None]
+
+
+def test_a_101_that_is_late_switches_nothing_even_if_another_task_waits_for_it() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        accepting.append(asyncio.ensure_future(send(ACCEPT)))
+        await hangs(scope, receive, send)
+
+    async def test() -> None:
+        server = Server()
+        await server.session(open_timeout=0.05).run(app)
+        assert server.switched.cancelled()
+        await asyncio.wait(accepting)
+
+    accepting: list[asyncio.Future[None]] = []
+    run(test)
+
+
 def test_nothing_of_a_session_is_left_when_the_application_returns() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
@@ -281,6 +320,79 @@ def test_nothing_of_a_session_is_left_when_the_application_returns() -> None:
         await Server().session().run(app)
         await turns()
         assert asyncio.all_tasks() == before
+
+    run(test)
+
+
+def test_nothing_of_a_session_is_kept_when_the_application_has_failed() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await turns()  # its time has begun to run
+        raise ValueError("a mistake")
+
+    async def test() -> None:
+        server = Server()
+        reference = weakref.ref(server)
+        with suppress(ValueError):
+            await server.session().run(app)
+        del server
+        gc.collect()
+        assert reference() is None
+
+    run(test)
+
+
+def test_who_fails_at_once_has_no_time_to_answer() -> None:
+    complaints: list[dict[str, Any]] = []
+
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda loop, context: complaints.append(context))
+        with suppress(ValueError):
+            await Server().session().run(raises(ValueError("a mistake")))
+        await turns()
+        later = loop.time() + 3600
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loop, "time", lambda: later)
+            await turns()  # all timers ring
+
+    asyncio.run(test())
+    assert not complaints
+
+
+def test_an_open_connection_needs_nobody_who_watches_the_request() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        before = asyncio.all_tasks()
+        await receive()
+        waiting = asyncio.ensure_future(receive())
+        await turns()
+        await send(ACCEPT)
+        await turns()
+        assert asyncio.all_tasks() - before == {waiting}
+        opened.leave()
+        await waiting
+
+    opened = Open(app)
+    run(opened.run)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="nobody counts cancellations")
+def test_a_cancellation_that_the_application_has_taken_stays_with_its_task() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        with suppress(asyncio.CancelledError):
+            await hangs(scope, receive, send)
+        await send({"type": "websocket.close"})
+
+    async def test() -> None:
+        async def serve_one() -> int:
+            await Server().session().run(app)
+            task = asyncio.current_task()
+            assert task is not None
+            return task.cancelling()
+
+        running = asyncio.ensure_future(serve_one())
+        await turns()
+        running.cancel()
+        assert await running == 1
 
     run(test)
 
@@ -397,7 +509,7 @@ def test_the_servers_own_limits_hold_where_the_user_has_set_none() -> None:
 
 
 @pytest.mark.parametrize("answers_at_once", [True, False])
-@pytest.mark.parametrize("answer", [ACCEPT, DENY])
+@pytest.mark.parametrize("answer", [ACCEPT, DENY, {"type": "websocket.close"}])
 def test_the_time_to_answer_is_no_concern_of_who_has_answered(answer: dict[str, Any], *, answers_at_once: bool) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if not answers_at_once:
@@ -517,7 +629,9 @@ def test_a_session_waits_for_the_end_of_its_connection_unless_that_may_linger(
     run(test)
 
 
-def test_a_server_that_waits_no_longer_for_the_client_ends_the_connection_without_an_error() -> None:
+def test_a_server_that_waits_no_longer_for_the_client_ends_the_connection_without_an_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send(ACCEPT)
 
@@ -533,8 +647,10 @@ def test_a_server_that_waits_no_longer_for_the_client_ends_the_connection_withou
             assert not running.cancelling()
         opened.leave()
 
+    caplog.set_level("INFO")
     opened = Open(app)
     run(test)
+    assert "closed with 1006 after" in caplog.text
 
 
 def test_a_server_that_cancels_an_application_closes_its_connection() -> None:
@@ -555,6 +671,22 @@ def test_a_server_that_cancels_an_application_closes_its_connection() -> None:
 
     opened = Open(app)
     run(test)
+
+
+def test_a_log_that_is_turned_on_later_has_no_line_of_a_connection_that_was_open_before(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What it has carried was not counted."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(ACCEPT)
+        caplog.set_level("INFO", "asgi_upgrade")
+        opened.leave()
+
+    caplog.set_level("WARNING", "asgi_upgrade")
+    opened = Open(app)
+    run(opened.run)
+    assert "closed with" not in caplog.text
 
 
 def test_a_long_reason_and_a_long_subprotocol_are_cut_for_the_log(caplog: pytest.LogCaptureFixture) -> None:
