@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
+import ssl
+import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +16,12 @@ from uvicorn.lifespan.on import LifespanOn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 import asgi_upgrade.servers.uvicorn
-from asgi_upgrade import H2CSettings, UpgradeMiddleware
+from asgi_upgrade import H2CSettings, TLSSettings, UpgradeMiddleware
 from asgi_upgrade.servers import attach_to_server
 from asgi_upgrade.servers.uvicorn.edge import edge_of
+from tests.unit.calls import REQUEST, Call, Extension, http_scope, run
+from tests.unit.guard.test_adapters import Guard, Layer
+from tests.unit.servers.test_uvicorn_logs import alone
 from tests.unit.servers.uvicorn_connection import NAMES, PARSERS
 
 if TYPE_CHECKING:
@@ -81,21 +87,30 @@ def test_the_server_that_runs_the_application_is_extended(
             assert (config.http_protocol_class is expected) is extends
 
     with caplog.at_level(logging.WARNING, "asgi_upgrade"):
-        asyncio.run(asyncio.wait_for(test(), 60))
-    assert [each.levelname for each in caplog.records if "does not offer" in each.getMessage()] == (
-        [] if extends else ["WARNING"]
+        run(test)
+    problem = "extend_server=False, and uvicorn was not started with one of our protocols"
+    lines = [each.getMessage() for each in caplog.records if "does not offer" in each.getMessage()]
+    assert [line.partition(": its own")[0] for line in lines] == (
+        [] if extends else [f"uvicorn does not offer http.upgrade ({problem})"]
     )
     assert ("h2c cannot be offered" in caplog.text) is not extends
+
+
+EXTENDED = "asgi_upgrade.servers.uvicorn:AutoUpgradeProtocol"
+MOUNTED = (
+    "this UpgradeMiddleware has not been called with uvicorn's lifespan, which mounted applications are not: "
+    "add it to the outermost application"
+)
 
 
 @pytest.mark.parametrize(
     ("http", "in_lifespan", "problem"),
     [
-        ("asgi_upgrade.servers.uvicorn:AutoUpgradeProtocol", True, None),
-        ("asgi_upgrade.servers.uvicorn:AutoUpgradeProtocol", False, None),
-        ("h11", False, "add it to the outermost application"),
+        (EXTENDED, True, None),
+        (EXTENDED, False, None),
+        ("h11", False, MOUNTED),
         (Foreign, True, "uvicorn runs with Foreign, which is not one of its own protocols"),
-        (Foreign, False, "add it to the outermost application"),
+        (Foreign, False, MOUNTED),
     ],
 )
 def test_what_stands_against_it(
@@ -114,9 +129,76 @@ def test_what_stands_against_it(
             assert config.http_protocol_class is before.http_protocol_class
 
     with caplog.at_level(logging.WARNING, "asgi_upgrade"):
-        asyncio.run(asyncio.wait_for(test(), 60))
+        run(test)
     assert answers == [problem is None]
     lines = [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
-    assert [each for each in lines if "does not offer http.upgrade" in each] == lines
-    assert len(lines) == (problem is not None)
-    assert all(str(problem) in each for each in lines)
+    advice = "Start it with http='asgi_upgrade.servers.uvicorn:AutoUpgradeProtocol'."
+    rest = f": its own WebSockets are used, and no other protocol can be switched to. {advice}"
+    assert lines == ([f"uvicorn does not offer http.upgrade ({problem}){rest}"] if problem else [])
+
+
+def test_a_lifespan_that_no_server_runs_extends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        assert not attach_to_server(change=True)
+
+    with caplog.at_level(logging.WARNING, "asgi_upgrade"):
+        run(test)
+    [line] = caplog.messages
+    assert line.startswith("uvicorn does not offer http.upgrade (it does not run this application's lifespan): ")
+
+
+def test_the_line_about_it_comes_to_uvicorns_handlers() -> None:
+    async def test() -> None:
+        async with started(UpgradeMiddleware(application)):
+            pass
+
+    with alone() as uvicorn:
+        run(test)
+        assert [line for line in uvicorn.messages if line.startswith("uvicorn offers http.upgrade now; ")]
+
+
+@pytest.mark.parametrize("h2c", [True, False])
+def test_what_speaks_h2c_is_imported_before_the_first_client_wants_it(
+    monkeypatch: pytest.MonkeyPatch, *, h2c: bool
+) -> None:
+    name = "asgi_upgrade.http2.upgrade"
+    package = importlib.import_module("asgi_upgrade.http2")
+    monkeypatch.setattr(package, "upgrade", importlib.import_module(name))  # there again after the test
+    monkeypatch.delitem(sys.modules, name)
+    settings = H2CSettings() if h2c else None
+    tls = TLSSettings(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+
+    async def test() -> None:
+        async with started(UpgradeMiddleware(application, h2c=settings, tls=tls)):
+            assert (name in sys.modules) is h2c
+
+    run(test)
+
+
+@pytest.mark.parametrize("http", ["h11", EXTENDED])
+@pytest.mark.parametrize(
+    ("around", "options", "sees"),
+    [
+        (Guard, {}, "websocket"),
+        (Layer, {}, "http"),
+        (Layer, {"websocket_middleware": [Layer]}, "websocket"),
+        (Guard, None, "http"),  # what asks decides on no handshakes
+    ],
+)
+def test_what_stands_around_the_middleware_that_asks_is_adapted_to_handshakes(
+    http: str, around: Any, options: dict[str, Any] | None, sees: str
+) -> None:
+    async def asking(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            assert options is not None or attach_to_server(change=True)
+            await application(scope, receive, send)
+
+    layer = around(asking if options is None else UpgradeMiddleware(asking, **options))
+
+    async def test() -> None:
+        async with started(layer, http) as config:
+            scope = http_scope("/secret", extensions={"http.upgrade": Extension()})
+            await Call(REQUEST).run(config.loaded_app, scope)
+            assert layer.seen == ["lifespan", sees]
+
+    run(test)
