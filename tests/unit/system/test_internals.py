@@ -25,7 +25,6 @@ import asgi_upgrade
 from asgi_upgrade import UpgradeMiddleware
 from asgi_upgrade.guard import starlette_internals
 from asgi_upgrade.guard.starlette_internals import STARLETTE
-from asgi_upgrade.servers import uvicorn as extended
 from asgi_upgrade.servers.hypercorn.internals import HYPERCORN
 from asgi_upgrade.servers.hypercorn.protocol import extended as extended_configs
 from asgi_upgrade.servers.uvicorn.internals import UVICORN
@@ -185,12 +184,6 @@ def test_a_uvicorn_that_lacks_something_is_left_alone(
     kind = owner.partition(":")[2] or owner
     assert line.startswith(f"uvicorn does not offer http.upgrade (uvicorn {uvicorn.__version__} has no {kind}.{name}):")
     assert line.endswith("Use a version of it that this package knows, or tell us.")
-
-
-def test_a_protocol_that_cannot_extend_uvicorn_says_so_when_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    hide(monkeypatch, "uvicorn.protocols.http.h11_impl:H11Protocol", "handle_events")
-    with pytest.raises(ImportError, match=r"has no H11Protocol\.handle_events: H11UpgradeProtocol cannot extend it"):
-        getattr(extended, "H11UpgradeProtocol")  # noqa: B009 - what it does is what is tested
 
 
 def accessed(path: Path, owners: set[str]) -> Iterator[str]:
