@@ -217,13 +217,13 @@ def test_no_room_uses_more_of_uvicorn_than_is_declared(owners: set[str], known: 
 # hypercorn
 
 
-def start_hypercorn() -> bool:
+def start_hypercorn(app: Any = None) -> bool:
     """Run the startup of an application's lifespan as hypercorn does; return whether hypercorn is extended."""
 
     async def run() -> bool:
         config = hypercorn.config.Config()
         loop = asyncio.get_running_loop()
-        lifespan = Lifespan(ASGIWrapper(guarded()), config, loop, {})  # type: ignore[arg-type]
+        lifespan = Lifespan(app or ASGIWrapper(guarded()), config, loop, {})  # type: ignore[arg-type]
         task = asyncio.create_task(lifespan.handle_lifespan())
         await lifespan.wait_for_startup()
         await lifespan.wait_for_shutdown()
