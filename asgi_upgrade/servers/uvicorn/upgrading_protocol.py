@@ -121,9 +121,6 @@ class UpgradingProtocol:
             if not self.transport.is_closing():
                 flow.resume_reading()
 
-    def hold_if_full(self) -> None:
-        """`hold` if too much waits, for a parser that keeps it."""
-
     @property
     def successor(self) -> Callable[[], Any]:
         """Makes a protocol for the same connection, like the one that it began with."""

@@ -62,11 +62,18 @@ def test_what_the_application_sees(parser: str, root_path: str, name: str) -> No
 def test_what_cannot_be_upgraded_has_no_extension(parser: str) -> None:
     """RFC 9110 §7.8: not in HTTP/1.0. §9.3.6: CONNECT is no upgrade."""
 
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        await respond(send, b"%d" % ("http.upgrade" in scope.get("extensions", {})), 405)
+
     async def test() -> None:
         async with serve(parser, describe) as served:
             await served.client.send(b"GET /old HTTP/1.0\r\n" + OFFER + b"\r\n")
             facts = json.loads((await served.client.answer()).body)
             assert (facts["version"], facts["path"], facts["offer"]) == ("1.0", "/old", False)
+        async with serve(parser, refuse) as served:
+            await served.client.send(request(b"CONNECT /there", OFFER))
+            answer = await served.client.answer()
+            assert (answer.status, answer.body) == (405, b"0")
 
     run("asyncio", test)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.unit.calls import HANDSHAKE
 from tests.unit.connected import run
 from tests.unit.servers.calls import (
     REQUESTS,
@@ -197,6 +198,44 @@ def test_a_client_that_has_gone_is_not_switched(parser: str, data: bytes, *, ask
 
 
 @every_parser
+@every_request
+def test_a_connection_that_is_being_closed_is_not_switched(parser: str, data: bytes) -> None:
+    async def test() -> None:
+        async def do(call: Call) -> None:
+            await read(call.receive)
+            served.protocol.transport.abort()
+            assert not await call.switch(Echo())
+
+        call = Call(do)
+        async with serve(parser, call.app) as served:
+            await served.client.send(data)
+            await until(lambda: call.protocol is not None)
+            await until(lambda: served.ended)
+        assert call.switched is not None
+        assert call.switched.result() is False
+        assert call.protocol.calls == []
+
+    run("asyncio", test)
+
+
+@every_parser
+def test_an_application_may_answer_in_websocket_messages(parser: str) -> None:
+    async def do(call: Call) -> None:
+        await call.send({"type": "websocket.accept"})
+        await call.send({"type": "websocket.close", "code": 1000})
+
+    async def test() -> None:
+        async with serve(parser, Call(do).app) as served:
+            fields = b"".join(b"%b: %b\r\n" % field for field in HANDSHAKE[1:])
+            await served.client.send(request(b"GET /", fields))
+            assert (await served.client.answer()).status == 101
+            served.client.end()
+            assert await served.client.end_of_stream() == b"\x88\x02\x03\xe8"
+
+    run("asyncio", test)
+
+
+@every_parser
 @pytest.mark.parametrize("leaves", [True, False])
 def test_a_body_that_nobody_reads_does_not_reach_the_protocol(parser: str, *, leaves: bool) -> None:
     run("asyncio", lambda: leave_a_body_unread(partial(serve, parser), leaves=leaves))
@@ -222,6 +261,7 @@ def test_a_switch_waits_until_the_response_before_has_been_taken(parser: str, da
             else:
                 assert (await served.client.answer()).body == bytes(size)
                 assert (await served.client.answer()).status == 101
+                assert served.state.total_requests == 2
                 served.client.end()
                 await served.client.end_of_stream()
 
@@ -242,6 +282,7 @@ def test_a_protocol_is_told_that_uvicorn_stops(parser: str, data: bytes, kind: t
                 told: list[str] = []
                 on_shutdown = call.scope["extensions"]["http.upgrade"]["on_shutdown"]
                 on_shutdown(lambda: told.append("at the stop"))
+                assert told == []
                 await stops.wait()
                 assert told == ["at the stop"]
                 on_shutdown(lambda: told.append("at once"))

@@ -203,7 +203,7 @@ def accessed(path: Path, owners: set[str]) -> Iterator[str]:
         (
             {"http", "lender"},
             "Protocol",
-            {"half_closed", "hold_if_full", "let_go", "plain_app", "release", "serve_with", "stopping", "successor"},
+            {"half_closed", "let_go", "plain_app", "release", "serve_with", "stopping", "successor"},
         ),
     ],
 )
