@@ -74,6 +74,26 @@ def test_the_101_and_the_bytes_behind_it(
 
 
 @every_parser
+def test_who_waits_in_receive_wakes_though_the_application_returns_right_behind_the_switch(parser: str) -> None:
+    async def test() -> None:
+        waiting: list[asyncio.Task[Message]] = []
+
+        async def do(call: Call) -> None:
+            await read(call.receive)
+            waiting.append(asyncio.ensure_future(call.receive()))
+            await turns()
+            await call.switch(Echo())
+
+        async with serve(parser, Call(do).app) as served:
+            await served.client.send(REQUESTS["no body"])
+            assert (await served.client.answer()).status == 101
+            assert await served.client.end_of_stream() == b""
+            assert await waiting[0] == {"type": "http.disconnect"}
+
+    run("asyncio", test)
+
+
+@every_parser
 @pytest.mark.parametrize("kind", [Echo, Lingering])
 @pytest.mark.parametrize("fails", [True, False])
 def test_the_connection_ends_with_the_application_or_with_its_protocol(
@@ -152,20 +172,27 @@ def test_a_client_that_has_ended_its_direction_may_get_the_other(
 
 @every_parser
 @every_request
-def test_a_client_that_has_ended_its_direction_gets_its_response(parser: str, data: bytes) -> None:
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_client_that_has_ended_its_direction_gets_its_response(
+    parser: str, data: bytes, caplog: pytest.LogCaptureFixture, *, answers: bool
+) -> None:
+    """If there is one: the application may take it for gone."""
+
     async def test() -> None:
         async def do(call: Call) -> None:
             body = await read(call.receive)
             assert await call.receive() == {"type": "http.disconnect"}
-            await respond(call.send, b"%d" % len(body))
+            if answers:
+                await respond(call.send, b"%d" % len(body))
 
         async with serve(parser, Call(do).app) as served:
             await served.client.send(data)
             served.client.end()
-            assert (await served.client.answer()).status == 200
+            assert not answers or (await served.client.answer()).status == 200
             assert await served.client.end_of_stream() == b""
 
     run("asyncio", test)
+    assert [each for each in caplog.records if each.levelno >= logging.WARNING] == []
 
 
 @every_parser
