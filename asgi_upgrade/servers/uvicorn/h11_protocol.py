@@ -85,7 +85,7 @@ class H11UpgradeProtocol(UpgradingProtocol, h11_impl.H11Protocol):
 
 def borrow(lender: Any, data: bytes) -> None:
     """Serve the connection of ``lender``, an `UpgradingProtocol`, from ``data`` on, which starts with a request."""
-    protocol = H11UpgradeProtocol(lender.config, lender.server_state, lender.app_state, lender.loop)
+    protocol = H11UpgradeProtocol(lender.config, lender.server_state, lender.app_state)
     protocol.lender = lender
     protocol.serve_with(lender.plain_app)
     lender._unset_keepalive_if_required()

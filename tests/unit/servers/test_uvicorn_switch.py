@@ -23,7 +23,7 @@ from tests.unit.servers.calls import (
 )
 from tests.unit.servers.requests import read, request, respond
 from tests.unit.servers.uvicorn_connection import every_parser, serve
-from tests.unit.waiting import arrived, turns, until
+from tests.unit.waiting import arrived, still, turns, until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -291,6 +291,34 @@ def test_a_switch_waits_until_the_response_before_has_been_taken(parser: str, da
                 assert served.state.total_requests == 2
                 served.client.end()
                 await served.client.end_of_stream()
+
+    run("asyncio", test)
+
+
+@every_parser
+@every_request
+def test_more_than_is_held_reaches_the_protocol_later(parser: str, data: bytes) -> None:
+    early = bytes(range(256)) * 4096
+
+    async def test() -> None:
+        go_on = asyncio.Event()
+
+        async def do(call: Call) -> None:
+            await read(call.receive)
+            await go_on.wait()
+            await switching()(call)
+
+        call = Call(do)
+        async with serve(parser, call.app, socket_buffer=16384) as served:
+            client = served.client
+            filling = asyncio.ensure_future(client.fill(data + early))
+            assert await still(lambda: client.filled) < len(early) // 2
+            go_on.set()
+            assert (await client.answer()).status == 101
+            assert await client.exactly(len(early)) == early
+            await filling
+            client.end()
+            await client.end_of_stream()
 
     run("asyncio", test)
 
