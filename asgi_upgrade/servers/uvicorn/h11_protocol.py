@@ -79,18 +79,21 @@ class H11UpgradeProtocol(UpgradingProtocol, h11_impl.H11Protocol):
         self._unset_keepalive_if_required()
         data, _ = self.conn.trailing_data
         del self.conn, self.cycle.conn
-        self.lender = None
         return data
 
 
 def borrow(lender: Any, data: bytes) -> None:
-    """Serve the connection of ``lender``, an `UpgradingProtocol`, from ``data`` on, which starts with a request."""
+    """Serve the connection of ``lender`` from ``data`` on, which starts with a request.
+
+    Args:
+        lender: An `UpgradingProtocol`, which has let go of what it held.
+        data: What h11 reads first.
+    """
     protocol = H11UpgradeProtocol(lender.config, lender.server_state, lender.app_state)
     protocol.lender = lender
     protocol.serve_with(lender.plain_app)
     lender._unset_keepalive_if_required()
     lender.connections.discard(lender)
-    lender.let_go()
     protocol.connection_made(lender.transport)
     if lender.flow.write_paused:
         protocol.flow.pause_writing()

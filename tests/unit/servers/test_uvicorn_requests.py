@@ -11,7 +11,7 @@ import pytest
 from tests.unit.connected import run
 from tests.unit.servers.requests import OFFER, REQUESTS, TARGETS, check, describe, read, request, respond
 from tests.unit.servers.uvicorn_connection import every_parser, serve
-from tests.unit.waiting import still, turns
+from tests.unit.waiting import PATIENCE, still, turns
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -116,6 +116,60 @@ def test_a_connection_on_which_nothing_is_asked_ends(parser: str, name: str) -> 
             assert (await served.client.answer()).body == wanted
             assert (await served.client.answer()).body == b"/plain"
             assert await served.client.end_of_stream() == b""
+
+    run("asyncio", test)
+
+
+@every_parser
+@pytest.mark.parametrize("before", [(), ("plain",), ("offer",), ("body",), ("offer, body",), ("offer, body", "plain")])
+@pytest.mark.parametrize("name", ["plain", "offer", "offer, body"])
+@pytest.mark.parametrize("waits", [True, False])
+def test_the_keep_alive_timeout_of_a_request_before_ends_no_other(
+    parser: str, before: tuple[str, ...], name: str, *, waits: bool
+) -> None:
+    async def test() -> None:
+        began, go_on = asyncio.Event(), asyncio.Event()
+        last = REQUESTS[name][0].replace(b"X-Mark: 1\r\n", b"").replace(b"Host", b"X-Mark: last\r\nHost")
+        loop = asyncio.get_running_loop()
+        clock = loop.time
+
+        async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+            body = await read(receive)
+            if (b"x-mark", b"last") in scope["headers"]:
+                began.set()
+                await go_on.wait()
+            await respond(send, scope["path"].encode() + body)
+
+        async with serve(parser, slow, timeout_keep_alive=PATIENCE * 2 / 3) as served:
+            parts = [*(REQUESTS[each][0] for each in before), last]
+            for part in parts if waits else [b"".join(parts)]:
+                await served.client.send(part)
+                if part is not last and waits:
+                    await served.client.answer()
+            for _ in () if waits else before:
+                await served.client.answer()
+            await began.wait()
+            loop.time = lambda: clock() + PATIENCE * 5 / 6  # type: ignore[method-assign]
+            await turns()
+            go_on.set()
+            assert (await served.client.answer()).status == 200
+            loop.time = lambda: clock() + PATIENCE * 10 / 6  # type: ignore[method-assign]
+            assert await served.client.end_of_stream() == b""
+
+    run("asyncio", test)
+
+
+@every_parser
+def test_a_connection_stays_with_h11_as_long_as_its_requests_make_offers(parser: str) -> None:
+    async def test() -> None:
+        async with serve(parser, describe) as served:
+            kinds = []
+            for name in ("offer", "offer, body", "offer", "plain", "offer"):
+                await served.client.send(REQUESTS[name][0])
+                check(await served.client.answer(), name)
+                [connection] = served.state.connections
+                kinds.append(type(connection) is type(served.protocol))
+            assert kinds == [True, parser == "h11", parser == "h11", True, True]
 
     run("asyncio", test)
 
