@@ -61,6 +61,7 @@ class ZttpUpgradeProtocol(UpgradingProtocol, zttp_impl.ZttpProtocol):
         if not self._held or self._is_answering():
             return
         data = self._tail + self._held
+        self._held = b""  # an eager task may answer while this feeds, which calls this again
         position = len(self._tail)
         while position < len(data) and not self._is_answering() and not self.transport.is_closing():
             if self._body:

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.unit.connected import run
-from tests.unit.servers.requests import OFFER, REQUESTS, TARGETS, check, describe, read, request, respond
+from tests.unit.servers.requests import (
+    BODY,
+    LENGTH,
+    OFFER,
+    REQUESTS,
+    TARGETS,
+    check,
+    chunked,
+    describe,
+    read,
+    request,
+    respond,
+)
 from tests.unit.servers.uvicorn_connection import every_parser, serve
-from tests.unit.waiting import PATIENCE, still, turns
+from tests.unit.waiting import PATIENCE, still, turns, until
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -59,10 +72,16 @@ def test_what_the_application_sees(parser: str, root_path: str, name: str) -> No
 
 
 @every_parser
-def test_what_cannot_be_upgraded_has_no_extension(parser: str) -> None:
+@pytest.mark.parametrize("body", [(), (LENGTH, BODY)], ids=["no body", "body"])
+def test_what_cannot_be_upgraded_has_no_extension(
+    parser: str, body: tuple[bytes, ...], caplog: pytest.LogCaptureFixture
+) -> None:
     """RFC 9110 §7.8: not in HTTP/1.0. §9.3.6: CONNECT is no upgrade."""
+    calls = 0
 
     async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal calls
+        calls += 1
         await respond(send, b"%d" % ("http.upgrade" in scope.get("extensions", {})), 405)
 
     async def test() -> None:
@@ -71,9 +90,13 @@ def test_what_cannot_be_upgraded_has_no_extension(parser: str) -> None:
             facts = json.loads((await served.client.answer()).body)
             assert (facts["version"], facts["path"], facts["offer"]) == ("1.0", "/old", False)
         async with serve(parser, refuse) as served:
-            await served.client.send(request(b"CONNECT /there", OFFER))
+            await served.client.send(request(b"CONNECT /there", OFFER, *body[:1], body=b"".join(body[1:])))
             answer = await served.client.answer()
             assert (answer.status, answer.body) == (405, b"0")
+            await turns()
+            assert calls == 1
+        if parser == "httptools":
+            assert "Unsupported upgrade request." in caplog.messages  # uvicorn's word about it
 
     run("asyncio", test)
 
@@ -83,17 +106,22 @@ def test_what_cannot_be_upgraded_has_no_extension(parser: str) -> None:
 @pytest.mark.parametrize(
     "nonsense", [b"GET / HTTP/9.9 \x00\r\n\r\n", request(b"POST /", b"Content-Length: x\r\n", OFFER)]
 )
-def test_nonsense_is_refused_behind_what_was_asked_before(parser: str, before: str, nonsense: bytes) -> None:
+def test_nonsense_is_refused_behind_what_was_asked_before(
+    parser: str, before: str, nonsense: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     async def test() -> None:
         async with serve(parser, describe) as served:
             if before:
                 await served.client.send(REQUESTS[before][0])
                 check(await served.client.answer(), before)
             await served.client.send(nonsense)
-            assert (await served.client.answer()).status == 400
-            await served.client.end_of_stream()
+            answer = await served.client.answer()
+            assert answer.status == 400
+            text = b"Invalid HTTP request received."
+            assert answer.body + await served.client.end_of_stream() in (text, chunked(text))
 
     run("asyncio", test)
+    assert caplog.messages[-1] == "Invalid HTTP request received."
 
 
 @every_parser
@@ -155,6 +183,45 @@ def test_the_keep_alive_timeout_of_a_request_before_ends_no_other(
             assert (await served.client.answer()).status == 200
             loop.time = lambda: clock() + PATIENCE * 10 / 6  # type: ignore[method-assign]
             assert await served.client.end_of_stream() == b""
+
+    run("asyncio", test)
+
+
+@every_parser
+@pytest.mark.parametrize("behind", ["plain", "offer", "offer, body"])
+def test_nothing_is_served_behind_an_offer_that_closes(parser: str, behind: str) -> None:
+    calls = 0
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal calls
+        calls += 1
+        await describe(scope, receive, send)
+
+    async def test() -> None:
+        async with serve(parser, app) as served:
+            offer = OFFER.replace(b"keep-alive", b"close")
+            await served.client.send(request(b"GET /first", offer) + REQUESTS[behind][0])
+            assert (await served.client.answer()).status == 200
+            assert await served.client.end_of_stream() == b""
+            await until(lambda: served.ended)
+        assert calls == 1
+
+    run("asyncio", test)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="there are no eager tasks")
+@every_parser
+@pytest.mark.parametrize("name", ["offer", "offer, body"])
+def test_an_application_may_answer_before_the_parser_goes_on(parser: str, name: str) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await respond(send, scope["path"].encode())
+
+    async def test() -> None:
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined,unused-ignore]
+        async with serve(parser, app) as served:
+            await served.client.send(REQUESTS[name][0] + REQUESTS["plain"][0])
+            assert (await served.client.answer()).body == REQUESTS[name][1]["path"].encode()
+            assert (await served.client.answer()).body == b"/plain"
 
     run("asyncio", test)
 
