@@ -44,7 +44,7 @@ def _uvicorn(*, has_policy: bool, extend: bool) -> str:
     found = replacement_of(AutoHTTPProtocol)
     if found is None:
         return f"not extended: {AutoHTTPProtocol.__qualname__} is not known"
-    return f"{AutoHTTPProtocol.__qualname__} becomes {found.rpartition(':')[2]} when its lifespan starts"
+    return f"{AutoHTTPProtocol.__qualname__} becomes {found[1]} when its lifespan starts"
 
 
 def _hypercorn(*, extend: bool) -> str:

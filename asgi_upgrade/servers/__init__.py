@@ -23,21 +23,20 @@ logger = logging.getLogger("asgi_upgrade")
 
 def attach_to_server(
     *, change: bool, settings: EdgeSettings | None = None, policy: Policy | None = None, in_lifespan: bool = True
-) -> bool:
+) -> None:
     """Extend the server whose lifespan runs in the current task, so that it offers ``http.upgrade``.
+
+    One line says whether new connections will have the extension. Another one says so if they cannot do what
+    ``settings`` ask for.
 
     Args:
         change: ``False`` only looks whether it does.
         settings: What new connections of this server shall do by themselves, also where ``change`` is ``False``.
         policy: Who decides on handshakes, if what stands around it is to be adapted to them.
         in_lifespan: Whether the middleware that asks has been called with the lifespan. Default: ``True``.
-
-    Returns:
-        Whether new connections will have the extension. If not, or if they cannot do what ``settings`` ask for, one
-        line that says why has been logged.
     """
     if IN_PROCESS.get():
-        return True
+        return
     if in_lifespan:
         note_lifespan()
     server = "hypercorn"
@@ -63,7 +62,6 @@ def attach_to_server(
         )
     else:
         logger.info("The server does not offer http.upgrade: its own WebSockets are used.")
-    return problem is None
 
 
 def _attach(server: str, **options: Any) -> str | None:

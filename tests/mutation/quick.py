@@ -13,7 +13,9 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Iterator
+from importlib import import_module
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +58,7 @@ class Trial:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Run the tests for each mutant, in place of the usual loop."""
+        import_module(self._module)  # some are imported only when a test runs
         outcome = self._fork(session, None, 600)
         self._tell("", outcome)
         if outcome == "survived":
@@ -134,20 +137,24 @@ class Trial:
         return {0: "survived", 2: "unknown"}.get(os.waitstatus_to_exitcode(ended[1]), "killed")
 
     def _run(self, session: pytest.Session, mutant: Mutant | None) -> None:
-        code = 1
+        code = 2
         try:
             os.setsid()  # what it starts is killed with it
             if mutant is None:
                 self._watch()
             elif not self._put_in(mutant.source):
-                code = 2
                 return
             from _pytest.main import pytest_runtestloop
 
+            code = 1
             pytest_runtestloop(session)
             code = 1 if session.testsfailed else 0
             if mutant is None:
                 self._timing.write_text(json.dumps([self._durations, self._ran]))
+        except BaseException:
+            if code == 2:  # that was not a test
+                traceback.print_exc()
+            raise
         finally:
             sys.stdout.flush()
             os._exit(code)

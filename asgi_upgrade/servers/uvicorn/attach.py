@@ -28,28 +28,26 @@ __all__ = ["attach", "replacement_of"]
 
 # uvicorn's own classes, by name so that no parser is imported that the server does not use, and what replaces them.
 _REPLACEMENTS = {
-    "uvicorn.protocols.http.h11_impl.H11Protocol": "h11_protocol:H11UpgradeProtocol",
-    "uvicorn.protocols.http.httptools_impl.HttpToolsProtocol": "httptools_protocol:HttpToolsUpgradeProtocol",
-    "uvicorn.protocols.http.zttp_impl.ZttpProtocol": "zttp_protocol:ZttpUpgradeProtocol",
-    "uvicorn.protocols.http.auto_zttp_impl.AutoZttpProtocol": "zttp_protocol:AutoZttpUpgradeProtocol",
+    "uvicorn.protocols.http.h11_impl.H11Protocol": ("h11_protocol", "H11UpgradeProtocol"),
+    "uvicorn.protocols.http.httptools_impl.HttpToolsProtocol": ("httptools_protocol", "HttpToolsUpgradeProtocol"),
+    "uvicorn.protocols.http.zttp_impl.ZttpProtocol": ("zttp_protocol", "ZttpUpgradeProtocol"),
+    "uvicorn.protocols.http.auto_zttp_impl.AutoZttpProtocol": ("zttp_protocol", "AutoZttpUpgradeProtocol"),
 }
 
 
-def replacement_of(protocol: type) -> str | None:
-    """Return ``module:class`` of what replaces one of uvicorn's protocols, ``None`` for any other class."""
+def replacement_of(protocol: type) -> tuple[str, str] | None:
+    """Return the room and the class that replace one of uvicorn's protocols, ``None`` for any other class."""
     return _REPLACEMENTS.get(f"{protocol.__module__}.{protocol.__qualname__}")
 
 
-def attach(
-    *, change: bool, settings: EdgeSettings | None = None, policy: Policy | None = None, in_lifespan: bool = True
-) -> str | None:
+def attach(*, change: bool, settings: EdgeSettings | None, policy: Policy | None, in_lifespan: bool) -> str | None:
     """Extend the running uvicorn; return what stands against it, or ``None`` if new connections are extended.
 
     Args:
         change: ``False`` only looks.
         settings: What its connections shall do by themselves, from the next one on, if they are extended.
         policy: Who decides on handshakes; what stands around it is adapted to them if connections are extended.
-        in_lifespan: Whether the middleware that asks has been called with the lifespan. Default: ``True``.
+        in_lifespan: Whether the middleware that asks has been called with the lifespan.
     """
     adopt_logging()
     lifespan = next(running_lifespans(LifespanOn), None)
@@ -78,8 +76,8 @@ def attach(
     replacement = replacement_of(current)
     if replacement is None:
         return f"uvicorn runs with {current.__qualname__}, which is not one of its own protocols"
-    module, _, name = replacement.partition(":")
-    config.http_protocol_class = getattr(import_module(f"asgi_upgrade.servers.uvicorn.{module}"), name)
+    room, name = replacement
+    config.http_protocol_class = getattr(import_module(f"asgi_upgrade.servers.uvicorn.{room}"), name)
     _adapt(config, policy)
     return None
 

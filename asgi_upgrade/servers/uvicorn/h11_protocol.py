@@ -60,17 +60,16 @@ class H11UpgradeProtocol(UpgradingProtocol, h11_impl.H11Protocol):
             self.connections.discard(self)
             self.lender.take_back()
 
-    def hold_if_full(self) -> None:
-        # h11 keeps all that comes behind a request, and pauses reading; whoever polls resumes it each time.
-        if self.flow.read_paused and not self.cycle.more_body and len(self.conn.trailing_data[0]) > HOLD_LIMIT:
-            self.hold()
-
     def handle_events(self) -> None:
         super().handle_events()
-        # uvicorn reads no more after one byte behind the request: the client's end would never be seen behind that.
-        offering: OfferingRequest | None = getattr(self.cycle, "offering", None)
-        if offering is not None and offering.awaits_the_end and len(self.conn.trailing_data[0]) <= HOLD_LIMIT:
-            self.flow.resume_reading()
+        cycle = self.cycle
+        if self._offer and not cycle.more_body and not cycle.response_complete:
+            # h11 keeps what comes behind the request. uvicorn would read no more after one byte of it, and so never
+            # see the client's end; or it would read more each time that the application asks for a message.
+            if len(self.conn.trailing_data[0]) > HOLD_LIMIT:
+                self.hold()
+            else:
+                self.flow.resume_reading()
 
     @property
     def successor(self) -> Callable[[], Any]:
@@ -80,18 +79,21 @@ class H11UpgradeProtocol(UpgradingProtocol, h11_impl.H11Protocol):
         self._unset_keepalive_if_required()
         data, _ = self.conn.trailing_data
         del self.conn, self.cycle.conn
-        self.lender = None
         return data
 
 
 def borrow(lender: Any, data: bytes) -> None:
-    """Serve the connection of ``lender``, an `UpgradingProtocol`, from ``data`` on, which starts with a request."""
-    protocol = H11UpgradeProtocol(lender.config, lender.server_state, lender.app_state, lender.loop)
+    """Serve the connection of ``lender`` from ``data`` on, which starts with a request.
+
+    Args:
+        lender: An `UpgradingProtocol`, which has let go of what it held.
+        data: What h11 reads first.
+    """
+    protocol = H11UpgradeProtocol(lender.config, lender.server_state, lender.app_state)
     protocol.lender = lender
     protocol.serve_with(lender.plain_app)
     lender._unset_keepalive_if_required()
     lender.connections.discard(lender)
-    lender.let_go()
     protocol.connection_made(lender.transport)
     if lender.flow.write_paused:
         protocol.flow.pause_writing()

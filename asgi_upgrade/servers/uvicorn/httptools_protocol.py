@@ -68,9 +68,6 @@ class HttpToolsUpgradeProtocol(UpgradingProtocol, httptools_impl.HttpToolsProtoc
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError:
-            if self._serving_offer:
-                self._serving_offer = False
-                self.app = self.plain_app
             self.logger.warning("Invalid HTTP request received.")
             self.send_400_response("Invalid HTTP request received.")
         except httptools.HttpParserUpgrade as upgrade:
@@ -110,25 +107,15 @@ class HttpToolsUpgradeProtocol(UpgradingProtocol, httptools_impl.HttpToolsProtoc
         self.let_go()
         if head is not None:
             borrow(self, head + held)
-        else:
-            self._start_parser()
-            if held:
-                self.data_received(held)
-
-    def _start_parser(self) -> None:
-        self.parser = httptools.HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        elif held:
+            self.data_received(held)
 
     def take_back(self) -> None:
         """Read the connection again after h11 did."""
-        self._start_parser()
         self.connections.add(self)
         self.transport.set_protocol(self)
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def release(self) -> bytes:
-        self._unset_keepalive_if_required()
-        held = self._held or b""
-        self._held = None
         del self.parser
-        return held
+        return self._held or b""

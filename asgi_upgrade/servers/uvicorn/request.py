@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["OfferingRequest"]
 
 
+# uvicorn's `receive` of each connection that was switched has this one, which nobody waits for.
+_UNUSED = asyncio.Event()
+
+
 class _Closed:
     """Stands for a transport that others close."""
 
@@ -48,20 +52,19 @@ class OfferingRequest:
         "_http",
         "_passed_on",
         "_protocol",
-        "_receivers",
         "_switchover",
         "_transport",
     )
+
+    _cycle: Any  # uvicorn's, until the application has returned
+    _protocol: Any  # the owner of the connection, from the switch on
 
     def __init__(self, http: UpgradingProtocol) -> None:
         self._http: UpgradingProtocol | None = http  # until the switch
         self._transport = http.transport
         self._connections = http.connections
         self._switchover = Switchover(self, InPlace)
-        self._protocol: Any = None  # the owner of the connection, from the switch on
-        self._cycle: Any = None  # uvicorn's, until the application has returned
         self._given = False  # the application has received all of the request
-        self._receivers = 0
         self._ended: asyncio.Event | None = None  # set when the application has returned after the switch
         self._passed_on = False  # TLS has begun, and another HTTP protocol has the connection
 
@@ -106,11 +109,6 @@ class OfferingRequest:
 
     # What the connection asks and tells
 
-    @property
-    def awaits_the_end(self) -> bool:
-        """True while the application has the request, and waits for the client to leave."""
-        return self._given and self._receivers > 0
-
     def tell_shutdown(self) -> None:
         """uvicorn begins to stop, and the connection has not been switched."""
         self._switchover.shut_down()
@@ -131,17 +129,11 @@ class OfferingRequest:
         while self._http is not None:
             if self._given and self._http.half_closed:
                 return {"type": "http.disconnect"}
-            self._receivers += 1
-            if self._given:
-                self._http.hold_if_full()
-            try:
-                message: Message = await self._cycle.receive()
-            finally:
-                self._receivers -= 1
+            message: Message = await self._cycle.receive()
             if self._http is None:
                 break
             if not self._given:
-                self._given = not message.get("more_body", False)
+                self._given = not self._cycle.more_body
                 return message
             if message["type"] == "http.disconnect":
                 return message
@@ -159,7 +151,7 @@ class OfferingRequest:
         assert http is not None
         while cycle.more_body and not cycle.disconnected:
             await cycle.receive()
-        if http.flow.write_paused and not cycle.disconnected:
+        if http.flow.write_paused:  # it is not any more when the client has gone
             await http.flow.drain()
 
     def give_away(self, protocol: Any, fields: list[tuple[bytes, bytes]]) -> None:
@@ -179,10 +171,10 @@ class OfferingRequest:
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         http.let_go()
-        # Nothing of what served HTTP is kept.
+        # Nothing of what served HTTP is kept. Whoever waits in uvicorn's `receive` goes on in ours.
+        cycle.message_event.set()
+        cycle.message_event = _UNUSED
         cycle.on_response = cycle.flow = cycle.offering = None
-        if not self._receivers:
-            cycle.message_event = None
         if early:
             replay(protocol, early)
         if http.half_closed and not protocol.eof_received():
@@ -196,9 +188,6 @@ class OfferingRequest:
         if self._http is None:
             if not self._passed_on:
                 self._let_go()
-            cycle.disconnected = True
-            if cycle.message_event is not None:
-                cycle.message_event.set()
             self._cycle = None  # its scope holds us: no garbage that has to be collected
             if self._ended is not None:
                 self._ended.set()

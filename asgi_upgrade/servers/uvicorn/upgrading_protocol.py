@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -121,18 +122,15 @@ class UpgradingProtocol:
             if not self.transport.is_closing():
                 flow.resume_reading()
 
-    def hold_if_full(self) -> None:
-        """`hold` if too much waits, for a parser that keeps it."""
-
     @property
     def successor(self) -> Callable[[], Any]:
         """Makes a protocol for the same connection, like the one that it began with."""
         kind: Any = type(self)
-        return partial(kind, self.config, self.server_state, self.app_state, self.loop)
+        return partial(kind, self.config, self.server_state, self.app_state)
 
+    @abstractmethod
     def release(self) -> bytes:
-        """Stop to be the protocol of this connection; return what has arrived behind the request."""
-        raise NotImplementedError
+        """Stop being the protocol of this connection; return what has arrived behind the request."""
 
 
 def _read_nothing() -> None:

@@ -109,6 +109,11 @@ TARGETS: dict[str, tuple[bytes, dict[str, Any], bool]] = {
         {"method": "POST", "path": "/a", "query": "b=c", "hosts": ["other"], "body": BODY.decode()},
         True,
     ),
+    "absolute, options": (
+        request(b"OPTIONS http://other/a", OFFER),
+        {"method": "OPTIONS", "path": "/a", "hosts": ["other"]},
+        True,
+    ),
     "absolute, no path": (request(b"GET http://other"), {"path": "/", "hosts": ["other"]}, False),
     "absolute, the server": (
         request(b"OPTIONS http://other", OFFER),

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
+import ssl
+import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import hypercorn.config
+import hypercorn.protocol.h11
 import pytest
+import uvicorn
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.asyncio.lifespan import Lifespan
 from uvicorn.config import Config
@@ -16,12 +21,19 @@ from uvicorn.lifespan.on import LifespanOn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 import asgi_upgrade.servers.uvicorn
-from asgi_upgrade import H2CSettings, UpgradeMiddleware
+from asgi_upgrade import H2CSettings, TLSSettings, UpgradeMiddleware
+from asgi_upgrade.guard.adapters import AsWebSocket
 from asgi_upgrade.servers import attach_to_server
+from asgi_upgrade.servers.edge_settings import EdgeSettings
 from asgi_upgrade.servers.hypercorn.protocol import extended
 from asgi_upgrade.servers.uvicorn.edge import edge_of
-from tests.unit.calls import CONNECT, Call, websocket_scope
+from asgi_upgrade.switching.lifespan import IN_PROCESS, has_seen_lifespan
+from asgi_upgrade.websocket.compiled import compiled
+from tests.unit.calls import CONNECT, REQUEST, Call, Extension, http_scope, run, websocket_scope
+from tests.unit.guard.test_adapters import Guard, Layer
+from tests.unit.servers.test_uvicorn_logs import alone
 from tests.unit.servers.uvicorn_connection import NAMES, PARSERS
+from tests.unit.system.test_internals import start_hypercorn
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -86,30 +98,37 @@ def test_the_server_that_runs_the_application_is_extended(
             assert (config.http_protocol_class is expected) is extends
 
     with caplog.at_level(logging.WARNING, "asgi_upgrade"):
-        asyncio.run(asyncio.wait_for(test(), 60))
-    assert [each.levelname for each in caplog.records if "does not offer" in each.getMessage()] == (
-        [] if extends else ["WARNING"]
+        run(test)
+    problem = "extend_server=False, and uvicorn was not started with one of our protocols"
+    lines = [each.getMessage() for each in caplog.records if "does not offer" in each.getMessage()]
+    assert [line.partition(": its own")[0] for line in lines] == (
+        [] if extends else [f"uvicorn does not offer http.upgrade ({problem})"]
     )
     assert ("h2c cannot be offered" in caplog.text) is not extends
+
+
+EXTENDED = "asgi_upgrade.servers.uvicorn:AutoUpgradeProtocol"
+MOUNTED = (
+    "this UpgradeMiddleware has not been called with uvicorn's lifespan, which mounted applications are not: "
+    "add it to the outermost application"
+)
 
 
 @pytest.mark.parametrize(
     ("http", "in_lifespan", "problem"),
     [
-        ("asgi_upgrade.servers.uvicorn:AutoUpgradeProtocol", True, None),
-        ("asgi_upgrade.servers.uvicorn:AutoUpgradeProtocol", False, None),
-        ("h11", False, "add it to the outermost application"),
+        (EXTENDED, True, None),
+        (EXTENDED, False, None),
+        ("h11", False, MOUNTED),
         (Foreign, True, "uvicorn runs with Foreign, which is not one of its own protocols"),
-        (Foreign, False, "add it to the outermost application"),
+        (Foreign, False, MOUNTED),
     ],
 )
 def test_what_stands_against_it(
     http: Any, problem: str | None, caplog: pytest.LogCaptureFixture, *, in_lifespan: bool
 ) -> None:
-    answers: list[bool] = []
-
     async def asking(scope: Scope, receive: Receive, send: Send) -> None:
-        answers.append(attach_to_server(change=True, in_lifespan=in_lifespan))
+        attach_to_server(change=True, in_lifespan=in_lifespan)
         await application(scope, receive, send)
 
     async def test() -> None:
@@ -118,13 +137,146 @@ def test_what_stands_against_it(
             before.load()
             assert config.http_protocol_class is before.http_protocol_class
 
-    with caplog.at_level(logging.WARNING, "asgi_upgrade"):
-        asyncio.run(asyncio.wait_for(test(), 60))
-    assert answers == [problem is None]
-    lines = [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
-    assert [each for each in lines if "does not offer http.upgrade" in each] == lines
-    assert len(lines) == (problem is not None)
-    assert all(str(problem) in each for each in lines)
+    with caplog.at_level(logging.INFO, "asgi_upgrade"):
+        run(test)
+    advice = "Start it with http='asgi_upgrade.servers.uvicorn:AutoUpgradeProtocol'."
+    assert caplog.messages == [offers("uvicorn") if problem is None else offers_not(problem, advice)]
+
+
+def offers(server: str) -> str:
+    return f"{server} offers http.upgrade now; the engine is {'compiled' if compiled else 'pure Python'}."
+
+
+def offers_not(problem: str, advice: str) -> str:
+    used = "its own WebSockets are used, and no other protocol can be switched to"
+    return f"uvicorn does not offer http.upgrade ({problem}): {used}. {advice}"
+
+
+def ask(**options: Any) -> None:
+    """Outside any server's lifespan."""
+
+    async def test() -> None:
+        attach_to_server(change=True, **options)
+
+    run(test)
+
+
+def test_a_lifespan_that_no_server_runs_extends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    ask()
+    advice = "Start it with http='asgi_upgrade.servers.uvicorn:AutoUpgradeProtocol'."
+    assert caplog.messages == [offers_not("it does not run this application's lifespan", advice)]
+
+
+def test_a_uvicorn_that_cannot_be_extended_is_named_with_its_version(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "asgi_upgrade.servers.uvicorn.attach", None)
+    ask()
+    [line] = caplog.messages
+    assert line.startswith(f"uvicorn does not offer http.upgrade (uvicorn {uvicorn.__version__}: import of ")
+    assert line.endswith(" Use a version of it that this package knows, or tell us.")
+
+
+@pytest.mark.parametrize("h2c", [True, False])
+def test_other_servers_are_not_looked_for_where_they_do_not_run(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, h2c: bool
+) -> None:
+    for name in ("uvicorn", "hypercorn.asyncio.lifespan"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    for server in ("uvicorn", "hypercorn"):
+        monkeypatch.setitem(sys.modules, f"asgi_upgrade.servers.{server}.attach", None)
+    with caplog.at_level(logging.INFO, "asgi_upgrade"):
+        ask(settings=EdgeSettings(h2c=H2CSettings()) if h2c else None)
+    lines = ["h2c cannot be offered: that takes uvicorn, with its lifespan on."] if h2c else []
+    assert caplog.messages == [*lines, "The server does not offer http.upgrade: its own WebSockets are used."]
+
+
+def test_in_process_there_is_no_server_to_extend(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        IN_PROCESS.set(True)
+        attach_to_server(change=True)
+
+    with caplog.at_level(logging.INFO, "asgi_upgrade"):
+        run(test)
+    assert caplog.messages == []
+
+
+def test_a_lifespan_is_remembered_if_the_middleware_was_called_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asgi_upgrade.switching.lifespan._seen", [])
+    ask(in_lifespan=False)
+    assert not has_seen_lifespan()
+    ask()
+    assert has_seen_lifespan()
+
+
+@pytest.mark.parametrize("extends", [True, False])
+def test_hypercorn(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, extends: bool) -> None:
+    """It is extended, and what stands around the middleware adapted, unless that is not wanted. No word of uvicorn."""
+    monkeypatch.setattr(hypercorn.protocol, "H11Protocol", hypercorn.protocol.h11.H11Protocol)
+    outermost = ASGIWrapper(Guard(UpgradeMiddleware(application, extend_server=extends)))  # type: ignore[arg-type]
+    with caplog.at_level(logging.INFO, "asgi_upgrade"):
+        assert start_hypercorn(outermost) is extends
+    nothing = "The server does not offer http.upgrade: its own WebSockets are used."
+    assert caplog.messages == [offers("hypercorn") if extends else nothing]
+    assert isinstance(outermost.app, AsWebSocket) is extends
+
+
+def test_the_line_about_it_comes_to_uvicorns_handlers() -> None:
+    async def test() -> None:
+        async with started(UpgradeMiddleware(application)):
+            pass
+
+    with alone() as kept:
+        run(test)
+        assert offers("uvicorn") in kept.messages
+
+
+@pytest.mark.parametrize("h2c", [True, False])
+def test_what_speaks_h2c_is_imported_before_the_first_client_wants_it(
+    monkeypatch: pytest.MonkeyPatch, *, h2c: bool
+) -> None:
+    name = "asgi_upgrade.http2.upgrade"
+    package = importlib.import_module("asgi_upgrade.http2")
+    monkeypatch.setattr(package, "upgrade", importlib.import_module(name))  # there again after the test
+    monkeypatch.delitem(sys.modules, name)
+    settings = H2CSettings() if h2c else None
+    tls = TLSSettings(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+
+    async def test() -> None:
+        async with started(UpgradeMiddleware(application, h2c=settings, tls=tls)):
+            assert (name in sys.modules) is h2c
+
+    run(test)
+
+
+@pytest.mark.parametrize("http", ["h11", EXTENDED])
+@pytest.mark.parametrize(
+    ("around", "options", "sees"),
+    [
+        (Guard, {}, "websocket"),
+        (Layer, {}, "http"),
+        (Layer, {"websocket_middleware": [Layer]}, "websocket"),
+        (Guard, None, "http"),  # what asks decides on no handshakes
+    ],
+)
+def test_what_stands_around_the_middleware_that_asks_is_adapted_to_handshakes(
+    http: str, around: Any, options: dict[str, Any] | None, sees: str
+) -> None:
+    async def asking(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            if options is None:
+                attach_to_server(change=True)
+            await application(scope, receive, send)
+
+    layer = around(asking if options is None else UpgradeMiddleware(asking, **options))
+
+    async def test() -> None:
+        async with started(layer, http) as config:
+            scope = http_scope("/secret", extensions={"http.upgrade": Extension()})
+            await Call(REQUEST).run(config.loaded_app, scope)
+            assert layer.seen == ["lifespan", sees]
+
+    run(test)
 
 
 # A WebSocket that the server delivers to a middleware without a lifespan

@@ -25,7 +25,7 @@ from tests.unit.servers.uvicorn_connection import every_parser, serve
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-    from tests.unit.servers.uvicorn_connection import Client
+    from tests.unit.servers.uvicorn_connection import Client, Served
 
 H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAQAAP__\r\n"
 TO_TLS = b"Connection: Upgrade\r\nUpgrade: %b\r\n"
@@ -145,23 +145,22 @@ def context_of(authority: trustme.CA, verify: ssl.VerifyMode) -> ssl.SSLContext:
     return context
 
 
-def go_on_in_tls(authority: trustme.CA, near: socket.socket, more: bytes) -> list[dict[str, Any]]:
-    """Shake hands, read a response, send another request, read its response: what the application said of each."""
+def go_on_in_tls(authority: trustme.CA, near: socket.socket, *more: bytes) -> list[dict[str, Any]]:
+    """Shake hands, read a response, send more requests, read their responses: what the application said of each."""
     context = ssl.create_default_context()
     authority.configure_trust(context)
     authority.issue_cert("ada@example.com", common_name="ada").configure_cert(context)
     near.settimeout(60)
     found: list[dict[str, Any]] = []
     with context.wrap_socket(near, server_hostname="localhost") as tls, tls.makefile("rb") as lines:
-        for _ in range(2):
+        for following in (*more, b""):
             assert lines.readline().startswith(b"HTTP/1.1 200 "), found
             length = 0
             while (line := lines.readline()) != b"\r\n":
                 name, _, value = line.partition(b": ")
                 length = int(value) if name.lower() == b"content-length" else length
             found.append(json.loads(lines.read(length)))
-            if len(found) == 1:
-                tls.sendall(more)
+            tls.sendall(following)
     return found
 
 
@@ -200,8 +199,17 @@ def test_what_may_begin_on_a_request_in_the_clear(
     authority: trustme.CA,
     required: Any,
 ) -> None:
+    kinds: list[set[type]] = []  # the protocols of the connection, at each request
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        kinds.append({type(each) for each in served.state.connections})
+        await describe(scope, receive, send)
+
+    served: Served
+
     async def test() -> None:
-        async with serve(parser, describe, root_path="/root") as served:
+        nonlocal served
+        async with serve(parser, app, root_path="/root") as served:
             client = served.client
             settings = TLSSettings(context_of(authority, verify), required=required)
             edge_of(served.config).settings = EdgeSettings(h2c=H2CSettings(), tls=settings)
@@ -221,13 +229,16 @@ def test_what_may_begin_on_a_request_in_the_clear(
             if taken != "TLS":
                 return
             near = socket.socket(fileno=client.socket.detach())
-            first, second = await asyncio.to_thread(go_on_in_tls, authority, near, request(b"GET /next?d", H2C))
+            more = request(b"GET /next?d", H2C), request(b"POST /last", H2C, BODY, body=b"more")
+            first, second, third = await asyncio.to_thread(go_on_in_tls, authority, near, *more)
             assert (first["request"], first["scheme"], first["body"]) == (wanted, "https", body.decode())
             assert (second["request"], second["scheme"]) == ("GET /root/next?d 1.1", "https")
             # The first request was sent in the clear, by whomever. And in TLS nothing of all that begins.
             assert (first["tls"]["client_cert_name"], first["tls"]["client_cert_chain"]) == (None, [])
             assert (second["tls"]["client_cert_name"] or "").startswith("CN=ada") is (verify is OPTIONAL)
             assert second["offer"]
-            assert served.state.total_requests == 3
+            assert (third["request"], third["body"], third["tls"]) == ("POST /root/last? 1.1", "more", second["tls"])
+            assert kinds[1] == {type(served.protocol)}
+            assert served.state.total_requests == 4
 
     run("asyncio", test)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.unit.calls import HANDSHAKE
 from tests.unit.connected import run
 from tests.unit.servers.calls import (
     REQUESTS,
@@ -22,7 +23,7 @@ from tests.unit.servers.calls import (
 )
 from tests.unit.servers.requests import read, request, respond
 from tests.unit.servers.uvicorn_connection import every_parser, serve
-from tests.unit.waiting import arrived, turns, until
+from tests.unit.waiting import arrived, still, turns, until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -70,6 +71,26 @@ def test_the_101_and_the_bytes_behind_it(
     lines = [each.partition(" - ")[2] for each in caplog.messages]
     line = f'"{data.split()[0].decode()} /a?b=c HTTP/1.1" 101'
     assert lines == ([line] if logs else [])
+
+
+@every_parser
+def test_who_waits_in_receive_wakes_though_the_application_returns_right_behind_the_switch(parser: str) -> None:
+    async def test() -> None:
+        waiting: list[asyncio.Task[Message]] = []
+
+        async def do(call: Call) -> None:
+            await read(call.receive)
+            waiting.append(asyncio.ensure_future(call.receive()))
+            await turns()
+            await call.switch(Echo())
+
+        async with serve(parser, Call(do).app) as served:
+            await served.client.send(REQUESTS["no body"])
+            assert (await served.client.answer()).status == 101
+            assert await served.client.end_of_stream() == b""
+            assert await waiting[0] == {"type": "http.disconnect"}
+
+    run("asyncio", test)
 
 
 @every_parser
@@ -151,20 +172,27 @@ def test_a_client_that_has_ended_its_direction_may_get_the_other(
 
 @every_parser
 @every_request
-def test_a_client_that_has_ended_its_direction_gets_its_response(parser: str, data: bytes) -> None:
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_client_that_has_ended_its_direction_gets_its_response(
+    parser: str, data: bytes, caplog: pytest.LogCaptureFixture, *, answers: bool
+) -> None:
+    """If there is one: the application may take it for gone."""
+
     async def test() -> None:
         async def do(call: Call) -> None:
             body = await read(call.receive)
             assert await call.receive() == {"type": "http.disconnect"}
-            await respond(call.send, b"%d" % len(body))
+            if answers:
+                await respond(call.send, b"%d" % len(body))
 
         async with serve(parser, Call(do).app) as served:
             await served.client.send(data)
             served.client.end()
-            assert (await served.client.answer()).status == 200
+            assert not answers or (await served.client.answer()).status == 200
             assert await served.client.end_of_stream() == b""
 
     run("asyncio", test)
+    assert [each for each in caplog.records if each.levelno >= logging.WARNING] == []
 
 
 @every_parser
@@ -197,6 +225,44 @@ def test_a_client_that_has_gone_is_not_switched(parser: str, data: bytes, *, ask
 
 
 @every_parser
+@every_request
+def test_a_connection_that_is_being_closed_is_not_switched(parser: str, data: bytes) -> None:
+    async def test() -> None:
+        async def do(call: Call) -> None:
+            await read(call.receive)
+            served.protocol.transport.abort()
+            assert not await call.switch(Echo())
+
+        call = Call(do)
+        async with serve(parser, call.app) as served:
+            await served.client.send(data)
+            await until(lambda: call.protocol is not None)
+            await until(lambda: served.ended)
+        assert call.switched is not None
+        assert call.switched.result() is False
+        assert call.protocol.calls == []
+
+    run("asyncio", test)
+
+
+@every_parser
+def test_an_application_may_answer_in_websocket_messages(parser: str) -> None:
+    async def do(call: Call) -> None:
+        await call.send({"type": "websocket.accept"})
+        await call.send({"type": "websocket.close", "code": 1000})
+
+    async def test() -> None:
+        async with serve(parser, Call(do).app) as served:
+            fields = b"".join(b"%b: %b\r\n" % field for field in HANDSHAKE[1:])
+            await served.client.send(request(b"GET /", fields))
+            assert (await served.client.answer()).status == 101
+            served.client.end()
+            assert await served.client.end_of_stream() == b"\x88\x02\x03\xe8"
+
+    run("asyncio", test)
+
+
+@every_parser
 @pytest.mark.parametrize("leaves", [True, False])
 def test_a_body_that_nobody_reads_does_not_reach_the_protocol(parser: str, *, leaves: bool) -> None:
     run("asyncio", lambda: leave_a_body_unread(partial(serve, parser), leaves=leaves))
@@ -222,8 +288,37 @@ def test_a_switch_waits_until_the_response_before_has_been_taken(parser: str, da
             else:
                 assert (await served.client.answer()).body == bytes(size)
                 assert (await served.client.answer()).status == 101
+                assert served.state.total_requests == 2
                 served.client.end()
                 await served.client.end_of_stream()
+
+    run("asyncio", test)
+
+
+@every_parser
+@every_request
+def test_more_than_is_held_reaches_the_protocol_later(parser: str, data: bytes) -> None:
+    early = bytes(range(256)) * 4096
+
+    async def test() -> None:
+        go_on = asyncio.Event()
+
+        async def do(call: Call) -> None:
+            await read(call.receive)
+            await go_on.wait()
+            await switching()(call)
+
+        call = Call(do)
+        async with serve(parser, call.app, socket_buffer=16384) as served:
+            client = served.client
+            filling = asyncio.ensure_future(client.fill(data + early))
+            assert await still(lambda: client.filled) < len(early) // 2
+            go_on.set()
+            assert (await client.answer()).status == 101
+            assert await client.exactly(len(early)) == early
+            await filling
+            client.end()
+            await client.end_of_stream()
 
     run("asyncio", test)
 
@@ -242,6 +337,7 @@ def test_a_protocol_is_told_that_uvicorn_stops(parser: str, data: bytes, kind: t
                 told: list[str] = []
                 on_shutdown = call.scope["extensions"]["http.upgrade"]["on_shutdown"]
                 on_shutdown(lambda: told.append("at the stop"))
+                assert told == []
                 await stops.wait()
                 assert told == ["at the stop"]
                 on_shutdown(lambda: told.append("at once"))

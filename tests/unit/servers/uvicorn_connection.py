@@ -49,6 +49,7 @@ class Client:
         sock.setblocking(False)
         self.socket = sock
         self.unread = b""
+        self.filled = 0
 
     async def send(self, data: bytes, size: int | None = None) -> None:
         """Send, `size` bytes at a time, which the server reads one by one."""
@@ -57,6 +58,14 @@ class Client:
             await loop.sock_sendall(self.socket, data[start:][:size])
             if size is not None:
                 await turns(2)
+
+    async def fill(self, data: bytes) -> None:
+        """Send as much as the other end takes at a time; `filled` says how much that was so far."""
+        while self.filled < len(data):
+            try:
+                self.filled += self.socket.send(data[self.filled : self.filled + 65536])
+            except BlockingIOError:
+                await asyncio.sleep(0.001)
 
     async def receive(self) -> bytes:
         """What arrives next, nothing at the end."""

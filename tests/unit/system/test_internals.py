@@ -25,7 +25,6 @@ import asgi_upgrade
 from asgi_upgrade import UpgradeMiddleware
 from asgi_upgrade.guard import starlette_internals
 from asgi_upgrade.guard.starlette_internals import STARLETTE
-from asgi_upgrade.servers import uvicorn as extended
 from asgi_upgrade.servers.hypercorn.internals import HYPERCORN
 from asgi_upgrade.servers.hypercorn.protocol import extended as extended_configs
 from asgi_upgrade.servers.uvicorn.internals import UVICORN
@@ -187,12 +186,6 @@ def test_a_uvicorn_that_lacks_something_is_left_alone(
     assert line.endswith("Use a version of it that this package knows, or tell us.")
 
 
-def test_a_protocol_that_cannot_extend_uvicorn_says_so_when_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    hide(monkeypatch, "uvicorn.protocols.http.h11_impl:H11Protocol", "handle_events")
-    with pytest.raises(ImportError, match=r"has no H11Protocol\.handle_events: H11UpgradeProtocol cannot extend it"):
-        getattr(extended, "H11UpgradeProtocol")  # noqa: B009 - what it does is what is tested
-
-
 def accessed(path: Path, owners: set[str]) -> Iterator[str]:
     """The attributes that a room uses of what it calls by one of these names."""
     for node in ast.walk(ast.parse(path.read_text())):
@@ -210,7 +203,7 @@ def accessed(path: Path, owners: set[str]) -> Iterator[str]:
         (
             {"http", "lender"},
             "Protocol",
-            {"half_closed", "hold_if_full", "let_go", "plain_app", "release", "serve_with", "stopping", "successor"},
+            {"half_closed", "let_go", "plain_app", "release", "serve_with", "stopping", "successor"},
         ),
     ],
 )
@@ -224,13 +217,13 @@ def test_no_room_uses_more_of_uvicorn_than_is_declared(owners: set[str], known: 
 # hypercorn
 
 
-def start_hypercorn() -> bool:
+def start_hypercorn(app: Any = None) -> bool:
     """Run the startup of an application's lifespan as hypercorn does; return whether hypercorn is extended."""
 
     async def run() -> bool:
         config = hypercorn.config.Config()
         loop = asyncio.get_running_loop()
-        lifespan = Lifespan(ASGIWrapper(guarded()), config, loop, {})  # type: ignore[arg-type]
+        lifespan = Lifespan(app or ASGIWrapper(guarded()), config, loop, {})  # type: ignore[arg-type]
         task = asyncio.create_task(lifespan.handle_lifespan())
         await lifespan.wait_for_startup()
         await lifespan.wait_for_shutdown()
