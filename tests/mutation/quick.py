@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +95,7 @@ class Trial:
         if sys.version_info >= (3, 12):
             monitoring = sys.monitoring
             monitoring.use_tool_id(monitoring.COVERAGE_ID, "mutation")
-            waiting = [function.__code__ for function in _live_functions(sys.modules[self._module])]
+            waiting = [function.__code__ for function in _live_functions(import_module(self._module))]
             while waiting:
                 code = waiting.pop()
                 monitoring.set_local_events(monitoring.COVERAGE_ID, code, monitoring.events.LINE)
@@ -154,7 +155,7 @@ class Trial:
 
     def _put_in(self, source: str) -> bool:
         """Give the module's functions the code of a mutant; say whether that could be done."""
-        live = {function.__code__.co_firstlineno: function for function in _live_functions(sys.modules[self._module])}
+        live = {function.__code__.co_firstlineno: function for function in _live_functions(import_module(self._module))}
         changed = False
         for before, after in zip(self._codes, _functions_of(_compile(source)), strict=True):
             if _essence(before) == _essence(after):
