@@ -167,4 +167,3 @@ class OfferingRequest:
             self._writer.transport.close()
             self._reading.connection_lost(None)
             self._http.connection = H11WSConnection(self._http.connection)  # type: ignore[arg-type]
-            self._http.connection.buffer.clear()

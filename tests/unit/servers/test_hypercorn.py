@@ -95,7 +95,8 @@ def test_the_101_and_the_bytes_behind_it(data: bytes, size: int | None, caplog: 
     async def test() -> None:
         call = Call(switching(stays=True))
         logger = logging.getLogger("hypercorn.test")
-        async with serve(call.app, include_date_header=False, accesslog=logger) as served:
+        settings = {"accesslog": logger, "access_log_format": '"%(r)s" %(s)s %({upgrade}o)s'}
+        async with serve(call.app, include_date_header=False, **settings) as served:
             client = served.client
             await client.send(data + b"early", size)
             answer = await client.answer()
@@ -123,8 +124,8 @@ def test_the_101_and_the_bytes_behind_it(data: bytes, size: int | None, caplog: 
     with caplog.at_level(logging.INFO, "hypercorn.test"):
         run("asyncio", test)
     [line] = [each.getMessage() for each in caplog.records if each.name == "hypercorn.test"]
-    assert f'"{data.split()[0].decode()} ' in line
-    assert " 101 " in line
+    assert line.startswith(f'"{data.split()[0].decode()} ')
+    assert line.endswith('" 101 example/1')
 
 
 @pytest.mark.parametrize("kind", [Echo, Lingering])
@@ -327,6 +328,21 @@ def test_a_protocol_is_told_that_hypercorn_stops(data: bytes, kind: type[Echo], 
             if when == "before":
                 assert (await served.client.answer()).status == 101
             assert await served.client.end_of_stream() == (b"goodbye" if kind is Telling else b"")
+
+    run("asyncio", test)
+
+
+def test_a_protocol_whose_connection_has_ended_is_not_told_that_hypercorn_stops() -> None:
+    async def test() -> None:
+        call = Call(switching(Telling))
+        async with serve(call.app) as served:
+            await served.client.send(REQUESTS["no body"])
+            assert (await served.client.answer()).status == 101
+            served.client.end()
+            await until(lambda: served.ended)
+            await served.context.terminated.set()
+            await turns()
+            assert call.protocol.calls == ["made", "end", "lost"]
 
     run("asyncio", test)
 
