@@ -95,7 +95,7 @@ def test_the_101_and_the_bytes_behind_it(data: bytes, size: int | None, caplog: 
     async def test() -> None:
         call = Call(switching(stays=True))
         logger = logging.getLogger("hypercorn.test")
-        settings = {"accesslog": logger, "access_log_format": '"%(r)s" %(s)s %({upgrade}o)s'}
+        settings: Any = {"accesslog": logger, "access_log_format": '"%(r)s" %(s)s %({upgrade}o)s'}
         async with serve(call.app, include_date_header=False, **settings) as served:
             client = served.client
             await client.send(data + b"early", size)
