@@ -95,7 +95,7 @@ def test_the_101_and_the_bytes_behind_it(data: bytes, size: int | None, caplog: 
     async def test() -> None:
         call = Call(switching(stays=True))
         logger = logging.getLogger("hypercorn.test")
-        settings: Any = {"accesslog": logger, "access_log_format": '"%(r)s" %(s)s %({upgrade}o)s'}
+        settings: Any = {"accesslog": logger, "access_log_format": '"%(r)s" %(s)s %({upgrade}o)s %(T)s'}
         async with serve(call.app, include_date_header=False, **settings) as served:
             client = served.client
             await client.send(data + b"early", size)
@@ -125,7 +125,9 @@ def test_the_101_and_the_bytes_behind_it(data: bytes, size: int | None, caplog: 
         run("asyncio", test)
     [line] = [each.getMessage() for each in caplog.records if each.name == "hypercorn.test"]
     assert line.startswith(f'"{data.split()[0].decode()} ')
-    assert line.endswith('" 101 example/1')
+    status, protocol, seconds = line.rpartition('" ')[2].split()
+    assert (status, protocol) == ("101", "example/1")
+    assert 0 <= int(seconds) < 3600
 
 
 @pytest.mark.parametrize("kind", [Echo, Lingering])

@@ -95,17 +95,18 @@ async def test_the_scope_is_that_of_the_request() -> None:
     async def endpoint(request: Request) -> Response:
         scope = request.scope
         keys = ("type", "http_version", "method", "scheme", "path", "root_path", "client", "server")
-        facts = {key: scope[key] for key in keys}
+        facts = {key: scope[key] for key in (*keys, "asgi")}
         facts.update(raw_path=scope["raw_path"].decode(), query=scope["query_string"].decode())
         facts["header"] = [value.decode() for name, value in scope["headers"] if name == b"x-twice"]
         return Response(json.dumps(facts))
 
     async with connect(serve(endpoint), root_path="/api", client=("10.0.0.1", 7)) as client:
         response = await client.get(
-            "https://example.com:444/api/a%20b?c=d", headers=[("X-Twice", "1"), ("X-Twice", "2")]
+            "https://example.com:444/api/a%20b?c=d?e", headers=[("X-Twice", "1"), ("X-Twice", "2")]
         )
     assert response.json() == {
         "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": "1.1",
         "method": "GET",
         "scheme": "https",
@@ -114,9 +115,31 @@ async def test_the_scope_is_that_of_the_request() -> None:
         "client": ["10.0.0.1", 7],
         "server": ["example.com", 444],
         "raw_path": "/api/a%20b",
-        "query": "c=d",
+        "query": "c=d?e",
         "header": ["1", "2"],
     }
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "headers", "facts"),
+    [
+        ("GET", "http://test/", OFFER, ["http", "/", True]),
+        ("GET", "http://test/", {}, ["http", "/", False]),
+        ("GET", "ws://test/a", OFFER, ["http", "/a", True]),
+        ("GET", "wss://test/a", OFFER, ["https", "/a", True]),
+        ("CONNECT", "http://test/", OFFER, ["http", "/", False]),
+    ],
+)
+async def test_which_requests_have_the_extension(
+    method: str, url: str, headers: dict[str, str], facts: list[Any]
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        offer = "http.upgrade" in scope.get("extensions", {})
+        assert "state" not in scope
+        await Response(json.dumps([scope["scheme"], scope["raw_path"].decode(), offer]))(scope, receive, send)
+
+    async with connect(app) as client:
+        assert (await client.request(method, url, headers=headers)).json() == facts
 
 
 async def test_bodies_travel_in_pieces_both_ways() -> None:
