@@ -60,6 +60,11 @@ def test_without_httpx_it_says_what_to_install() -> None:
     assert "ImportError: asgi_upgrade.testing needs the package httpx: pip install 'asgi-upgrade[httpx]'" in run.stderr
 
 
+async def test_a_request_of_another_library_is_no_request() -> None:
+    with pytest.raises(TypeError, match=r"builtins\.object is no request of httpx"):
+        await UpgradeTransport(speaking(echo)).handle_async_request(object())
+
+
 async def test_a_scheme_that_middleware_has_made_wss_of_stays_secure() -> None:
     app = FastAPI()
 
@@ -388,10 +393,37 @@ async def test_tls_on_top() -> None:
         assert await stream.read(100) == b""
 
 
+async def test_tls_without_a_name_and_its_end() -> None:
+    server_context, client_context = tls_contexts()
+    client_context.check_hostname = False
+
+    async def speak_tls(stream: UpgradeStream) -> None:
+        await TLSStream.wrap(stream, server_side=True, ssl_context=server_context, standard_compatible=False)
+        await stream.send(b"in the clear")
+        await _receive_all(stream)
+
+    async with connect(speaking(speak_tls)) as client, client.stream("GET", "/", headers=OFFER) as response:
+        stream = await response.extensions["network_stream"].start_tls(client_context, timeout=30)
+        with pytest.raises(httpcore.ReadError):
+            await stream.read(100)
+        await stream.aclose()
+        with pytest.raises(httpcore.WriteError):
+            await write_for_ever(stream)
+
+
 async def test_a_failed_tls_handshake_is_httpcores_error() -> None:
     async with connect(speaking(echo)) as client, client.stream("GET", "/", headers=OFFER) as response:
         with pytest.raises(httpcore.ConnectError):
             await response.extensions["network_stream"].start_tls(ssl.create_default_context(), "example.com", 5)
+
+
+async def test_a_peer_that_leaves_during_the_tls_handshake_is_httpcores_error_too() -> None:
+    async def leave(stream: UpgradeStream) -> None:
+        await stream.receive()
+
+    async with connect(speaking(leave)) as client, client.stream("GET", "/", headers=OFFER) as response:
+        with pytest.raises(httpcore.ConnectError):
+            await response.extensions["network_stream"].start_tls(ssl.create_default_context(), "example.com", 30)
 
 
 async def test_a_certificate_for_another_name_fails_the_tls_handshake() -> None:

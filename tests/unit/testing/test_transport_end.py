@@ -28,7 +28,7 @@ def connect(app: Any, **options: Any) -> httpx.AsyncClient:
 
 
 async def begin(send: Send) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.start", "status": 200})
 
 
 # The client leaves
@@ -52,6 +52,8 @@ class Ending:
             await asyncio.Event().wait()
         finally:
             self.seen.append((await receive())["type"])
+            if not self.answers:
+                await begin(send)  # nobody gets it
             if "extensions" in scope:
                 switched = scope["extensions"]["http.upgrade"]["connect"](Echo(), [(b"upgrade", b"example/1")])
                 self.seen.append(switched.done() and switched.result())
@@ -159,6 +161,44 @@ def test_the_application_waits_until_each_piece_is_read() -> None:
             assert sent == 0
             assert await response.aread() == b"xxx"
             assert sent == 3
+
+    run("asyncio", test)
+
+
+def test_a_whole_response_is_the_end_of_the_request() -> None:
+    async def test() -> None:
+        seen: list[Message] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await read(receive)
+            await begin(send)
+            await send({"type": "http.response.body", "body": b"all"})
+            seen.append(await receive())
+            await send({"type": "http.response.body", "body": b"too late"})
+
+        async with connect(app) as client:
+            assert (await client.get("/")).content == b"all"
+            assert seen == [{"type": "http.disconnect"}]
+
+    run("asyncio", test)
+
+
+def test_after_a_switch_the_end_of_the_application_is_the_end_of_the_request() -> None:
+    async def test() -> None:
+        waiting: list[asyncio.Task[Any]] = []
+
+        async def do(call: Call) -> None:
+            await read(call.receive)
+            assert await call.switch(Echo())
+            waiting.append(asyncio.ensure_future(call.receive()))
+            await call.protocol.lost
+            await turns()
+            assert not waiting[0].done()
+
+        async with connect(Call(do).app) as client:
+            async with client.stream("GET", "/", headers=OFFER):
+                pass
+            assert await waiting[0] == {"type": "http.disconnect"}
 
     run("asyncio", test)
 
