@@ -266,7 +266,6 @@ class _Exchange:
                 await self._send_body.send(bytes(body))
         if not message.get("more_body"):
             self._left.set()
-            self._send_body.close()
 
     async def complete_request(self) -> None:
         while not self._request_read:

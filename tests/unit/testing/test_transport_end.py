@@ -18,6 +18,8 @@ from tests.unit.servers.requests import read
 from tests.unit.waiting import turns, until
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from starlette.types import Message, Receive, Scope, Send
 
 OFFER = {"Connection": "Upgrade", "Upgrade": "example/1"}
@@ -203,6 +205,27 @@ def test_after_a_switch_the_end_of_the_application_is_the_end_of_the_request() -
     run("asyncio", test)
 
 
+def test_the_body_of_a_request_is_read_before_the_switch() -> None:
+    async def test() -> None:
+        pieces = [b"one", b"two", b"three"]
+
+        async def content() -> AsyncIterator[bytes]:
+            while pieces:
+                yield pieces.pop()
+
+        call = Call(lambda call: call.switch(Echo()))
+        async with connect(call.app) as client:
+            async with client.stream("POST", "/", headers=OFFER, content=content()) as response:
+                assert response.status_code == 101
+                assert response.extensions["http_version"] == b"HTTP/1.1"
+                assert pieces == []
+                # The application has returned, and with it its connection has ended.
+                assert await response.extensions["network_stream"].read(100) == b""
+            assert call.protocol.calls == ["made", "lost"]
+
+    run("asyncio", test)
+
+
 def test_a_101_has_no_body() -> None:
     async def test() -> None:
         call = Call(switching())
@@ -274,15 +297,24 @@ def test_a_protocol_is_told_that_the_server_stops_as_long_as_it_has_its_connecti
 def test_a_client_that_is_closed_cancels_what_runs() -> None:
     async def test() -> None:
         app = Ending(answers=True)
-        opened = UpgradeTransport(app)
+        opened = UpgradeTransport(lambda *arguments: app(*arguments))
         assert opened.state == {}
         response = await opened.handle_async_request(httpx.Request("GET", "http://test/"))
         assert response.status_code == 200
         await opened.aclose()
         assert app.seen == ["http.disconnect", "end"]
 
+        app = Ending()
+        asking = asyncio.ensure_future(opened.handle_async_request(httpx.Request("GET", "http://test/")))
+        await app.began.wait()
+        await opened.aclose()
+        assert app.seen == ["http.disconnect", "end"]
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+
+        app = Ending(answers=True)
         async with UpgradeTransport(app) as entered:
             await entered.handle_async_request(httpx.Request("GET", "http://test/"))
-        assert app.seen == ["http.disconnect", "end"] * 2
+        assert app.seen == ["http.disconnect", "end"]
 
     run("asyncio", test)
