@@ -37,6 +37,7 @@ class Served:
         self.client = client
         self.context = context
         self.config = config
+        self.server: Any = None  # hypercorn's, of this connection
         self.served: list[asyncio.Task[Any]] = []
         self.errors: list[logging.LogRecord] = []  # of its error log; who expects some takes them out
 
@@ -68,7 +69,8 @@ async def serve(
         task = asyncio.current_task()
         assert task is not None
         served.served.append(task)
-        await TCPServer(wrapper, loop, config, context, {"started": True}, reader, writer)
+        served.server = TCPServer(wrapper, loop, config, context, {"started": True}, reader, writer)
+        await served.server
 
     server = await asyncio.start_server(call, "127.0.0.1", 0)
     client = Client(socket.create_connection(server.sockets[0].getsockname()))

@@ -89,6 +89,54 @@ def test_the_names_of_fields_are_as_hypercorn_was_told(*, raw: bool) -> None:
     run("asyncio", test)
 
 
+def test_a_connect_makes_no_offer() -> None:
+    async def test() -> None:
+        async def do(call: Call) -> None:
+            await respond(call.send, b"", 405)
+
+        call = Call(do)
+        async with serve(call.app) as served:
+            await served.client.send(request(b"CONNECT example:443", OFFER))
+            assert (await served.client.answer()).status == 405
+            assert "http.upgrade" not in call.scope.get("extensions", {})
+
+    run("asyncio", test)
+
+
+@pytest.mark.parametrize(("ssl", "scheme"), [(False, "http"), (True, "https")])
+def test_the_ends_of_the_connection_are_known(*, ssl: bool, scheme: str) -> None:
+    async def test() -> None:
+        async def do(call: Call) -> None:
+            await respond(call.send, b"")
+
+        call = Call(do)
+        async with serve(call.app) as served:
+            await until(lambda: served.server is not None and hasattr(served.server, "protocol"))
+            served.server.protocol.protocol.ssl = ssl  # as if it had begun with TLS
+            await served.client.send(request(b"GET /a", OFFER))
+            assert (await served.client.answer()).status == 200
+            assert call.scope["scheme"] == scheme
+            assert tuple(call.scope["client"]) == served.client.socket.getsockname()
+            assert tuple(call.scope["server"]) == served.client.socket.getpeername()
+
+    run("asyncio", test)
+
+
+def test_requests_with_offers_count_for_hypercorns_limits() -> None:
+    async def test() -> None:
+        async with serve(describe, keep_alive_max_requests=3) as served:
+            served.context.max_requests = 2
+            closes = []
+            for _ in range(3):
+                assert not served.context.terminate.is_set()
+                await served.client.send(request(b"GET /a", OFFER))
+                closes.append((b"connection", b"close") in (await served.client.answer()).fields)
+            assert served.context.terminate.is_set()
+            assert closes == [False, False, True]
+
+    run("asyncio", test)
+
+
 @every_request
 @pytest.mark.parametrize("size", [None, 1])
 def test_the_101_and_the_bytes_behind_it(data: bytes, size: int | None, caplog: pytest.LogCaptureFixture) -> None:
