@@ -165,7 +165,6 @@ class _Exchange:
             return
         async for data in self._receive_body:
             yield data
-        await self._finish()
 
     async def aclose(self) -> None:
         self._left.set()

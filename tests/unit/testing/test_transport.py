@@ -141,6 +141,7 @@ async def test_which_requests_have_the_extension(
     async def app(scope: Any, receive: Any, send: Any) -> None:
         offer = "http.upgrade" in scope.get("extensions", {})
         assert "state" not in scope
+        assert scope["root_path"] == ""
         await Response(json.dumps([scope["scheme"], scope["raw_path"].decode(), offer]))(scope, receive, send)
 
     async with connect(app) as client:
