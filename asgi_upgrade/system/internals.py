@@ -41,7 +41,7 @@ def _names_in(value: Any) -> Iterator[str]:
         seen.add(id(value))
         if isinstance(value, property):
             waiting.append(value.fget)
-        elif isinstance(value, (staticmethod, classmethod, MethodType)):
+        elif isinstance(value, MethodType):
             waiting.append(value.__func__)
         elif isinstance(value, FunctionType):
             yield from value.__code__.co_names
@@ -49,6 +49,7 @@ def _names_in(value: Any) -> Iterator[str]:
             for cell in value.__closure__ or ():
                 with suppress(ValueError):  # it is empty
                     waiting.append(cell.cell_contents)
+        # Static and class methods have it too.
         if hasattr(type(value), "__wrapped__") or "__wrapped__" in getattr(value, "__dict__", ()):
             waiting.append(value.__wrapped__)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,10 +26,8 @@ class Library(NamedTuple):
 
 def _find() -> Iterator[Library]:
     for names in (("httpx", "httpcore"), ("httpx2", "httpcore2")):
-        try:
+        with suppress(ImportError):
             yield Library(*map(import_module, names))
-        except ImportError:
-            continue
 
 
 installed = tuple(_find())

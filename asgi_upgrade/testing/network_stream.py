@@ -85,5 +85,6 @@ def _errors(timeout: type[Exception], error: type[Exception]) -> Iterator[None]:
         yield
     except TimeoutError as exc:
         raise timeout from exc
-    except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError, ssl.SSLError) as exc:
+    # AnyIO's TLS ends a stream where nobody has asked for bytes: in its handshake, and when it sends.
+    except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError, ssl.SSLError) as exc:
         raise error from exc

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -37,7 +37,12 @@ def run_server(app: ASGIApp, **options: Any) -> Iterator[str]:
     listener = socket.create_server(("127.0.0.1", 0))
     given = {"log_config": None, "timeout_graceful_shutdown": 2, **options}
     server = uvicorn.Server(uvicorn.Config(app, **given))
-    thread = threading.Thread(target=server.run, args=([listener],), name="asgi-upgrade-server", daemon=True)
+
+    def run() -> None:
+        with suppress(SystemExit):  # uvicorn's way to say that the lifespan has failed; pytest would warn of it
+            server.run([listener])
+
+    thread = threading.Thread(target=run, name="asgi-upgrade-server", daemon=True)
     thread.start()
     try:
         deadline = time.monotonic() + _TIMEOUT

@@ -147,7 +147,6 @@ class _Exchange:
         self._request_read = False
         self._response: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._send_body, self._receive_body = anyio.create_memory_object_stream[bytes](0)
-        self._complete = False
         self._left = asyncio.Event()  # the client has closed the response, or it is complete
         self._switchover = Switchover(self, InPlace)
         self._protocol: Any = None  # the owner of the connection, from the switch on
@@ -166,7 +165,6 @@ class _Exchange:
             return
         async for data in self._receive_body:
             yield data
-        await self._finish()
 
     async def aclose(self) -> None:
         self._left.set()
@@ -255,20 +253,18 @@ class _Exchange:
             if self._response.done():
                 raise RuntimeError("The response has been started before.")
             self._start(message["status"], check_response_headers(message.get("headers", ())))
-        elif not self._complete:
+        else:
             if not self._response.done():
                 raise RuntimeError("The response has not been started.")
             await self._send(message)
 
     async def _send(self, message: Message) -> None:
-        body = message.get("body", b"")
+        body = message.get("body")
         with suppress(anyio.BrokenResourceError):  # the client has left
             if body and self._request.method != "HEAD":
                 await self._send_body.send(bytes(body))
-        if not message.get("more_body", False):
-            self._complete = True
+        if not message.get("more_body"):
             self._left.set()
-            self._send_body.close()
 
     async def complete_request(self) -> None:
         while not self._request_read:

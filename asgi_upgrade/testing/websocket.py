@@ -151,7 +151,7 @@ class ClientWebSocket:
         self.close_code: int | None = None
         self.close_reason = ""
         self._stream = response.extensions["network_stream"]
-        self._protocol = Protocol(Side.CLIENT, state=State.OPEN, max_size=_MAX_SIZE)
+        self._protocol = Protocol(Side.CLIENT, max_size=_MAX_SIZE)
         self._messages: deque[str | bytes] = deque()
         self._parts: list[bytes] = []
         self._is_text = False

@@ -97,7 +97,7 @@ class Trial:
         if sys.version_info >= (3, 12):
             monitoring = sys.monitoring
             monitoring.use_tool_id(monitoring.COVERAGE_ID, "mutation")
-            waiting = [function.__code__ for function in _live_functions(sys.modules[self._module])]
+            waiting = [function.__code__ for function in _live_functions(import_module(self._module))]
             while waiting:
                 code = waiting.pop()
                 monitoring.set_local_events(monitoring.COVERAGE_ID, code, monitoring.events.LINE)
@@ -161,7 +161,7 @@ class Trial:
 
     def _put_in(self, source: str) -> bool:
         """Give the module's functions the code of a mutant; say whether that could be done."""
-        live = {function.__code__.co_firstlineno: function for function in _live_functions(sys.modules[self._module])}
+        live = {function.__code__.co_firstlineno: function for function in _live_functions(import_module(self._module))}
         changed = False
         for before, after in zip(self._codes, _functions_of(_compile(source)), strict=True):
             if _essence(before) == _essence(after):

@@ -42,6 +42,6 @@ def attach(*, change: bool, policy: Policy | None = None) -> str | None:
     if change:
         hypercorn.protocol.H11Protocol = H11UpgradeProtocol  # type: ignore[attr-defined]
         extended.add(config)
-        if policy is not None and isinstance(lifespan.app, ASGIWrapper):
+        if isinstance(lifespan.app, ASGIWrapper):
             lifespan.app.app = adapt_layers(lifespan.app.app, policy)  # type: ignore[arg-type, assignment]
     return None if config in extended else "extend_server=False"

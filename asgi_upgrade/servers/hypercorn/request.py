@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import h11
 from hypercorn.asyncio.tcp_server import TCPServer
@@ -36,6 +35,7 @@ class OfferingRequest:
     """
 
     stream: HTTPStream  # set before it is called
+    _shutdown: asyncio.Task[None]  # set when it is called
 
     def __init__(self, http: H11Protocol, server: TCPServer) -> None:
         self._http = http
@@ -48,7 +48,6 @@ class OfferingRequest:
         self._broken = False  # the client has left before that, or hypercorn waits for the rest no longer
         # Until the switch: the client has ended its direction. From then on: the application has returned.
         self._gone = asyncio.Event()
-        self._shutdown: asyncio.Task[None] | None = None
         self._logging: asyncio.Future[None] | None = None  # writes the line of the access log
 
     async def __call__(self, scope: Any, receive: Any, send: Any, sync_spawn: Any, call_soon: Any) -> None:
@@ -73,10 +72,8 @@ class OfferingRequest:
         """Call the application; return when it has returned, and what it switched to has closed the connection."""
         try:
             await self._switchover.serve(app, scope)
-        except Exception:
-            if self._protocol is None:
-                raise
-            # hypercorn writes the same line, when we have returned: when the connection is closed.
+        except Exception:  # noqa: BLE001 - hypercorn does the same
+            # hypercorn writes the same line, but when we have returned: after a switch, when the connection is closed.
             await self._http.config.log.exception("Error in ASGI Framework")
         closed = linger(self._protocol)
         if closed is not None:
@@ -118,7 +115,7 @@ class OfferingRequest:
         if not (self._given or self._broken):
             message = await self._receive()
             self._broken = message["type"] == "http.disconnect"
-            self._given = message["type"] == "http.request" and not message.get("more_body", False)
+            self._given = message["type"] == "http.request" and not message["more_body"]
             return message
         if not self._broken:
             await self._gone.wait()
@@ -128,14 +125,13 @@ class OfferingRequest:
         return self._send(message)
 
     async def complete_request(self) -> None:
-        with suppress(ConnectionError):
-            await self._writer.drain()
+        # hypercorn has waited for what it wrote before, see its `protocol_send`.
         while not (self._given or self._broken):
             await self.receive()
 
     def give_away(self, protocol: Any, fields: list[tuple[bytes, bytes]]) -> None:
         http = self._http
-        transport = cast(asyncio.Transport, self._writer.transport)
+        transport: Any = self._writer.transport
         headers = [*http.config.response_headers("h11"), *print_fields(fields)]
         response = h11.InformationalResponse(status_code=101, headers=headers, reason="Switching Protocols")
         transport.write(http.connection.send(response))
@@ -165,11 +161,9 @@ class OfferingRequest:
 
     def _let_go(self) -> None:
         del self._reader.feed_eof, self._reader.set_exception
-        if self._shutdown is not None:
-            self._shutdown.cancel()
+        self._shutdown.cancel()
         if self._reading is not None:
             # hypercorn waits for its own protocol to learn of the end, and then closes the connection once more.
             self._writer.transport.close()
             self._reading.connection_lost(None)
             self._http.connection = H11WSConnection(self._http.connection)  # type: ignore[arg-type]
-            self._http.connection.buffer.clear()

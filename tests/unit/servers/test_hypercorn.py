@@ -5,74 +5,33 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import socket
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import hypercorn.protocol
 import pytest
-from hypercorn.app_wrappers import ASGIWrapper
-from hypercorn.asyncio.tcp_server import TCPServer
-from hypercorn.asyncio.worker_context import WorkerContext
-from hypercorn.config import Config
+from hypercorn.app_wrappers import WSGIWrapper
 
-from asgi_upgrade.servers.hypercorn.protocol import H11UpgradeProtocol, extended
+from asgi_upgrade.servers.hypercorn.protocol import H11UpgradeProtocol
+from tests.unit import wire
 from tests.unit.connected import run
-from tests.unit.servers.calls import Call, Echo, Lingering, Telling, every_request, leave_a_body_unread, switching
-from tests.unit.servers.requests import OFFER, describe, read, request, respond
+from tests.unit.servers.calls import (
+    REQUESTS,
+    Call,
+    Echo,
+    Lingering,
+    Telling,
+    every_request,
+    leave_a_body_unread,
+    switching,
+)
+from tests.unit.servers.hypercorn_connection import HANDSHAKE, serve
+from tests.unit.servers.requests import BODY, OFFER, describe, read, request, respond
 from tests.unit.servers.requests import REQUESTS as OFFERS
 from tests.unit.servers.requests import check as check_answer
-from tests.unit.servers.uvicorn_connection import Client
 from tests.unit.waiting import arrived, turns, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from starlette.types import ASGIApp, Message
-
-
-class Served:
-    """One connection, and what there is on the server's side of it."""
-
-    def __init__(self, client: Client, context: WorkerContext, config: Config) -> None:
-        self.client = client
-        self.context = context
-        self.config = config
-        self.served: list[asyncio.Task[Any]] = []
-
-    @property
-    def ended(self) -> bool:
-        return bool(self.served) and all(each.done() for each in self.served)
-
-
-@asynccontextmanager
-async def serve(app: ASGIApp, *, extends: bool = True, **settings: Any) -> AsyncIterator[Served]:
-    """Connect a client to `app`; in the end nothing may be left of the connection."""
-    loop = asyncio.get_running_loop()
-    config = Config()
-    for name, value in settings.items():
-        setattr(config, name, value)
-    if extends:
-        extended.add(config)
-    context = WorkerContext(None)
-
-    async def call(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        served.served.append(task)
-        await TCPServer(ASGIWrapper(app), loop, config, context, {"started": True}, reader, writer)  # type: ignore[arg-type]
-
-    server = await asyncio.start_server(call, "127.0.0.1", 0)
-    client = Client(socket.create_connection(server.sockets[0].getsockname()))
-    served = Served(client, context, config)
-    try:
-        yield served
-    finally:
-        client.socket.close()
-        await context.terminated.set()  # or it would wait for its keep-alive timeout
-        await until(lambda: served.ended)
-        server.close()
-        await server.wait_closed()
+    from starlette.types import Message, Receive, Scope, Send
 
 
 @pytest.fixture(autouse=True)
@@ -124,7 +83,56 @@ def test_the_names_of_fields_are_as_hypercorn_was_told(*, raw: bool) -> None:
             assert (await served.client.answer()).status == 200
             assert (b"Upgrade" if raw else b"upgrade") in dict(call.scope["headers"])
             assert call.scope["state"] == {"started": True}
-            assert call.scope["extensions"]["http.upgrade"]["websocket"] == {"max_message_size": 1000}
+            entry = call.scope["extensions"]["http.upgrade"]
+            assert (entry["websocket"], entry["lingers"]) == ({"max_message_size": 1000}, True)
+
+    run("asyncio", test)
+
+
+def test_a_connect_makes_no_offer() -> None:
+    async def test() -> None:
+        async def do(call: Call) -> None:
+            await respond(call.send, b"", 405)
+
+        call = Call(do)
+        async with serve(call.app) as served:
+            await served.client.send(request(b"CONNECT example:443", OFFER))
+            assert (await served.client.answer()).status == 405
+            assert "http.upgrade" not in call.scope.get("extensions", {})
+
+    run("asyncio", test)
+
+
+@pytest.mark.parametrize(("ssl", "scheme"), [(False, "http"), (True, "https")])
+def test_the_ends_of_the_connection_are_known(*, ssl: bool, scheme: str) -> None:
+    async def test() -> None:
+        async def do(call: Call) -> None:
+            await respond(call.send, b"")
+
+        call = Call(do)
+        async with serve(call.app) as served:
+            await until(lambda: served.server is not None and hasattr(served.server, "protocol"))
+            served.server.protocol.protocol.ssl = ssl  # as if it had begun with TLS
+            await served.client.send(request(b"GET /a", OFFER))
+            assert (await served.client.answer()).status == 200
+            assert call.scope["scheme"] == scheme
+            assert tuple(call.scope["client"]) == served.client.socket.getsockname()
+            assert tuple(call.scope["server"]) == served.client.socket.getpeername()
+
+    run("asyncio", test)
+
+
+def test_requests_with_offers_count_for_hypercorns_limits() -> None:
+    async def test() -> None:
+        async with serve(describe, keep_alive_max_requests=3) as served:
+            served.context.max_requests = 2
+            closes = []
+            for _ in range(3):
+                assert not served.context.terminate.is_set()
+                await served.client.send(request(b"GET /a", OFFER))
+                closes.append((b"connection", b"close") in (await served.client.answer()).fields)
+            assert served.context.terminate.is_set()
+            assert closes == [False, False, True]
 
     run("asyncio", test)
 
@@ -135,7 +143,8 @@ def test_the_101_and_the_bytes_behind_it(data: bytes, size: int | None, caplog: 
     async def test() -> None:
         call = Call(switching(stays=True))
         logger = logging.getLogger("hypercorn.test")
-        async with serve(call.app, include_date_header=False, accesslog=logger) as served:
+        settings: Any = {"accesslog": logger, "access_log_format": '"%(r)s" %(s)s %({upgrade}o)s %(T)s'}
+        async with serve(call.app, include_date_header=False, **settings) as served:
             client = served.client
             await client.send(data + b"early", size)
             answer = await client.answer()
@@ -163,8 +172,10 @@ def test_the_101_and_the_bytes_behind_it(data: bytes, size: int | None, caplog: 
     with caplog.at_level(logging.INFO, "hypercorn.test"):
         run("asyncio", test)
     [line] = [each.getMessage() for each in caplog.records if each.name == "hypercorn.test"]
-    assert f'"{data.split()[0].decode()} ' in line
-    assert " 101 " in line
+    assert line.startswith(f'"{data.split()[0].decode()} ')
+    status, protocol, seconds = line.rpartition('" ')[2].split()
+    assert (status, protocol) == ("101", "example/1")
+    assert 0 <= int(seconds) < 3600
 
 
 @pytest.mark.parametrize("kind", [Echo, Lingering])
@@ -184,6 +195,11 @@ def test_the_connection_ends_with_the_application_or_with_its_protocol(kind: typ
             if fails:
                 raise ValueError("on purpose")
 
+        def errors() -> list[str]:
+            texts = [f"{each.getMessage()}: {each.exc_info and each.exc_info[1]}" for each in served.errors]
+            served.errors.clear()
+            return texts
+
         call = Call(do)
         async with serve(call.app) as served:
             await served.client.send(request(b"GET /a", OFFER))
@@ -193,8 +209,12 @@ def test_the_connection_ends_with_the_application_or_with_its_protocol(kind: typ
                 await served.client.send(b"still")
                 assert await served.client.exactly(5) == b"still"
                 assert not served.ended
+                # It is said at once, although the connection is still open.
+                assert errors() == (["Error in ASGI Framework: on purpose"] if fails else [])
                 call.protocol.transport.close()
             assert await served.client.end_of_stream() == b""
+            await until(lambda: served.ended)
+            assert errors() == (["Error in ASGI Framework: on purpose"] if fails and kind is Echo else [])
             assert await waiting[1] == {"type": "http.disconnect"}
             waiting[0].cancel()
 
@@ -226,13 +246,82 @@ def test_a_client_that_has_ended_its_direction_may_get_the_other(data: bytes, *,
 
         call = Call(do)
         async with serve(call.app) as served:
-            await served.client.send(data + b"early")
+            await served.client.send(data + b"ea")
             await call.began.wait()
+            await served.client.send(b"rly")
             served.client.end()
             await arrived(served.client.socket)
             go_on.set()
             assert (await served.client.answer()).status == 101
             assert await served.client.end_of_stream() == (b"earlythe end" if stays else b"early")
+
+    run("asyncio", test)
+
+
+@every_request
+def test_a_client_that_ends_its_direction_at_once_is_noticed(data: bytes) -> None:
+    async def test() -> None:
+        async def do(call: Call) -> None:
+            await read(call.receive)
+            assert await call.receive() == {"type": "http.disconnect"}
+            await respond(call.send, b"goodbye")
+
+        async with serve(Call(do).app) as served:
+            await served.client.send(data)
+            served.client.end()
+            assert (await served.client.answer()).body == b"goodbye"
+
+    run("asyncio", test)
+
+
+@every_request
+def test_many_bytes_may_come_early(data: bytes) -> None:
+    early = bytes(range(256)) * 2000
+
+    async def test() -> None:
+        go_on = asyncio.Event()
+
+        async def do(call: Call) -> None:
+            await read(call.receive)
+            await go_on.wait()
+            await switching()(call)
+
+        call = Call(do)
+        async with serve(call.app) as served:
+            sending = asyncio.ensure_future(served.client.send(data + early))
+            await call.began.wait()
+            await turns(50)  # until hypercorn reads no more
+            go_on.set()
+            assert (await served.client.answer()).status == 101
+            assert await served.client.exactly(len(early)) == early
+            await sending
+
+    run("asyncio", test)
+
+
+@every_request
+@pytest.mark.parametrize("asks", [True, False])
+def test_a_client_that_leaves_before_the_101_is_not_switched(data: bytes, *, asks: bool) -> None:
+    async def test() -> None:
+        go_on = asyncio.Event()
+
+        async def do(call: Call) -> None:
+            connect = call.scope["extensions"]["http.upgrade"]["connect"]
+            switched = connect(protocol := Echo(), [(b"upgrade", b"example/1")])
+            await go_on.wait()
+            if asks:
+                await read(call.receive)
+            await call.send({"type": "http.response.start", "status": 101, "headers": []})
+            assert await switched is False
+            assert protocol.calls == []
+
+        async with serve(Call(do).app) as served:
+            await served.client.send(data)
+            await turns()
+            served.client.reset()
+            await turns()
+            go_on.set()
+            await until(lambda: served.ended)
 
     run("asyncio", test)
 
@@ -289,5 +378,56 @@ def test_a_protocol_is_told_that_hypercorn_stops(data: bytes, kind: type[Echo], 
             if when == "before":
                 assert (await served.client.answer()).status == 101
             assert await served.client.end_of_stream() == (b"goodbye" if kind is Telling else b"")
+
+    run("asyncio", test)
+
+
+def test_a_protocol_whose_connection_has_ended_is_not_told_that_hypercorn_stops() -> None:
+    async def test() -> None:
+        call = Call(switching(Telling))
+        async with serve(call.app) as served:
+            await served.client.send(REQUESTS["no body"])
+            assert (await served.client.answer()).status == 101
+            served.client.end()
+            await until(lambda: served.ended)
+            await served.context.terminated.set()
+            await turns()
+            assert call.protocol.calls == ["made", "end", "lost"]
+
+    run("asyncio", test)
+
+
+def test_an_application_that_no_middleware_of_ours_guards_may_answer_in_websocket_messages() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http"
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "text": "hello"})
+        await send({"type": "websocket.close", "code": 1000})
+
+    async def test() -> None:
+        async with serve(app) as served:
+            await served.client.send(HANDSHAKE)
+            first = b"HTTP/1.1 101 Switching Protocols\r\n"
+            assert await served.client.exactly(len(first)) == first
+            served.client.unread = first + served.client.unread
+            assert b"Sec-WebSocket-Accept" in dict((await served.client.answer()).fields)
+            assert await served.client.exactly(7 + 4) == b"\x81\x05hello\x88\x02\x03\xe8"
+            await served.client.send(wire.close(1000))
+            assert await served.client.end_of_stream() == b""
+
+    run("asyncio", test)
+
+
+def test_an_offer_does_not_concern_a_wsgi_application() -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        body = environ["wsgi.input"].read() or b"nothing"
+        start_response("200 OK", [("Content-Length", str(len(body)))])
+        return [body]
+
+    async def test() -> None:
+        async with serve(WSGIWrapper(app, 1000)) as served:
+            for data, body in ((REQUESTS["no body"], b"nothing"), (REQUESTS["body"], BODY)):
+                await served.client.send(data)
+                assert (await served.client.answer()).body == body
 
     run("asyncio", test)

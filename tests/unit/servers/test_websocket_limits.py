@@ -35,6 +35,7 @@ def test_our_defaults_are_not_below_those_of_uvicorn() -> None:
     ("options", "limits"),
     [
         ({"ws_max_size": 1000}, {"max_message_size": 1000}),
+        ({"ws_max_size": 1}, {"max_message_size": 1}),
         ({"ws_max_size": None}, {"max_message_size": sys.maxsize}),
         ({"ws_max_size": 0}, {}),
         ({"ws_max_size": "1000"}, {}),
@@ -45,6 +46,7 @@ def test_our_defaults_are_not_below_those_of_uvicorn() -> None:
         ({"ws_ping_interval": None}, {"ping_interval": None}),
         ({"ws_ping_interval": 0.0}, {"ping_interval": None}),
         ({"ws_ping_timeout": 1.5}, {"ping_timeout": 1.5}),
+        ({"ws_ping_timeout": 0.5}, {"ping_timeout": 0.5}),
         ({"ws_ping_timeout": None, "ws_max_queue": 100}, {"max_queue": 100, "ping_timeout": None}),
         ({"ws_ping_timeout": float("inf")}, {"ping_timeout": None}),
     ],
@@ -53,6 +55,19 @@ def test_uvicorns_settings(options: dict[str, Any], limits: dict[str, Any]) -> N
     assert websocket_limits(config(**options), UVICORN) == limits
     settings = WebSocketSettings().for_server(limits)  # they are in range
     assert {name: getattr(settings, name) for name in limits} == limits
+
+
+def test_a_uvicorn_that_does_not_know_a_setting_says_nothing_of_it() -> None:
+    other = config(ws_max_queue=8)
+    del other.ws_max_size
+    assert websocket_limits(other, UVICORN) == {"max_queue": 8}
+
+
+def test_what_was_read_with_the_first_handshake_holds() -> None:
+    uvicorn = config(ws_max_queue=8)
+    limits = websocket_limits(uvicorn, UVICORN)
+    uvicorn.ws_max_queue = 9
+    assert websocket_limits(uvicorn, UVICORN) is limits
 
 
 @pytest.mark.parametrize("name", NAMES)

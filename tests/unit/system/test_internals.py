@@ -61,23 +61,47 @@ def hide(monkeypatch: pytest.MonkeyPatch, owner: str, name: str) -> None:
     monkeypatch.setattr(internals, "names_of", without)
 
 
+class Tool:
+    """Somebody else's, whose methods may stand in a class."""
+
+    def bound(self) -> Any:
+        return self.in_bound  # type: ignore[attr-defined]
+
+
+def closing_over() -> Any:
+    """A method that refers to itself, to another function, and to what has no value any more."""
+
+    def another() -> Any:
+        return other.in_closure  # type: ignore[name-defined]  # noqa: F821
+
+    def method(self: Kept) -> Any:
+        return method, another, none  # noqa: F821 - that is what is tested
+
+    none = 1
+    del none
+    return method
+
+
 class Kept:
     made = True
+    bound = Tool().bound
+    closing_over = closing_over()
 
     def __init__(self) -> None:
         self.kept = 1
 
     @property
     def asked(self) -> int:
-        return self.of_a_property
+        number: int = self.in_property  # type: ignore[attr-defined]
+        return number
 
     @staticmethod
     def static() -> None:
         other.in_static  # type: ignore[name-defined]  # noqa: B018, F821
 
-    @property
-    def of_a_property(self) -> int:
-        return 1
+    @classmethod
+    def of_class(cls) -> None:
+        other.in_class  # type: ignore[name-defined]  # noqa: B018, F821
 
 
 class Derived(Kept):
@@ -86,7 +110,8 @@ class Derived(Kept):
 
 
 def test_names_are_those_of_the_class_and_those_that_its_methods_use() -> None:
-    assert {"made", "kept", "asked", "of_a_property", "in_static"} <= names_of(Kept)
+    assert {"made", "kept", "asked", "in_property", "in_static", "in_class", "in_bound"} <= names_of(Kept)
+    assert "in_closure" in names_of(Kept)
     assert {"kept", "derived"} <= names_of(Derived)
     assert not {"derived", "nothing"} & names_of(Kept)
     assert "names_of" in names_of(internals)
@@ -112,8 +137,11 @@ def test_nothing_is_called_missing_where_an_init_cannot_be_read(monkeypatch: pyt
 
     known = Internals("uvicorn", {"uvicorn.config:Config": ("loaded_app", "none_such")})
     assert known.missing() == f"uvicorn {uvicorn.__version__} has no Config.none_such"
+    create = uvicorn.Config.__init__
     monkeypatch.setattr(uvicorn.Config, "__init__", Opaque())
     assert known.missing() is None
+    monkeypatch.setattr(uvicorn.Config, "__init__", functools.update_wrapper(Opaque(), create))
+    assert known.missing() == f"uvicorn {uvicorn.__version__} has no Config.none_such"
 
 
 def test_what_is_missing_is_named_with_the_version() -> None:

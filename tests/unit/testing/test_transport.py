@@ -60,6 +60,11 @@ def test_without_httpx_it_says_what_to_install() -> None:
     assert "ImportError: asgi_upgrade.testing needs the package httpx: pip install 'asgi-upgrade[httpx]'" in run.stderr
 
 
+async def test_a_request_of_another_library_is_no_request() -> None:
+    with pytest.raises(TypeError, match=r"builtins\.object is no request of httpx"):
+        await UpgradeTransport(speaking(echo)).handle_async_request(object())
+
+
 async def test_a_scheme_that_middleware_has_made_wss_of_stays_secure() -> None:
     app = FastAPI()
 
@@ -95,17 +100,18 @@ async def test_the_scope_is_that_of_the_request() -> None:
     async def endpoint(request: Request) -> Response:
         scope = request.scope
         keys = ("type", "http_version", "method", "scheme", "path", "root_path", "client", "server")
-        facts = {key: scope[key] for key in keys}
+        facts = {key: scope[key] for key in (*keys, "asgi")}
         facts.update(raw_path=scope["raw_path"].decode(), query=scope["query_string"].decode())
         facts["header"] = [value.decode() for name, value in scope["headers"] if name == b"x-twice"]
         return Response(json.dumps(facts))
 
     async with connect(serve(endpoint), root_path="/api", client=("10.0.0.1", 7)) as client:
         response = await client.get(
-            "https://example.com:444/api/a%20b?c=d", headers=[("X-Twice", "1"), ("X-Twice", "2")]
+            "https://example.com:444/api/a%20b?c=d?e", headers=[("X-Twice", "1"), ("X-Twice", "2")]
         )
     assert response.json() == {
         "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": "1.1",
         "method": "GET",
         "scheme": "https",
@@ -114,9 +120,32 @@ async def test_the_scope_is_that_of_the_request() -> None:
         "client": ["10.0.0.1", 7],
         "server": ["example.com", 444],
         "raw_path": "/api/a%20b",
-        "query": "c=d",
+        "query": "c=d?e",
         "header": ["1", "2"],
     }
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "headers", "facts"),
+    [
+        ("GET", "http://test/", OFFER, ["http", "/", True]),
+        ("GET", "http://test/", {}, ["http", "/", False]),
+        ("GET", "ws://test/a", OFFER, ["http", "/a", True]),
+        ("GET", "wss://test/a", OFFER, ["https", "/a", True]),
+        ("CONNECT", "http://test/", OFFER, ["http", "/", False]),
+    ],
+)
+async def test_which_requests_have_the_extension(
+    method: str, url: str, headers: dict[str, str], facts: list[Any]
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        offer = "http.upgrade" in scope.get("extensions", {})
+        assert "state" not in scope
+        assert scope["root_path"] == ""
+        await Response(json.dumps([scope["scheme"], scope["raw_path"].decode(), offer]))(scope, receive, send)
+
+    async with connect(app) as client:
+        assert (await client.request(method, url, headers=headers)).json() == facts
 
 
 async def test_bodies_travel_in_pieces_both_ways() -> None:
@@ -365,10 +394,37 @@ async def test_tls_on_top() -> None:
         assert await stream.read(100) == b""
 
 
+async def test_tls_without_a_name_and_its_end() -> None:
+    server_context, client_context = tls_contexts()
+    client_context.check_hostname = False
+
+    async def speak_tls(stream: UpgradeStream) -> None:
+        await TLSStream.wrap(stream, server_side=True, ssl_context=server_context, standard_compatible=False)
+        await stream.send(b"in the clear")
+        await _receive_all(stream)
+
+    async with connect(speaking(speak_tls)) as client, client.stream("GET", "/", headers=OFFER) as response:
+        stream = await response.extensions["network_stream"].start_tls(client_context, timeout=30)
+        with pytest.raises(httpcore.ReadError):
+            await stream.read(100)
+        await stream.aclose()
+        with pytest.raises(httpcore.WriteError):
+            await write_for_ever(stream)
+
+
 async def test_a_failed_tls_handshake_is_httpcores_error() -> None:
     async with connect(speaking(echo)) as client, client.stream("GET", "/", headers=OFFER) as response:
         with pytest.raises(httpcore.ConnectError):
             await response.extensions["network_stream"].start_tls(ssl.create_default_context(), "example.com", 5)
+
+
+async def test_a_peer_that_leaves_during_the_tls_handshake_is_httpcores_error_too() -> None:
+    async def leave(stream: UpgradeStream) -> None:
+        await stream.receive()
+
+    async with connect(speaking(leave)) as client, client.stream("GET", "/", headers=OFFER) as response:
+        with pytest.raises(httpcore.ConnectError):
+            await response.extensions["network_stream"].start_tls(ssl.create_default_context(), "example.com", 30)
 
 
 async def test_a_certificate_for_another_name_fails_the_tls_handshake() -> None:
