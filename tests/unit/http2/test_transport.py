@@ -421,7 +421,7 @@ def test_an_error_in_a_protocol_ends_its_stream_only(where: str) -> None:
             pair.client.send_data(stream_id, b"ab", end_stream=True)
             await pair.settle()
             assert pair.answers[stream_id].reset == ErrorCodes.CANCEL
-            told = {
+            told: dict[str, list[Any]] = {
                 "data": ["made", b"ab"],
                 "eof": ["made", b"ab", "eof"],
                 "buffer": ["buffer"],
