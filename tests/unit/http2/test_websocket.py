@@ -501,6 +501,29 @@ async def test_resets_leave_other_streams_alone() -> None:
         assert not pair.goaways
 
 
+class Echo(Recorder):
+    """Answers at once."""
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self.transport.write(data)
+
+
+@timeless
+async def test_an_answer_to_who_has_reset_in_the_same_segment_goes_nowhere() -> None:
+    async with joined() as pair:
+        one, _, first = await switched(pair, Echo())
+        two, _, _ = await switched(pair, Echo())
+        pair.client.send_data(one, b"lost")
+        pair.client.send_data(two, b"kept")
+        pair.client.reset_stream(one)
+        await pair.settle()
+        assert first.told == ["made", b"lost", RESET]
+        assert pair.answers[one].body == b""
+        assert pair.answers[two].body == b"kept"
+        assert not pair.goaways
+
+
 @timeless
 async def test_a_lost_connection_is_a_loss_for_every_stream() -> None:
     async with joined() as pair:
