@@ -84,6 +84,10 @@ class Stream:
     short_data = 64
     """A DATA frame of fewer bytes costs more than it brings, so it draws on the connection's budget."""
 
+    progressed: float
+    _continue: bool  # the client waits for 100 before it sends the body
+    _no_content: bool  # a response to HEAD, 204 or 304
+
     def __init__(self, connection: Owner, stream_id: int, scope: Scope) -> None:
         self.connection = connection
         self.id = stream_id
@@ -93,11 +97,8 @@ class Stream:
         self.ending = False
         self.queued = False
         self.gone = False
-        self.progressed = 0.0
         self.body = RequestBody()
         self.phase = Phase.START
-        self._continue = False  # the client waits for 100 before it sends the body
-        self._no_content = False  # a response to HEAD, 204 or 304
         self._length: int | None = None  # what is missing of the declared length
         self._trailers: list[tuple[bytes, bytes]] | None = None  # a list if the response ends with some
         self._sender: asyncio.Future[None] | None = None

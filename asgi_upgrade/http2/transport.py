@@ -87,8 +87,8 @@ class StreamTransport(asyncio.Transport):
 
     def _discard(self) -> None:
         """Nobody reads what has come: the connection's window is for the other streams too."""
-        self._connection.acknowledge(self._stream, len(self._unread))
-        self._unread.clear()
+        size, self._unread = len(self._unread), bytearray()
+        self._connection.acknowledge(self._stream, size)
 
     def _finish(self) -> None:
         """Both directions have ended, or the client's no longer matters."""

@@ -296,6 +296,16 @@ async def test_a_client_without_a_preface_is_cut_off() -> None:
 
 
 @timeless
+async def test_the_first_reason_to_end_a_connection_is_sent_whatever_else_is_due() -> None:
+    async with joined(first=True, open_timeout=10, ping_interval=5, ping_timeout=5, idle_timeout=1000) as pair:
+        pair.taking = False
+        await asyncio.sleep(10.5)
+        assert pings(pair) == 1, "which was not answered in time"
+        assert reason(pair) == ErrorCodes.SETTINGS_TIMEOUT
+        assert not pair.wire.aborted
+
+
+@timeless
 async def test_a_preface_in_time_is_enough() -> None:
     async with joined(first=True, open_timeout=7, ping_interval=None, idle_timeout=1000) as pair:
         await pair.called()
@@ -366,6 +376,19 @@ async def test_any_byte_is_a_sign_of_life() -> None:
         assert pings(pair) == 1
         await asyncio.sleep(0.2)
         assert pings(pair) == 2
+
+
+@timeless
+async def test_a_byte_in_the_moment_of_the_ping_is_one_too() -> None:
+    async with joined(ping_interval=10, ping_timeout=5) as pair:
+        stream_id = pair.ask(method=b"POST", end=False)
+        await pair.called()
+        pair.taking = False
+        while not pings(pair):
+            await asyncio.sleep(0.5)
+        pair.wire.deliver(frame(DATA, 0, stream_id, b"x"))
+        await asyncio.sleep(9)
+        assert not pair.wire.aborted
 
 
 @timeless

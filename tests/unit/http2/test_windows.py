@@ -105,3 +105,28 @@ async def test_the_body_of_a_request_is_granted_again_whoever_reads_it(how: str)
                 call.done()
             await pair.settle()
             assert pair.client.outbound_flow_control_window >= COUNT * WINDOW // 2
+
+
+@timeless
+async def test_what_comes_of_a_body_behind_the_response_is_granted_again_at_once() -> None:
+    async with joined(read_buffer_size=WINDOW, max_concurrent_streams=COUNT) as pair:
+        stream_id = pair.ask(method=b"POST", end=False)
+        call = await pair.called()
+        await call.respond()
+        for _ in range(2 * COUNT):
+            pair.client.send_data(stream_id, bytes(WINDOW // 2))
+            await pair.settle()
+        assert not call.end.done()
+
+
+@timeless
+async def test_what_comes_with_a_reset_is_granted_again_at_once() -> None:
+    async with joined(read_buffer_size=WINDOW, max_concurrent_streams=COUNT) as pair:
+        for _ in range(COUNT - 1):
+            stream_id = pair.ask(method=b"POST", end=False)
+            await pair.called()
+            pair.client.send_data(stream_id, bytes(WINDOW))
+            pair.client.reset_stream(stream_id)
+            await pair.settle()
+        assert pair.client.outbound_flow_control_window >= COUNT * WINDOW // 2
+        assert not any(call.end.done() for call in pair.calls[1:])
