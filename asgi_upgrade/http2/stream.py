@@ -151,7 +151,6 @@ class Stream:
         """The client has reset the stream, or has gone."""
         self.gone = True
         self.outgoing.clear()
-        self.ending = False
         if self._sender is not None and not self._sender.done():
             self._sender.set_result(None)
         self.body.wake()

@@ -210,8 +210,6 @@ class StreamTransport(asyncio.Transport):
 
     def close(self) -> None:
         """Send what waits, then end the stream."""
-        if self._closing:
-            return
         self._closing = True
         self._discard()
         if self._end_sent:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -427,6 +429,24 @@ async def test_an_exception_before_the_response(log: pytest.LogCaptureFixture) -
         assert record.exc_info[0] is ZeroDivisionError
 
 
+class Fatal(BaseException):
+    """Not for anybody to catch for good."""
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), Fatal()])
+@timeless
+async def test_only_what_is_no_exception_goes_on(error: BaseException, log: pytest.LogCaptureFixture) -> None:
+    async with joined() as pair:
+        stream_id = pair.ask()
+        call = await pair.called()
+        [task] = pair.server.tasks
+        call.fail(error)
+        await pair.settle()
+        assert pair.answers[stream_id].status == 500
+        assert task.exception() is (error if isinstance(error, Fatal) else None)
+        assert len(log.records) == 1
+
+
 @timeless
 async def test_an_exception_within_the_response_resets(log: pytest.LogCaptureFixture) -> None:
     async with joined() as pair:
@@ -512,10 +532,11 @@ async def test_the_log_is_the_servers(log: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("whole", [False, True])
 @timeless
-async def test_an_application_that_is_cancelled(begun: bool, log: pytest.LogCaptureFixture) -> None:
+async def test_an_application_that_is_cancelled(whole: bool, begun: bool, log: pytest.LogCaptureFixture) -> None:
     async with joined() as pair:
-        stream_id = pair.ask()
+        stream_id = pair.ask(method=b"POST", end=whole)
         call = await pair.called()
         if begun:
             await call.send(start())
@@ -525,6 +546,32 @@ async def test_an_application_that_is_cancelled(begun: bool, log: pytest.LogCapt
         assert pair.answers[stream_id].reset == ErrorCodes.INTERNAL_ERROR
         assert not log.records
         assert task.cancelled()
+
+
+class Kept(bytearray):
+    """Bytes that show whether they are still kept."""
+
+
+@timeless
+async def test_what_a_client_does_not_take_is_not_kept_when_it_has_gone() -> None:
+    async with joined() as pair:
+        pair.grants = False
+        stream_id = pair.ask()
+        call = await pair.called()
+        await call.send(start())
+        data = Kept(100_000)
+        kept = weakref.ref(data)
+        sending = asyncio.ensure_future(call.send({"type": "http.response.body", "body": data}))
+        del data
+        await pair.settle()
+        assert kept() is not None
+        pair.client.reset_stream(stream_id)
+        await pair.settle()
+        await sending
+        del sending
+        gc.collect()
+        assert kept() is None
+        assert not call.end.done(), "the application goes on"
 
 
 @timeless

@@ -44,6 +44,7 @@ class Recorder(asyncio.Protocol):
     def __init__(self) -> None:
         self.told: list[Any] = []
         self.transport: Any = None
+        self.error: Exception | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -64,6 +65,7 @@ class Recorder(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.told.append(("lost", type(exc)))
+        self.error = exc
 
 
 LOST = ("lost", type(None))
@@ -210,6 +212,27 @@ async def test_a_handshake_may_be_refused_like_any_request() -> None:
 
 
 @timeless
+async def test_an_application_without_the_middleware_may_answer_in_websocket_messages() -> None:
+    async with joined() as pair:
+        stream_id = pair.connect()
+        call = await pair.called()
+        await call.send({"type": "websocket.accept"})
+        await call.send({"type": "websocket.send", "text": "hello"})
+        await pair.settle()
+        answer = pair.answers[stream_id]
+        assert (answer.status, wire.read_frames(answer.body)) == (200, [wire.Frame(wire.TEXT, b"hello")])
+        pair.client.send_data(stream_id, wire.frame(wire.TEXT, b"and you"))
+        await pair.settle()
+        assert (await call.receive())["text"] == "and you"
+        call.done()
+        await pair.settle()
+        assert wire.read_frames(answer.body)[-1].opcode == wire.CLOSE
+        pair.client.send_data(stream_id, wire.close(1000), end_stream=True)
+        await pair.settle()
+        assert answer.ended
+
+
+@timeless
 async def test_receive_ends_with_a_refusal() -> None:
     async with joined() as pair:
         pair.connect()
@@ -238,6 +261,7 @@ async def test_a_client_that_leaves_before_the_answer(how: str) -> None:
         await pair.settle()
         assert await receiving == DISCONNECT
         assert await future is False
+        assert call.announce(Recorder()).result() is False
         await call.send(start(101))  # to nobody
         assert call.announce(Recorder()).result() is False
         call.done()
@@ -400,6 +424,22 @@ async def test_a_receive_that_waits_already_ends_with_the_stream() -> None:
 
 
 @timeless
+async def test_a_loop_that_asks_behind_the_end_leaves_room_for_others() -> None:
+    async with joined() as pair:
+        stream_id, call, _ = await switched(pair)
+        pair.client.reset_stream(stream_id)
+        await pair.settle()
+
+        async def ask() -> None:
+            for _ in range(100):
+                await call.receive()
+
+        asking = asyncio.ensure_future(ask())
+        assert await stays(asking)
+        await asking
+
+
+@timeless
 async def test_the_stream_ends_when_the_application_returns() -> None:
     async with joined() as pair:
         stream_id, call, recorder = await switched(pair)
@@ -493,6 +533,7 @@ async def test_resets_leave_other_streams_alone() -> None:
         await pair.settle()
         assert first.told[0] == "made"
         assert first.told[-1] == RESET
+        assert str(first.error) == "the HTTP/2 stream was reset"
         assert second.told == ["made", b"kept"]
         first.transport.write(b"to nobody")
         first.transport.close()

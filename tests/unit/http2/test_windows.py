@@ -44,7 +44,12 @@ async def test_what_comes_while_a_protocol_closes_is_granted_again() -> None:
         pair.grants = False
         stream_id, _, recorder = await switched(pair)
         recorder.transport.write(bytes(70_000))
+        recorder.transport.pause_reading()
+        pair.client.send_data(stream_id, bytes(WINDOW))
+        await pair.settle()
+        assert pair.client.local_flow_control_window(stream_id) == 0
         recorder.transport.close()
+        await pair.settle()
         for _ in range(2 * COUNT):
             pair.client.send_data(stream_id, bytes(WINDOW // 2))
             await pair.settle()
