@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -273,12 +275,13 @@ async def test_a_client_that_leaves_before_the_answer(how: str) -> None:
 
 @timeless
 async def test_the_101_leaves_as_200() -> None:
-    told: list[int] = []
+    told: list[tuple[str, int]] = []
     side = ServerSide(
-        default_headers=lambda: [(b"server", b"mine")], on_response=lambda scope, status: told.append(status)
+        default_headers=lambda: [(b"server", b"mine")],
+        on_response=lambda scope, status: told.append((scope["path"], status)),
     )
     async with joined(server=side) as pair:
-        stream_id = pair.connect()
+        stream_id = pair.connect(b"/chat")
         call = await pair.called()
         recorder = Recorder()
         future = call.announce(recorder, (b"sec-websocket-accept", b"key"), (b"Sec-WebSocket-Protocol", b"a"))
@@ -298,7 +301,7 @@ async def test_the_101_leaves_as_200() -> None:
             (b"sec-websocket-protocol", b"a"),
             (b"x-added", b"1"),
         ]
-        assert told[-1] == 200
+        assert told == [("/first", 200), ("/chat", 200)]
         assert recorder.told == ["made"]
         assert not pair.answers[stream_id].ended
 
@@ -403,10 +406,11 @@ async def test_receive_ends_with_the_stream() -> None:
         assert recorder.told == ["made", RESET]
 
 
+@pytest.mark.parametrize("how", ["abort", "close"])
 @timeless
-async def test_a_receive_that_waits_already_ends_with_the_stream() -> None:
+async def test_a_receive_that_waits_already_ends_with_the_stream(how: str) -> None:
     async with joined() as pair:
-        pair.connect()
+        stream_id = pair.connect()
         call = await pair.called()
         assert await call.receive() == REQUEST
         receiving = asyncio.ensure_future(call.receive())
@@ -415,8 +419,12 @@ async def test_a_receive_that_waits_already_ends_with_the_stream() -> None:
         call.announce(recorder)
         await call.send(start(101))
         assert await stays(receiving)
-        recorder.transport.abort()
+        if how == "close":
+            pair.client.end_stream(stream_id)
+            await pair.settle()
+        getattr(recorder.transport, how)()
         await pair.settle()
+        assert receiving.done()
         assert await receiving == DISCONNECT
 
 
@@ -440,16 +448,30 @@ async def test_a_loop_that_asks_behind_the_end_leaves_room_for_others() -> None:
 
 
 @timeless
-async def test_the_stream_ends_when_the_application_returns() -> None:
+async def test_the_stream_ends_when_the_application_returns(caplog: pytest.LogCaptureFixture) -> None:
     async with joined() as pair:
         stream_id, call, recorder = await switched(pair)
         recorder.transport.write(b"last words")
         call.done()
         await pair.settle()
+        assert not caplog.records
         answer = pair.answers[stream_id]
         assert (answer.body, answer.ended, answer.reset) == (b"last words", True, ErrorCodes.NO_ERROR)
         assert recorder.told[-1] == LOST
         assert not pair.server.tasks
+
+
+@timeless
+async def test_nothing_keeps_a_stream_that_has_ended() -> None:
+    async with joined(idle_timeout=1000) as pair:
+        _, call, recorder = await switched(pair)
+        kept = weakref.ref(recorder.transport)
+        call.done()
+        await pair.settle()
+        del recorder, call
+        pair.calls.clear()
+        gc.collect()
+        assert kept() is None
 
 
 @timeless
