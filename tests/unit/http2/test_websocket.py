@@ -462,6 +462,22 @@ async def test_the_stream_ends_when_the_application_returns(caplog: pytest.LogCa
 
 
 @timeless
+async def test_an_application_that_has_failed_is_cancelled_while_its_stream_ends() -> None:
+    async with joined() as pair:
+        pair.grants = False
+        stream_id, call, recorder = await switched(pair)
+        [task] = pair.server.tasks
+        recorder.transport.write(bytes(100_000))
+        call.fail(ZeroDivisionError())
+        await pair.settle()
+        assert not task.done()
+        task.cancel()
+        await pair.settle()
+        assert pair.answers[stream_id].reset == ErrorCodes.CANCEL
+        assert recorder.told[-1] == LOST
+
+
+@timeless
 async def test_nothing_keeps_a_stream_that_has_ended() -> None:
     async with joined(idle_timeout=1000) as pair:
         _, call, recorder = await switched(pair)
