@@ -296,16 +296,6 @@ async def test_a_client_without_a_preface_is_cut_off() -> None:
 
 
 @timeless
-async def test_the_first_reason_to_end_a_connection_is_sent_whatever_else_is_due() -> None:
-    async with joined(first=True, open_timeout=10, ping_interval=5, ping_timeout=5, idle_timeout=1000) as pair:
-        pair.taking = False
-        await asyncio.sleep(10.5)
-        assert pings(pair) == 1, "which was not answered in time"
-        assert reason(pair) == ErrorCodes.SETTINGS_TIMEOUT
-        assert not pair.wire.aborted
-
-
-@timeless
 async def test_a_preface_in_time_is_enough() -> None:
     async with joined(first=True, open_timeout=7, ping_interval=None, idle_timeout=1000) as pair:
         await pair.called()
@@ -376,20 +366,6 @@ async def test_any_byte_is_a_sign_of_life() -> None:
         assert pings(pair) == 1
         await asyncio.sleep(0.2)
         assert pings(pair) == 2
-
-
-@timeless
-async def test_a_byte_in_the_moment_of_the_ping_is_one_too() -> None:
-    async with joined(ping_interval=10, ping_timeout=5) as pair:
-        stream_id = pair.ask(method=b"POST", end=False)
-        await pair.called()
-        pair.taking = False
-        await asyncio.sleep(10)
-        await asyncio.sleep(0)
-        assert pings(pair) == 1
-        pair.wire.deliver(frame(DATA, 0, stream_id, b"x"))
-        await asyncio.sleep(9)
-        assert not pair.wire.aborted
 
 
 @timeless
@@ -475,32 +451,13 @@ async def test_a_stream_is_not_blamed_for_a_connection_that_is_busy_with_others(
 
 
 @timeless
-async def test_a_stream_whose_own_window_is_shut_is_not_excused_by_others() -> None:
-    async with joined(write_timeout=10, ping_interval=None, idle_timeout=1000) as pair:
-        pair.grants = False
-        pair.client.increment_flow_control_window(2**20)
-        one, two = pair.ask(), pair.ask()
-        calls = [await pair.called(), await pair.called()]
-        sending = [asyncio.ensure_future(call.respond(200, bytes(65535 + 5))) for call in calls]
-        for _ in range(4):
-            await pair.pass_time(3)
-            pair.client.increment_flow_control_window(1, two)
-            await pair.settle()
-        assert pair.answers[one].reset == ErrorCodes.CANCEL
-        assert pair.answers[two].reset is None
-        assert sending[0].done()
-        assert await stays(sending[1])
-
-
-@timeless
 async def test_a_slow_client_may_be_waited_for_for_ever() -> None:
-    async with joined(write_timeout=None, ping_interval=None) as pair:
+    async with joined(write_timeout=None, ping_interval=5, idle_timeout=1000) as pair:
         pair.grants = False
         pair.ask()
         call = await pair.called()
         sending = asyncio.ensure_future(call.respond(200, bytes(100_000)))
-        await pair.settle()
-        await asyncio.sleep(3600)
+        await pair.pass_time(300)
         assert not sending.done()
 
 
