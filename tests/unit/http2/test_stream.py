@@ -151,7 +151,7 @@ async def test_trailers_that_were_announced_may_be_none() -> None:
         call = await pair.called()
         await call.send(start(trailers=True))
         await call.send(body(b"x"))
-        await call.send({"type": "http.response.trailers", "headers": []})
+        await call.send({"type": "http.response.trailers"})
         await pair.settle()
         answer = pair.answers[stream_id]
         assert (answer.body, answer.trailers, answer.ended) == (b"x", [], True)
@@ -548,6 +548,23 @@ async def test_an_application_that_is_cancelled(whole: bool, begun: bool, log: p
         assert task.cancelled()
 
 
+@timeless
+async def test_trailers_that_wait_for_a_client_that_has_gone_are_no_error() -> None:
+    async with joined() as pair:
+        pair.grants = False
+        stream_id = pair.ask()
+        call = await pair.called()
+        await call.send(start(trailers=True))
+        sending = []
+        for message in (body(bytes(100_000)), trailers((b"x", b"1"))):
+            sending.append(asyncio.ensure_future(call.send(message)))
+            await pair.settle()
+        assert not any(each.done() for each in sending)
+        pair.client.reset_stream(stream_id)
+        await pair.settle()
+        await asyncio.gather(*sending)
+
+
 class Kept(bytearray):
     """Bytes that show whether they are still kept."""
 
@@ -559,18 +576,21 @@ async def test_what_a_client_does_not_take_is_not_kept_when_it_has_gone() -> Non
         stream_id = pair.ask()
         call = await pair.called()
         await call.send(start())
-        data = Kept(100_000)
-        kept = weakref.ref(data)
-        sending = asyncio.ensure_future(call.send({"type": "http.response.body", "body": data}))
-        del data
-        await pair.settle()
-        assert kept() is not None
+        parts = [Kept(100_000), Kept(1)]
+        kept = [weakref.ref(part) for part in parts]
+        sending = []
+        while parts:
+            message = {"type": "http.response.body", "body": parts.pop(0), "more_body": True}
+            sending.append(asyncio.ensure_future(call.send(message)))
+            del message
+            await pair.settle()
+        assert all(part() is not None for part in kept)
         pair.client.reset_stream(stream_id)
         await pair.settle()
-        await sending
-        del sending
+        assert all(each.done() for each in sending)
+        sending.clear()
         gc.collect()
-        assert kept() is None
+        assert all(part() is None for part in kept)
         assert not call.end.done(), "the application goes on"
 
 
