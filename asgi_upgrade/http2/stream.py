@@ -312,8 +312,6 @@ class Stream:
 
     async def _fail(self) -> None:
         """Answer 500, or end the stream in a way that shows that the response is not whole."""
-        if self.gone:
-            return
         if self.phase is not Phase.START:
             self._reset(ErrorCodes.INTERNAL_ERROR)
         else:

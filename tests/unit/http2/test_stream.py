@@ -363,9 +363,14 @@ async def test_100_is_sent_when_the_body_is_asked_for() -> None:
         receiving = asyncio.ensure_future(call.receive())
         await pair.settle()
         assert pair.answers[stream_id].interim == [b"100"]
-        pair.client.send_data(stream_id, b"x", end_stream=True)
+        pair.client.send_data(stream_id, b"x")
         await pair.settle()
         assert (await receiving)["body"] == b"x"
+        pair.client.send_data(stream_id, b"y", end_stream=True)
+        await pair.settle()
+        assert (await call.receive())["body"] == b"y"
+        await pair.settle()
+        assert pair.answers[stream_id].interim == [b"100"]
         await call.respond()
         await pair.settle()
         assert pair.answers[stream_id].interim == [b"100"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tests.unit.http2.clock import timeless
-from tests.unit.http2.pair import DATA, ErrorCodes, frame, joined, stays
+from tests.unit.http2.pair import DATA, ErrorCodes, body, frame, joined, start, stays
 from tests.unit.http2.test_limits import pings, reason
 
 
@@ -49,6 +49,23 @@ async def test_a_stream_whose_own_window_is_shut_is_not_excused_by_others() -> N
         assert pair.answers[two].reset is None
         assert sending[0].done()
         assert await stays(sending[1])
+
+
+@timeless
+async def test_how_long_a_client_may_take_nothing_is_counted_from_the_message() -> None:
+    async with joined(write_timeout=10, ping_interval=None, idle_timeout=1000) as pair:
+        pair.grants = False
+        stream_id = pair.ask()
+        call = await pair.called()
+        await call.send(start())
+        await call.send(body(bytes(65535), more=True))  # the whole window
+        await pair.pass_time(8)
+        sending = asyncio.ensure_future(call.send(body(b"x")))
+        await pair.pass_time(9.5)
+        assert pair.answers[stream_id].reset is None
+        await pair.pass_time(1)
+        assert pair.answers[stream_id].reset == ErrorCodes.CANCEL
+        await sending
 
 
 @timeless
