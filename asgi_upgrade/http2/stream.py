@@ -190,7 +190,6 @@ class Stream:
         unread = len(self.body.take())
         if unread:
             self.connection.acknowledge(self, unread)
-        self.phase = Phase.COMPLETE
         if not self.body.ended and not self.gone:
             # RFC 9113 section 8.1: the response is whole, the rest of the request is not needed.
             self._reset(ErrorCodes.NO_ERROR)

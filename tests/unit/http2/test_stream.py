@@ -194,6 +194,36 @@ async def test_empty_parts_of_a_body_send_nothing() -> None:
 
 
 @timeless
+async def test_messages_may_lack_what_is_empty() -> None:
+    async with joined() as pair:
+        stream_id, other_id = pair.ask(), pair.ask()
+        for headers in ({}, {"headers": [(b"content-length", b"0")]}):
+            call = await pair.called()
+            await call.send({"type": "http.response.start", "status": 200, **headers})
+            await call.send({"type": "http.response.body"})
+        await pair.settle()
+        for answer in (pair.answers[stream_id], pair.answers[other_id]):
+            assert (answer.status, answer.body, answer.ended) == (200, b"", True)
+
+
+@timeless
+async def test_a_task_that_gives_up_again_and_again_piles_up_nothing() -> None:
+    async with joined() as pair:
+        pair.grants = False
+        stream_id = pair.ask()
+        call = await pair.called()
+        await call.send(start())
+        for _ in range(10):
+            sending = asyncio.ensure_future(call.send(body(bytes(70_000), more=True)))
+            await pair.settle()
+            sending.cancel()
+        pair.client.increment_flow_control_window(2**20)
+        pair.client.increment_flow_control_window(2**20, stream_id)
+        await pair.settle()
+        assert len(pair.answers[stream_id].body) == 70_000
+
+
+@timeless
 async def test_two_tasks_may_send_at_once() -> None:
     async with joined() as pair:
         pair.grants = False
