@@ -262,11 +262,12 @@ async def test_a_send_that_was_cancelled_is_sent_all_the_same() -> None:
         assert pair.answers[stream_id].ended
 
 
+@pytest.mark.parametrize("handshake", [False, True])
 @timeless
-async def test_what_nobody_has_waited_for_is_sent_before_the_end() -> None:
+async def test_what_nobody_has_waited_for_is_sent_before_the_end(handshake: bool) -> None:
     async with joined() as pair:
         pair.grants = False
-        stream_id = pair.ask()
+        stream_id = pair.connect() if handshake else pair.ask()
         call = await pair.called()
         await call.send(start())
         sending = asyncio.ensure_future(call.send(body(b"a" * 70_000)))
@@ -444,10 +445,11 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     return caplog
 
 
+@pytest.mark.parametrize("handshake", [False, True])
 @timeless
-async def test_an_exception_before_the_response(log: pytest.LogCaptureFixture) -> None:
+async def test_an_exception_before_the_response(handshake: bool, log: pytest.LogCaptureFixture) -> None:
     async with joined() as pair:
-        stream_id = pair.ask()
+        stream_id = pair.connect() if handshake else pair.ask()
         call = await pair.called()
         call.fail(ZeroDivisionError("of the application"))
         await pair.settle()
