@@ -84,6 +84,10 @@ class Stream:
     short_data = 64
     """A DATA frame of fewer bytes costs more than it brings, so it draws on the connection's budget."""
 
+    progressed: float
+    _continue: bool  # the client waits for 100 before it sends the body
+    _no_content: bool  # a response to HEAD, 204 or 304
+
     def __init__(self, connection: Owner, stream_id: int, scope: Scope) -> None:
         self.connection = connection
         self.id = stream_id
@@ -93,11 +97,8 @@ class Stream:
         self.ending = False
         self.queued = False
         self.gone = False
-        self.progressed = 0.0
         self.body = RequestBody()
         self.phase = Phase.START
-        self._continue = False  # the client waits for 100 before it sends the body
-        self._no_content = False  # a response to HEAD, 204 or 304
         self._length: int | None = None  # what is missing of the declared length
         self._trailers: list[tuple[bytes, bytes]] | None = None  # a list if the response ends with some
         self._sender: asyncio.Future[None] | None = None
@@ -150,7 +151,6 @@ class Stream:
         """The client has reset the stream, or has gone."""
         self.gone = True
         self.outgoing.clear()
-        self.ending = False
         if self._sender is not None and not self._sender.done():
             self._sender.set_result(None)
         self.body.wake()
@@ -190,7 +190,6 @@ class Stream:
         unread = len(self.body.take())
         if unread:
             self.connection.acknowledge(self, unread)
-        self.phase = Phase.COMPLETE
         if not self.body.ended and not self.gone:
             # RFC 9113 section 8.1: the response is whole, the rest of the request is not needed.
             self._reset(ErrorCodes.NO_ERROR)
@@ -312,8 +311,6 @@ class Stream:
 
     async def _fail(self) -> None:
         """Answer 500, or end the stream in a way that shows that the response is not whole."""
-        if self.gone:
-            return
         if self.phase is not Phase.START:
             self._reset(ErrorCodes.INTERNAL_ERROR)
         else:

@@ -28,8 +28,7 @@ class StreamTransport(asyncio.Transport):
         self._connection = stream.connection
         self._protocol = protocol
         self._on_lost = on_lost
-        self._high = 64 * 1024
-        self._low = self._high // 4
+        self.set_write_buffer_limits()
         self._size = 0  # what waits to be sent
         self._taken = 0  # what the connection has sent
         self._received = 0
@@ -49,11 +48,10 @@ class StreamTransport(asyncio.Transport):
     def feed(self, data: bytes) -> None:
         """Bytes from the client."""
         self._received += len(data)
-        if self._closing:
-            self._connection.acknowledge(self._stream, len(data))
-            return
         self._unread += data
-        if self._reading and not self._delivery_scheduled:
+        if self._closing:
+            self._discard()
+        elif self._reading and not self._delivery_scheduled:
             self._deliver()
 
     def feed_eof(self) -> None:
@@ -77,7 +75,7 @@ class StreamTransport(asyncio.Transport):
     def lose(self, error: Exception | None) -> None:
         """The stream is gone."""
         self._closing = True
-        self._unread.clear()
+        self._discard()
         self._size = 0
         if not self._lost:
             self._lost = True
@@ -86,6 +84,11 @@ class StreamTransport(asyncio.Transport):
     def _tell_lost(self, error: Exception | None) -> None:
         self._tell(self._protocol.connection_lost, error)
         self._on_lost()
+
+    def _discard(self) -> None:
+        """Nobody reads what has come: the connection's window is for the other streams too."""
+        size, self._unread = len(self._unread), bytearray()
+        self._connection.acknowledge(self._stream, size)
 
     def _finish(self) -> None:
         """Both directions have ended, or the client's no longer matters."""
@@ -162,7 +165,7 @@ class StreamTransport(asyncio.Transport):
     def resume_reading(self) -> None:
         """Deliver what has arrived, soon."""
         self._reading = True
-        if (self._unread or self._peer_ended) and not self._delivery_scheduled:
+        if not self._delivery_scheduled:
             self._delivery_scheduled = True
             self._connection.loop.call_soon(self._deliver)
 
@@ -207,12 +210,8 @@ class StreamTransport(asyncio.Transport):
 
     def close(self) -> None:
         """Send what waits, then end the stream."""
-        if self._closing:
-            return
         self._closing = True
-        if self._unread:
-            self._connection.acknowledge(self._stream, len(self._unread))
-            self._unread.clear()
+        self._discard()
         if self._end_sent:
             self._finish()
         else:
@@ -222,7 +221,5 @@ class StreamTransport(asyncio.Transport):
         """End the stream at once."""
         if not self._lost:
             self._connection.reset(self._stream, ErrorCodes.CANCEL)
-            self._stream.outgoing.clear()
-            self._stream.ending = False
-            self._stream.gone = True
             self.lose(None)
+            self._stream.disconnect()

@@ -64,10 +64,8 @@ class Watch:
         due = now + self._settings.idle_timeout
         for check in (self._check_preface, self._check_idleness, self._check_life, self._check_writing):
             if not self._ending.live:
-                return
+                return  # the reason is on its way
             due = min(due, check(now))
-        if not self._ending.live:
-            return
         self._timer = self._loop.call_at(due, self.look)
 
     def stop(self) -> None:

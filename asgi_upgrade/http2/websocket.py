@@ -145,17 +145,16 @@ class WebSocketStream(Stream):
         elif not self._transport_ended.is_set():
             if linger(self._protocol) is not None:
                 await self._transport_ended.wait()  # the protocol sees to it
-                return
-            self._transport.close()
-            timer = self.connection.loop.call_later(self.connection.settings.close_timeout, self._transport.abort)
-            try:
-                await self._transport_ended.wait()
-            finally:
-                timer.cancel()
+            else:
+                self._transport.close()
+                timer = self.connection.loop.call_later(self.connection.settings.close_timeout, self._transport.abort)
+                try:
+                    await self._transport_ended.wait()
+                finally:
+                    timer.cancel()
 
     def finish(self) -> None:
         """The application has returned, or was cancelled."""
-        self._switchover.withdraw()
         if self._transport is not None and not self._transport_ended.is_set():
             self._transport.abort()
         super().finish()

@@ -60,9 +60,10 @@ class StreamProtocol(asyncio.Protocol):
     socket: socket.socket | None
     local_address: Any
     remote_address: Any
+    half_close: bool
+    _last_activity: float  # when a byte was last seen to move, by the loop's clock
 
     def __init__(self, settings: StreamSettings, loop: asyncio.AbstractEventLoop) -> None:
-        self.half_close = False
         self.shutdown_requested = asyncio.Event()
         self.on_shutdown: Callable[[], None] | None = None
         self._settings = settings
@@ -78,7 +79,6 @@ class StreamProtocol(asyncio.Protocol):
         self._closed = False  # by our side
         self._lost = asyncio.Event()
         self._error: Exception | None = None
-        self._last_activity = 0.0  # when a byte was last seen to move, by the loop's clock
         self._waiting = 0  # bytes that waited to be sent when `idle_time` looked last
         self._receiver: asyncio.Future[None] | None = None  # there is one while a task receives
         self._sender: asyncio.Future[None] | None = None
@@ -129,12 +129,12 @@ class StreamProtocol(asyncio.Protocol):
 
     def _look_out(self) -> None:
         """See whether the client has gone: the loop does not tell while nobody reads or writes."""
-        if self._reading_paused and not self._lost.is_set() and self.socket is not None:
-            if is_reset(self.socket):
-                self.transport.abort()
-                self._error = ConnectionResetError("the client has reset the connection")
-            else:
-                self._lookout = self._loop.call_later(_LOOK_INTERVAL, self._look_out)
+        assert self.socket is not None
+        if is_reset(self.socket):
+            self.transport.abort()
+            self._error = ConnectionResetError("the client has reset the connection")
+        else:
+            self._lookout = self._loop.call_later(_LOOK_INTERVAL, self._look_out)
 
     def _expect_answers(self, interval: float) -> None:
         """See again and again whether the client's system answers what is sent to it."""
@@ -373,10 +373,9 @@ class StreamProtocol(asyncio.Protocol):
         self.transport.abort()
 
     def cut(self) -> None:
-        """Close at once: what has not been sent is lost."""
+        """Close at once: what has not been sent is lost. The loss of the connection wakes who waits."""
         self._closed = True
         self._chunks.clear()
-        self._wake_both()
         if not self._lost.is_set():
             self._abort()
 
@@ -411,7 +410,6 @@ class StreamProtocol(asyncio.Protocol):
         while self._chunks:
             protocol.data_received(self._chunks.popleft()[self._offset :])
             self._offset = 0
-        self._size = 0
         if self._write_paused:
             protocol.pause_writing()
         if self._ended:
@@ -424,7 +422,6 @@ class StreamProtocol(asyncio.Protocol):
         self._reading_paused = False
         if self._lookout is not None:
             self._lookout.cancel()
-            self._lookout = None
         if not self._ended and not self.transport.is_closing():
             self.transport.resume_reading()
 

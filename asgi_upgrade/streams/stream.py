@@ -163,7 +163,7 @@ def _tls_attributes(ssl_object: Any) -> dict[Any, Callable[[], Any]]:
         TLSAttribute.alpn_protocol: ssl_object.selected_alpn_protocol,
         TLSAttribute.channel_binding_tls_unique: ssl_object.get_channel_binding,
         TLSAttribute.cipher: ssl_object.cipher,
-        TLSAttribute.peer_certificate: lambda: ssl_object.getpeercert(False),
+        TLSAttribute.peer_certificate: ssl_object.getpeercert,
         TLSAttribute.peer_certificate_binary: lambda: ssl_object.getpeercert(True),
         TLSAttribute.server_side: lambda: ssl_object.server_side,
         TLSAttribute.shared_ciphers: ssl_object.shared_ciphers,

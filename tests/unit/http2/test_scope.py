@@ -61,14 +61,25 @@ def test_the_first_request_has_no_fields_of_its_connection() -> None:
     ],
 )
 def test_targets(target: bytes, path: str, raw_path: bytes, query_string: bytes) -> None:
-    scope = ScopeTemplate(FIRST).build(request(target), "GET")
+    scope = ScopeTemplate(FIRST).build(request(target), "PUT")
     assert (scope["path"], scope["raw_path"], scope["query_string"]) == (path, raw_path, query_string)
+    assert scope["method"] == "PUT"
 
 
 @pytest.mark.parametrize("target", [b"", b"a", b"http://example.com/", b"/ ", b"/\xfc", b"*a", b"/\x7f"])
 def test_malformed_targets(target: bytes) -> None:
     with pytest.raises(MalformedRequestError):
         ScopeTemplate(FIRST).build(request(target), "GET")
+
+
+def test_a_request_without_a_path_is_malformed() -> None:
+    with pytest.raises(MalformedRequestError):
+        ScopeTemplate(FIRST).build(Request(GET), "GET")
+
+
+def test_a_root_path_may_have_any_characters() -> None:
+    scope = ScopeTemplate({**FIRST, "root_path": "/ü"}).build(request(b"/a"), "GET")
+    assert (scope["path"], scope["raw_path"]) == ("/ü/a", b"//a")
 
 
 def test_requests_share_nothing_that_they_may_change() -> None:
@@ -109,6 +120,8 @@ def test_authority_goes_before_host() -> None:
 def test_fields_that_are_not_allowed(field: tuple[bytes, bytes]) -> None:
     with pytest.raises(MalformedRequestError):
         request(b"/", field)
+    with pytest.raises(MalformedRequestError):
+        request(b"/", (b"x", b"1"), field, (b"y", b"2"))
 
 
 @given(fields=st.lists(st.tuples(st.binary(max_size=6), st.binary(max_size=6)), max_size=5))

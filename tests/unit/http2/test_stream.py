@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -149,7 +151,7 @@ async def test_trailers_that_were_announced_may_be_none() -> None:
         call = await pair.called()
         await call.send(start(trailers=True))
         await call.send(body(b"x"))
-        await call.send({"type": "http.response.trailers", "headers": []})
+        await call.send({"type": "http.response.trailers"})
         await pair.settle()
         answer = pair.answers[stream_id]
         assert (answer.body, answer.trailers, answer.ended) == (b"x", [], True)
@@ -192,6 +194,36 @@ async def test_empty_parts_of_a_body_send_nothing() -> None:
 
 
 @timeless
+async def test_messages_may_lack_what_is_empty() -> None:
+    async with joined() as pair:
+        stream_id, other_id = pair.ask(), pair.ask()
+        for headers in ({}, {"headers": [(b"content-length", b"0")]}):
+            call = await pair.called()
+            await call.send({"type": "http.response.start", "status": 200, **headers})
+            await call.send({"type": "http.response.body"})
+        await pair.settle()
+        for answer in (pair.answers[stream_id], pair.answers[other_id]):
+            assert (answer.status, answer.body, answer.ended) == (200, b"", True)
+
+
+@timeless
+async def test_a_task_that_gives_up_again_and_again_piles_up_nothing() -> None:
+    async with joined() as pair:
+        pair.grants = False
+        stream_id = pair.ask()
+        call = await pair.called()
+        await call.send(start())
+        for _ in range(10):
+            sending = asyncio.ensure_future(call.send(body(bytes(70_000), more=True)))
+            await pair.settle()
+            sending.cancel()
+        pair.client.increment_flow_control_window(2**20)
+        pair.client.increment_flow_control_window(2**20, stream_id)
+        await pair.settle()
+        assert len(pair.answers[stream_id].body) == 70_000
+
+
+@timeless
 async def test_two_tasks_may_send_at_once() -> None:
     async with joined() as pair:
         pair.grants = False
@@ -230,11 +262,12 @@ async def test_a_send_that_was_cancelled_is_sent_all_the_same() -> None:
         assert pair.answers[stream_id].ended
 
 
+@pytest.mark.parametrize("handshake", [False, True])
 @timeless
-async def test_what_nobody_has_waited_for_is_sent_before_the_end() -> None:
+async def test_what_nobody_has_waited_for_is_sent_before_the_end(handshake: bool) -> None:
     async with joined() as pair:
         pair.grants = False
-        stream_id = pair.ask()
+        stream_id = pair.connect() if handshake else pair.ask()
         call = await pair.called()
         await call.send(start())
         sending = asyncio.ensure_future(call.send(body(b"a" * 70_000)))
@@ -361,9 +394,14 @@ async def test_100_is_sent_when_the_body_is_asked_for() -> None:
         receiving = asyncio.ensure_future(call.receive())
         await pair.settle()
         assert pair.answers[stream_id].interim == [b"100"]
-        pair.client.send_data(stream_id, b"x", end_stream=True)
+        pair.client.send_data(stream_id, b"x")
         await pair.settle()
         assert (await receiving)["body"] == b"x"
+        pair.client.send_data(stream_id, b"y", end_stream=True)
+        await pair.settle()
+        assert (await call.receive())["body"] == b"y"
+        await pair.settle()
+        assert pair.answers[stream_id].interim == [b"100"]
         await call.respond()
         await pair.settle()
         assert pair.answers[stream_id].interim == [b"100"]
@@ -407,10 +445,11 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     return caplog
 
 
+@pytest.mark.parametrize("handshake", [False, True])
 @timeless
-async def test_an_exception_before_the_response(log: pytest.LogCaptureFixture) -> None:
+async def test_an_exception_before_the_response(handshake: bool, log: pytest.LogCaptureFixture) -> None:
     async with joined() as pair:
-        stream_id = pair.ask()
+        stream_id = pair.connect() if handshake else pair.ask()
         call = await pair.called()
         call.fail(ZeroDivisionError("of the application"))
         await pair.settle()
@@ -425,6 +464,24 @@ async def test_an_exception_before_the_response(log: pytest.LogCaptureFixture) -
         assert record.message == "Exception in ASGI application"
         assert record.exc_info is not None
         assert record.exc_info[0] is ZeroDivisionError
+
+
+class Fatal(BaseException):
+    """Not for anybody to catch for good."""
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), Fatal()])
+@timeless
+async def test_only_what_is_no_exception_goes_on(error: BaseException, log: pytest.LogCaptureFixture) -> None:
+    async with joined() as pair:
+        stream_id = pair.ask()
+        call = await pair.called()
+        [task] = pair.server.tasks
+        call.fail(error)
+        await pair.settle()
+        assert pair.answers[stream_id].status == 500
+        assert task.exception() is (error if isinstance(error, Fatal) else None)
+        assert len(log.records) == 1
 
 
 @timeless
@@ -512,10 +569,11 @@ async def test_the_log_is_the_servers(log: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("whole", [False, True])
 @timeless
-async def test_an_application_that_is_cancelled(begun: bool, log: pytest.LogCaptureFixture) -> None:
+async def test_an_application_that_is_cancelled(whole: bool, begun: bool, log: pytest.LogCaptureFixture) -> None:
     async with joined() as pair:
-        stream_id = pair.ask()
+        stream_id = pair.ask(method=b"POST", end=whole)
         call = await pair.called()
         if begun:
             await call.send(start())
@@ -525,6 +583,52 @@ async def test_an_application_that_is_cancelled(begun: bool, log: pytest.LogCapt
         assert pair.answers[stream_id].reset == ErrorCodes.INTERNAL_ERROR
         assert not log.records
         assert task.cancelled()
+
+
+@timeless
+async def test_trailers_that_wait_for_a_client_that_has_gone_are_no_error() -> None:
+    async with joined() as pair:
+        pair.grants = False
+        stream_id = pair.ask()
+        call = await pair.called()
+        await call.send(start(trailers=True))
+        sending = []
+        for message in (body(bytes(100_000)), trailers((b"x", b"1"))):
+            sending.append(asyncio.ensure_future(call.send(message)))
+            await pair.settle()
+        assert not any(each.done() for each in sending)
+        pair.client.reset_stream(stream_id)
+        await pair.settle()
+        await asyncio.gather(*sending)
+
+
+class Kept(bytearray):
+    """Bytes that show whether they are still kept."""
+
+
+@timeless
+async def test_what_a_client_does_not_take_is_not_kept_when_it_has_gone() -> None:
+    async with joined() as pair:
+        pair.grants = False
+        stream_id = pair.ask()
+        call = await pair.called()
+        await call.send(start())
+        parts = [Kept(100_000), Kept(1)]
+        kept = [weakref.ref(part) for part in parts]
+        sending = []
+        while parts:
+            message = {"type": "http.response.body", "body": parts.pop(0), "more_body": True}
+            sending.append(asyncio.ensure_future(call.send(message)))
+            del message
+            await pair.settle()
+        assert all(part() is not None for part in kept)
+        pair.client.reset_stream(stream_id)
+        await pair.settle()
+        assert all(each.done() for each in sending)
+        sending.clear()
+        gc.collect()
+        assert all(part() is None for part in kept)
+        assert not call.end.done(), "the application goes on"
 
 
 @timeless

@@ -113,6 +113,10 @@ async def test_the_clients_end_waits_for_what_was_not_read() -> None:
         recorder.transport.resume_reading()
         await pair.settle()
         assert recorder.told == ["made", b"a", "eof"]
+        recorder.transport.pause_reading()
+        recorder.transport.resume_reading()
+        await pair.settle()
+        assert recorder.told == ["made", b"a", "eof"], "once"
 
 
 @timeless
@@ -183,13 +187,21 @@ async def test_a_client_that_grants_no_window_pauses_writing() -> None:
         await pair.settle()
         assert recorder.told == ["pause", "resume"]
         assert transport.get_write_buffer_size() == 5000
+        transport.write(bytes(5001))
+        pair.client.increment_flow_control_window(10_001, stream_id)
+        await pair.settle()
+        assert recorder.told == ["pause", "resume"] * 2, "again"
+        transport.write(b"x")
+        pair.client.increment_flow_control_window(1, stream_id)
+        await pair.settle()
+        assert recorder.told == ["pause", "resume"] * 2
 
 
 @pytest.mark.parametrize(
     ("given", "limits"),
     [
         ({}, (16384, 65536)),
-        ({"high": 100}, (25, 100)),
+        ({"high": 103}, (25, 103)),
         ({"low": 100}, (100, 400)),
         ({"high": 100, "low": 0}, (0, 100)),
         ({"high": 0}, (0, 0)),
@@ -227,6 +239,11 @@ async def test_our_direction_may_end_first() -> None:
         await pair.settle()
         assert recorder.told[-1] == LOST
         assert pair.answers[stream_id].reset == ErrorCodes.NO_ERROR
+        written = len(pair.wire.writes)
+        transport.close()
+        transport.abort()
+        await pair.settle()
+        assert len(pair.wire.writes) == written
 
 
 @timeless
@@ -310,6 +327,28 @@ async def test_abort_resets() -> None:
         recorder.transport.write(b"x")
         recorder.transport.write_eof()
         assert recorder.transport.get_write_buffer_size() == 0
+        _, _, other = await switched(pair)
+        pair.client.increment_flow_control_window(2**20)
+        other.transport.write(b"goes on")
+        await pair.settle()
+        assert other.transport.get_write_buffer_size() == 0
+
+
+@timeless
+async def test_how_long_a_client_may_take_nothing_is_counted_from_what_waits_first() -> None:
+    async with joined(write_timeout=10.0, ping_interval=None) as pair:
+        pair.grants = False
+        stream_id, _, recorder = await switched(pair)
+        recorder.transport.write(bytes(65535))  # the whole window
+        await pair.pass_time(8)
+        recorder.transport.write(b"x")
+        await pair.pass_time(5)
+        recorder.transport.write(b"y")
+        await pair.pass_time(4.5)
+        assert pair.answers[stream_id].reset is None
+        await pair.pass_time(1)
+        assert pair.answers[stream_id].reset == ErrorCodes.CANCEL
+        assert recorder.told[-1] == RESET
 
 
 @timeless
@@ -324,6 +363,31 @@ async def test_a_loss_while_it_closes_is_told_once() -> None:
         pair.wire.reset()
         await pair.settle()
         assert [each for each in recorder.told if isinstance(each, tuple)] == [RESET]
+
+
+class FailingBuffered(asyncio.BufferedProtocol):
+    """Raises where it is asked for room, or told what has come."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self.told: list[Any] = []
+        self.transport: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        self.told.append("buffer")
+        if self.where == "buffer":
+            raise ZeroDivisionError
+        return bytearray(1)
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.told.append("updated")
+        raise ZeroDivisionError
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.told.append(("lost", type(exc)))
 
 
 class Failing(Recorder):
@@ -345,18 +409,25 @@ class Failing(Recorder):
         return True
 
 
-@pytest.mark.parametrize("where", ["data", "eof"])
+@pytest.mark.parametrize("where", ["data", "eof", "buffer", "updated"])
 def test_an_error_in_a_protocol_ends_its_stream_only(where: str) -> None:
     problems: list[dict[str, Any]] = []
 
     async def test() -> None:
         async with joined() as pair:
-            stream_id, _, recorder = await switched(pair, Failing(where))
+            failing = Failing(where) if where in ("data", "eof") else FailingBuffered(where)
+            stream_id, _, recorder = await switched(pair, failing)
             _, _, other = await switched(pair)
-            pair.client.send_data(stream_id, b"a", end_stream=True)
+            pair.client.send_data(stream_id, b"ab", end_stream=True)
             await pair.settle()
             assert pair.answers[stream_id].reset == ErrorCodes.CANCEL
-            assert recorder.told[-1] == LOST
+            told: dict[str, list[Any]] = {
+                "data": ["made", b"ab"],
+                "eof": ["made", b"ab", "eof"],
+                "buffer": ["buffer"],
+                "updated": ["buffer", "updated"],
+            }
+            assert recorder.told == [*told[where], LOST]
             assert other.told == ["made"]
 
     loop = Clock()
@@ -365,7 +436,8 @@ def test_an_error_in_a_protocol_ends_its_stream_only(where: str) -> None:
     loop.close()
     [problem] = problems
     assert isinstance(problem["exception"], ZeroDivisionError)
-    assert isinstance(problem["protocol"], Failing)
+    assert isinstance(problem["protocol"], (Failing, FailingBuffered))
+    assert problem["message"] == "Error in a protocol"
     assert problem["transport"] is problem["protocol"].transport
 
 
@@ -388,6 +460,7 @@ async def test_progress_counts_this_stream_and_what_is_below(monkeypatch: pytest
         progress = Progress(1_000_000, 100, 5)
         monkeypatch.setattr(pair.wire, "get_extra_info", lambda name, default=None: progress)
         recorder.transport.write(bytes(70_000))
-        pair.client.send_data(stream_id, bytes(30))
-        await pair.settle()
+        for size in (20, 10):
+            pair.client.send_data(stream_id, bytes(size))
+            await pair.settle()
         assert recorder.transport.get_extra_info("asgi_upgrade.progress") == (1_065_535, 70_000 - 65535 + 100, 30)

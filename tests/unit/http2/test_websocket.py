@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -44,6 +46,7 @@ class Recorder(asyncio.Protocol):
     def __init__(self) -> None:
         self.told: list[Any] = []
         self.transport: Any = None
+        self.error: Exception | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -64,6 +67,7 @@ class Recorder(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.told.append(("lost", type(exc)))
+        self.error = exc
 
 
 LOST = ("lost", type(None))
@@ -210,6 +214,27 @@ async def test_a_handshake_may_be_refused_like_any_request() -> None:
 
 
 @timeless
+async def test_an_application_without_the_middleware_may_answer_in_websocket_messages() -> None:
+    async with joined() as pair:
+        stream_id = pair.connect()
+        call = await pair.called()
+        await call.send({"type": "websocket.accept"})
+        await call.send({"type": "websocket.send", "text": "hello"})
+        await pair.settle()
+        answer = pair.answers[stream_id]
+        assert (answer.status, wire.read_frames(answer.body)) == (200, [wire.Frame(wire.TEXT, b"hello")])
+        pair.client.send_data(stream_id, wire.frame(wire.TEXT, b"and you"))
+        await pair.settle()
+        assert (await call.receive())["text"] == "and you"
+        call.done()
+        await pair.settle()
+        assert wire.read_frames(answer.body)[-1].opcode == wire.CLOSE
+        pair.client.send_data(stream_id, wire.close(1000), end_stream=True)
+        await pair.settle()
+        assert answer.ended
+
+
+@timeless
 async def test_receive_ends_with_a_refusal() -> None:
     async with joined() as pair:
         pair.connect()
@@ -238,6 +263,7 @@ async def test_a_client_that_leaves_before_the_answer(how: str) -> None:
         await pair.settle()
         assert await receiving == DISCONNECT
         assert await future is False
+        assert call.announce(Recorder()).result() is False
         await call.send(start(101))  # to nobody
         assert call.announce(Recorder()).result() is False
         call.done()
@@ -249,12 +275,13 @@ async def test_a_client_that_leaves_before_the_answer(how: str) -> None:
 
 @timeless
 async def test_the_101_leaves_as_200() -> None:
-    told: list[int] = []
+    told: list[tuple[str, int]] = []
     side = ServerSide(
-        default_headers=lambda: [(b"server", b"mine")], on_response=lambda scope, status: told.append(status)
+        default_headers=lambda: [(b"server", b"mine")],
+        on_response=lambda scope, status: told.append((scope["path"], status)),
     )
     async with joined(server=side) as pair:
-        stream_id = pair.connect()
+        stream_id = pair.connect(b"/chat")
         call = await pair.called()
         recorder = Recorder()
         future = call.announce(recorder, (b"sec-websocket-accept", b"key"), (b"Sec-WebSocket-Protocol", b"a"))
@@ -274,7 +301,7 @@ async def test_the_101_leaves_as_200() -> None:
             (b"sec-websocket-protocol", b"a"),
             (b"x-added", b"1"),
         ]
-        assert told[-1] == 200
+        assert told == [("/first", 200), ("/chat", 200)]
         assert recorder.told == ["made"]
         assert not pair.answers[stream_id].ended
 
@@ -379,10 +406,11 @@ async def test_receive_ends_with_the_stream() -> None:
         assert recorder.told == ["made", RESET]
 
 
+@pytest.mark.parametrize("how", ["abort", "close"])
 @timeless
-async def test_a_receive_that_waits_already_ends_with_the_stream() -> None:
+async def test_a_receive_that_waits_already_ends_with_the_stream(how: str) -> None:
     async with joined() as pair:
-        pair.connect()
+        stream_id = pair.connect()
         call = await pair.called()
         assert await call.receive() == REQUEST
         receiving = asyncio.ensure_future(call.receive())
@@ -391,8 +419,12 @@ async def test_a_receive_that_waits_already_ends_with_the_stream() -> None:
         call.announce(recorder)
         await call.send(start(101))
         assert await stays(receiving)
-        recorder.transport.abort()
+        if how == "close":
+            pair.client.end_stream(stream_id)
+            await pair.settle()
+        getattr(recorder.transport, how)()
         await pair.settle()
+        assert receiving.done()
         assert await receiving == DISCONNECT
 
 
@@ -400,16 +432,62 @@ async def test_a_receive_that_waits_already_ends_with_the_stream() -> None:
 
 
 @timeless
-async def test_the_stream_ends_when_the_application_returns() -> None:
+async def test_a_loop_that_asks_behind_the_end_leaves_room_for_others() -> None:
+    async with joined() as pair:
+        stream_id, call, _ = await switched(pair)
+        pair.client.reset_stream(stream_id)
+        await pair.settle()
+
+        async def ask() -> None:
+            for _ in range(100):
+                await call.receive()
+
+        asking = asyncio.ensure_future(ask())
+        assert await stays(asking)
+        await asking
+
+
+@timeless
+async def test_the_stream_ends_when_the_application_returns(caplog: pytest.LogCaptureFixture) -> None:
     async with joined() as pair:
         stream_id, call, recorder = await switched(pair)
         recorder.transport.write(b"last words")
         call.done()
         await pair.settle()
+        assert not caplog.records
         answer = pair.answers[stream_id]
         assert (answer.body, answer.ended, answer.reset) == (b"last words", True, ErrorCodes.NO_ERROR)
         assert recorder.told[-1] == LOST
         assert not pair.server.tasks
+
+
+@timeless
+async def test_an_application_that_has_failed_is_cancelled_while_its_stream_ends() -> None:
+    async with joined() as pair:
+        pair.grants = False
+        stream_id, call, recorder = await switched(pair)
+        [task] = pair.server.tasks
+        recorder.transport.write(bytes(100_000))
+        call.fail(ZeroDivisionError())
+        await pair.settle()
+        assert not task.done()
+        task.cancel()
+        await pair.settle()
+        assert pair.answers[stream_id].reset == ErrorCodes.CANCEL
+        assert recorder.told[-1] == LOST
+
+
+@timeless
+async def test_nothing_keeps_a_stream_that_has_ended() -> None:
+    async with joined(idle_timeout=1000) as pair:
+        _, call, recorder = await switched(pair)
+        kept = weakref.ref(recorder.transport)
+        call.done()
+        await pair.settle()
+        del recorder, call
+        pair.calls.clear()
+        gc.collect()
+        assert kept() is None
 
 
 @timeless
@@ -493,11 +571,35 @@ async def test_resets_leave_other_streams_alone() -> None:
         await pair.settle()
         assert first.told[0] == "made"
         assert first.told[-1] == RESET
+        assert str(first.error) == "the HTTP/2 stream was reset"
         assert second.told == ["made", b"kept"]
         first.transport.write(b"to nobody")
         first.transport.close()
         first.transport.abort()
         await pair.settle()
+        assert not pair.goaways
+
+
+class Echo(Recorder):
+    """Answers at once."""
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self.transport.write(data)
+
+
+@timeless
+async def test_an_answer_to_who_has_reset_in_the_same_segment_goes_nowhere() -> None:
+    async with joined() as pair:
+        one, _, first = await switched(pair, Echo())
+        two, _, _ = await switched(pair, Echo())
+        pair.client.send_data(one, b"lost")
+        pair.client.send_data(two, b"kept")
+        pair.client.reset_stream(one)
+        await pair.settle()
+        assert first.told == ["made", b"lost", RESET]
+        assert pair.answers[one].body == b""
+        assert pair.answers[two].body == b"kept"
         assert not pair.goaways
 
 
