@@ -132,7 +132,7 @@ class HTTP2Protocol(asyncio.Protocol):
     def resume_writing(self) -> None:
         """It does again."""
         self._output.resume()
-        if self._ending.live and not self._transport.is_closing():
+        if self._ending.live:
             self._incoming.resume()
         self._output.pump()
         self._output.flush_soon()

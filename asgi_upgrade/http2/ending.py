@@ -133,10 +133,9 @@ class Ending:
             self._timer = self._loop.call_later(_DRAIN, self.drain)
 
     def drain(self) -> None:
-        """Take no more streams: the client has answered, or has had its time."""
-        if self.phase is Phase.STOPPING:
-            self._enter(Phase.DRAINING)
-            self._output.write(goaway(self._streams.last_served, h2.errors.ErrorCodes.NO_ERROR))
+        """Take no more streams, while the server stops: the client has answered, or has had its time."""
+        self._enter(Phase.DRAINING)
+        self._output.write(goaway(self._streams.last_served, h2.errors.ErrorCodes.NO_ERROR))
 
     def be_told(self) -> None:
         """The client says that it opens no more streams."""
@@ -167,7 +166,7 @@ class Ending:
             transport.write(goaway(self._streams.last_served, code))
         self._streams.disconnect()
         # Closing a socket that has unread bytes resets it, and what was sent last could be lost on the way.
-        if transport.can_write_eof() and not transport.is_closing():
+        if transport.can_write_eof():
             end_output(transport)
             self._incoming.resume()
             self._timer = self._loop.call_later(min(_LINGER, self._close_timeout), self._let_go)
@@ -189,13 +188,11 @@ class Ending:
     def abandon(self) -> None:
         """End at once, without a word to a client that does not answer."""
         if self.live:
-            self._output.hold(Hold.END)
             self._enter(Phase.ENDED)
         if self.phase is not Phase.LOST:
             self._output.transport.abort()
 
     def lose(self) -> None:
         """The transport is gone."""
-        self._output.hold(Hold.END)
         self._enter(Phase.LOST)
         self._streams.disconnect()

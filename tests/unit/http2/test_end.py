@@ -14,6 +14,7 @@ from tests.unit.http2.pair import (
     ACK,
     DATA,
     GOAWAY,
+    PADDED,
     PING,
     RST_STREAM,
     ErrorCodes,
@@ -356,6 +357,36 @@ async def test_a_client_that_sends_too_much_behind_the_end_is_not_read_again_whe
         assert not pair.wire.reading
 
 
+@pytest.mark.parametrize("pings", [0, 1])
+@timeless
+async def test_what_the_last_frame_has_prepared_is_not_written_behind_the_end(pings: int) -> None:
+    """Each second frame of padding is answered with a window. With a ping more, the last one is another of the two."""
+    async with joined(read_buffer_size=1000, max_concurrent_streams=200) as pair:
+        stream_id = pair.ask(method=b"POST", end=False)
+        await pair.called()
+        pair.send_raw(frame(PING, 0, 0, bytes(8)) * pings)
+        while not pair.wire.ended:
+            pair.wire.deliver(frame(DATA, PADDED, stream_id, b"\xff" + bytes(255)))
+        written = len(pair.wire.writes)
+        await pair.settle()
+        assert len(pair.wire.writes) == written
+        assert goaways(pair) == [(stream_id, ErrorCodes.ENHANCE_YOUR_CALM)]
+
+
+@timeless
+async def test_nothing_is_aborted_that_is_gone() -> None:
+    async with joined(close_timeout=5) as pair:
+        pair.taking = False
+        pair.send_raw(BROKEN)
+        await asyncio.sleep(2)
+        assert pair.wire.closing
+        pair.protocol.shutdown()
+        pair.wire.take()
+        await asyncio.sleep(60)
+        assert pair.wire.lost
+        assert not pair.wire.aborted
+
+
 @timeless
 async def test_nothing_keeps_a_connection_that_is_gone() -> None:
     async with joined() as pair:
@@ -412,6 +443,19 @@ async def test_a_client_that_takes_nothing_does_not_hold_up_the_stop(ended: str)
             assert pair.wire.closing
         pair.protocol.shutdown()
         await asyncio.sleep(2.1)
+        assert pair.wire.aborted
+
+
+@timeless
+async def test_a_second_word_of_the_stop_gives_nobody_more_time() -> None:
+    async with joined(close_timeout=30) as pair:
+        pair.taking = False
+        pair.send_raw(BROKEN)
+        await asyncio.sleep(5)
+        pair.protocol.shutdown()
+        await asyncio.sleep(0.9)
+        pair.protocol.shutdown()
+        await asyncio.sleep(0.2)
         assert pair.wire.aborted
 
 
