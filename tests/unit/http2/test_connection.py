@@ -476,9 +476,9 @@ async def test_a_response_keeps_to_the_windows(stream_window: bool) -> None:
         await pair.settle()
         assert len(pair.answers[stream_id].body) == 65535
         assert not responding.done()
-        pair.client.increment_flow_control_window(10, stream_id if stream_window else None)
+        pair.client.increment_flow_control_window(1, stream_id if stream_window else None)
         await pair.settle()
-        assert len(pair.answers[stream_id].body) == 65545
+        assert len(pair.answers[stream_id].body) == 65536
         pair.client.increment_flow_control_window(100_000, stream_id if stream_window else None)
         await pair.settle()
         assert pair.answers[stream_id].ended
@@ -579,6 +579,26 @@ async def test_what_is_sent_in_one_turn_leaves_in_one_write() -> None:
         await pair.settle()
         assert all(pair.answers[each].ended for each in streams)
         assert len(pair.wire.writes) == count + 1
+
+
+@timeless
+async def test_what_is_written_at_once_has_a_limit_and_the_heads_of_frames_count() -> None:
+    """A hundred frames of one byte are 1000 bytes."""
+    async with joined(write_buffer_size=1000, max_concurrent_streams=200) as pair:
+        streams = [pair.ask() for _ in range(150)]
+        calls = [await pair.called() for _ in streams]
+        for call in calls:
+            await call.send(start())
+        await pair.settle()
+        pair.taking = False
+        count = len(pair.wire.writes)
+        for call in calls:
+            await call.send(body(b"x", more=True))
+        [written] = pair.wire.writes[count:]
+        assert len(written) == 1000
+        pair.taking = True
+        await pair.settle()
+        assert [pair.answers[stream_id].body for stream_id in streams] == [b"x"] * 150
 
 
 @timeless

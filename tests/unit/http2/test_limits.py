@@ -119,19 +119,22 @@ async def test_requests_that_were_served_bring_credit() -> None:
         assert reason(pair) is None
 
 
+@pytest.mark.parametrize(("pings", "code"), [(2, None), (3, ErrorCodes.ENHANCE_YOUR_CALM)])
 @timeless
-async def test_what_is_sent_brings_credit() -> None:
-    """It makes the client send windows."""
+async def test_what_is_sent_brings_credit(pings: int, code: int | None) -> None:
+    """It makes the client send windows: two for each frame."""
     async with joined() as pair:
         stream_id = pair.ask()
         call = await pair.called()
         await call.send(start())
-        for _ in range(1100):
-            pair.client.ping(bytes(8))
-            await call.send(body(b"x", more=True))
+        for _ in range(110):
+            for _ in range(10):
+                for _ in range(pings):
+                    pair.client.ping(bytes(8))
+                await call.send(body(b"x", more=True))
             await pair.settle()
-        assert reason(pair) is None
-        assert len(pair.answers[stream_id].body) == 1100
+        assert reason(pair) == code
+        assert code is not None or len(pair.answers[stream_id].body) == 1100
 
 
 @timeless
@@ -451,6 +454,37 @@ async def test_a_stream_is_not_blamed_for_a_connection_that_is_busy_with_others(
         assert pair.answers[one].reset is None
         assert pair.answers[two].reset is None
         assert await stays(sending[1])
+
+
+@timeless
+async def test_a_response_does_not_wait_for_a_preface_for_longer_than_for_anything() -> None:
+    async with joined(first=True, open_timeout=100, write_timeout=10, ping_interval=None) as pair:
+        pair.taking = False
+        call = await pair.called()
+        sending = asyncio.ensure_future(call.respond(200, b"x"))
+        await asyncio.sleep(9.9)
+        assert not sending.done()
+        await asyncio.sleep(0.2)
+        assert sending.done()
+
+
+@timeless
+async def test_a_client_that_takes_what_has_left_is_given_time_to_open_the_window() -> None:
+    """All that the connection's window had room for waits in the transport, which is full."""
+    async with joined(write_timeout=10, ping_interval=None, idle_timeout=1000, write_buffer_size=65_540) as pair:
+        stream_id = pair.ask()
+        call = await pair.called()
+        pair.client.increment_flow_control_window(2**20, stream_id)
+        await pair.settle()
+        pair.taking = False
+        sending = asyncio.ensure_future(call.respond(200, bytes(100_000)))
+        await asyncio.sleep(8)
+        assert pair.wire.paused
+        pair.wire.take()
+        await asyncio.sleep(9.9)
+        assert not sending.done()
+        await asyncio.sleep(0.2)
+        assert sending.done()
 
 
 @timeless
