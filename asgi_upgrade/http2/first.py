@@ -170,7 +170,6 @@ class FirstRequest:
                 await asyncio.wait_for(self._read_more(), _PATIENCE)
             except asyncio.TimeoutError:
                 self._stalled = True
-                return
             if keep:
                 size = self._size
             else:

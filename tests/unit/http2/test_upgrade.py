@@ -327,6 +327,19 @@ async def test_a_client_that_waits_for_100_is_answered_without_its_body() -> Non
 
 
 @timeless
+async def test_a_client_that_has_got_its_100_sends_the_rest_of_its_body() -> None:
+    exchange = Exchange(BODY, (b"expect", b"100-continue"))
+    call = await exchange.called()
+    exchange.parts.put_nowait(part(b"01234"))
+    assert await call.receive() == part(b"01234")
+    exchange.parts.put_nowait(part(b"56789", more=False))
+    await call.send(start(401))
+    await exchange.settle()
+    assert exchange.statuses == [101]
+    await exchange.end()
+
+
+@timeless
 async def test_an_application_that_fails_before_it_has_read() -> None:
     exchange = Exchange(BODY)
     call = await exchange.called()
