@@ -206,6 +206,6 @@ class HTTP2Protocol(asyncio.Protocol):
 
     def forget(self, stream: Outlet) -> None:
         """See `Owner`."""
-        if self._streams.remove(stream, self.loop.time()):
-            self._budget.earn(_SERVED)
-            self._ending.close_if_idle()
+        self._streams.remove(stream, self.loop.time())
+        self._budget.earn(_SERVED)
+        self._ending.close_if_idle()
