@@ -150,14 +150,12 @@ class Ending:
             self.close(h2.errors.ErrorCodes.NO_ERROR)
 
     def close(self, code: int, *, said: bool = False) -> None:
-        """End our direction: say why, end what runs, and let go of the transport in a bounded time.
+        """End our direction, which must be live: say why, end what runs, let go of the transport in a bounded time.
 
         Args:
             code: The reason, of RFC 9113 §7.
             said: Whether a GOAWAY with it has been prepared by the engine.
         """
-        if not self.live:
-            return
         self._output.flush()
         self._output.hold(Hold.END)
         self._enter(Phase.ENDED)

@@ -449,6 +449,41 @@ async def test_a_client_that_takes_nothing_does_not_hold_up_the_stop(ended: str)
 
 
 @timeless
+async def test_a_client_that_has_taken_the_end_is_not_aborted_by_the_stop() -> None:
+    async with joined() as pair:
+        pair.send_raw(BROKEN)
+        await pair.settle()
+        pair.protocol.shutdown()
+        await asyncio.sleep(60)
+        assert pair.wire.lost
+        assert not pair.wire.aborted
+
+
+@timeless
+async def test_a_stop_behind_the_loss_changes_nothing() -> None:
+    async with joined() as pair:
+        pair.wire.reset()
+        await pair.settle()
+        pair.protocol.shutdown()
+        await asyncio.sleep(60)
+        assert not pair.wire.aborted
+
+
+@timeless
+async def test_abort_says_nothing_more_to_a_client_that_knows_of_the_stop() -> None:
+    async with joined() as pair:
+        pair.ask()
+        await pair.called()
+        pair.protocol.shutdown()
+        await pair.settle()
+        written = len(pair.wire.writes)
+        pair.protocol.abort()
+        await pair.settle()
+        assert pair.wire.aborted
+        assert len(pair.wire.writes) == written
+
+
+@timeless
 async def test_a_second_word_of_the_stop_gives_nobody_more_time() -> None:
     async with joined(close_timeout=30) as pair:
         pair.taking = False
