@@ -174,7 +174,6 @@ class FirstRequest:
             else:
                 size += self._size - before
                 self._chunks.clear()
-                self._size = 0
 
     async def _read_more(self) -> None:
         async with self._reading:  # the application may be reading at the same time

@@ -270,6 +270,27 @@ async def test_two_tasks_may_wait_for_the_body() -> None:
     assert await receiving[1] == DISCONNECT
 
 
+@pytest.mark.parametrize("last", [part(b"0123456789", more=False), DISCONNECT])
+@timeless
+async def test_a_response_that_begins_while_another_task_reads_the_last_part_reads_no_more(last: Message) -> None:
+    exchange = Exchange(BODY)
+    call = await exchange.called()
+    receiving = asyncio.ensure_future(call.receive())
+    await exchange.settle()
+    sending = asyncio.ensure_future(call.send(start()))
+    await exchange.settle()
+    assert not sending.done()
+    exchange.parts.put_nowait(last)
+    if last is DISCONNECT:
+        exchange.parts.put_nowait(last)  # for the application
+    await exchange.settle()
+    assert sending.done()
+    assert asyncio.get_running_loop().time() == 1000.0
+    assert receiving.result() == last
+    assert exchange.statuses == ([200] if last is DISCONNECT else [101])
+    await exchange.end()
+
+
 @pytest.mark.parametrize(("parts", "statuses"), [(4, [101]), (15, [101]), (18, [413])])
 @timeless
 async def test_the_body_is_discarded_behind_a_whole_response(parts: int, statuses: list[int]) -> None:
