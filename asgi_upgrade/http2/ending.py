@@ -128,8 +128,8 @@ class Ending:
             self._abort_soon()
         if self.phase is Phase.OPEN:
             self._enter(Phase.STOPPING)
-            self._output.ping(DRAIN_PING)
             self._output.write(goaway(_MAX_STREAM_ID, h2.errors.ErrorCodes.NO_ERROR))
+            self._output.ping(DRAIN_PING)
             self._timer = self._loop.call_later(_DRAIN, self.drain)
 
     def drain(self) -> None:

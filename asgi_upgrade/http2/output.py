@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 
 import h2.exceptions
 
@@ -102,10 +103,8 @@ class Output:
 
     def reset(self, stream_id: int, code: int) -> None:
         """Send RST_STREAM, if the stream has not ended."""
-        try:
+        with suppress(h2.exceptions.StreamClosedError):
             self._engine.reset_stream(stream_id, code)
-        except h2.exceptions.StreamClosedError:
-            return
         self.flush_soon()
 
     def ping(self, data: bytes) -> None:

@@ -112,6 +112,19 @@ async def test_no_data_is_sent_before_the_clients_preface() -> None:
 
 
 @timeless
+async def test_a_full_transport_does_not_hide_that_the_preface_is_missing() -> None:
+    async with joined(first=True, write_buffer_size=10) as pair:
+        pair.taking = False
+        call = await pair.called()
+        responding = asyncio.ensure_future(call.respond(200, b"x"))
+        assert await stays(responding)
+        assert pair.wire.paused
+        taken = pair.wire.take()
+        assert await stays(responding)
+        assert DATA not in {kind for kind, *_ in frames(taken + bytes(pair.wire.unsent))}
+
+
+@timeless
 async def test_settings_of_the_offer_are_in_force_at_once() -> None:
     async with joined(first=True, settings={SettingCodes.INITIAL_WINDOW_SIZE: 5}) as pair:
         pair.grants = False
@@ -534,8 +547,8 @@ def data_of(pair: Pair, since: int = 0) -> list[tuple[int, int]]:
 @timeless
 async def test_large_responses_take_turns() -> None:
     async with joined(write_buffer_size=1000) as pair:
-        one, two = pair.ask(), pair.ask()
-        calls = [await pair.called(), await pair.called()]
+        one, two, three = pair.ask(), pair.ask(), pair.ask()
+        calls = [await pair.called() for _ in range(3)]
         pair.client.increment_flow_control_window(2**20)
         await pair.settle()
         pair.taking = False
@@ -546,7 +559,29 @@ async def test_large_responses_take_turns() -> None:
         await pair.settle()
         await asyncio.gather(*responding)
         # The first frame of the first left when nobody else had anything to send.
-        assert [stream for stream, _ in data_of(pair, since)] == [one, *[one, two] * 3, two]
+        assert [stream for stream, _ in data_of(pair, since)] == [one, *[one, two, three] * 3, two, three]
+
+
+@pytest.mark.parametrize("why", ["window", "reset"])
+@timeless
+async def test_a_stream_that_cannot_send_any_more_stands_in_nobodys_way(why: str) -> None:
+    """Both wait until the client takes what was written. Then it is the turn of the first, which has no window."""
+    async with joined(settings={SettingCodes.INITIAL_WINDOW_SIZE: 10}, write_buffer_size=5) as pair:
+        pair.grants = False
+        one, two = pair.ask(), pair.ask()
+        first, second = await pair.called(), await pair.called()
+        pair.taking = False
+        responding = [
+            asyncio.ensure_future(each.respond(200, data)) for each, data in ((first, bytes(100)), (second, b"x"))
+        ]
+        assert await stays(responding[1])
+        if why == "reset":
+            pair.wire.deliver(frame(RST_STREAM, 0, one, bytes(4)))
+        pair.taking = True
+        await pair.settle()
+        assert responding[1].done()
+        assert pair.answers[two].ended
+        assert responding[0].done() is (why == "reset")
 
 
 @timeless
@@ -622,6 +657,7 @@ async def test_a_share_is_sent_before_others_get_their_turn() -> None:
         assert turns >= 400 / 128
         pair.taking = True
         await pair.settle()
+        assert pair.answers[stream_id].ended
 
 
 @timeless

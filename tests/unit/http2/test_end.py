@@ -14,6 +14,7 @@ from tests.unit.http2.pair import (
     ACK,
     DATA,
     GOAWAY,
+    HEADERS,
     PADDED,
     PING,
     RST_STREAM,
@@ -524,6 +525,25 @@ async def test_what_is_in_flight_is_finished_when_the_server_stops() -> None:
         assert pair.answers[late].ended
         assert pair.wire.ended
         assert goaways(pair)[2:] == [(late, ErrorCodes.NO_ERROR)]
+
+
+@timeless
+async def test_the_answer_to_the_ping_says_that_the_announcement_has_been_read() -> None:
+    """So the ping is behind it; and what was prepared before the second one leaves before it."""
+    async with joined() as pair:
+        stream_id = pair.ask()
+        call = await pair.called()
+        pair.taking = False
+        pair.protocol.shutdown()
+        assert [each[0] for each in frames(bytes(pair.wire.unsent))] == [GOAWAY, PING]
+        pair.wire.take()
+        await call.respond(200, b"x")
+        pair.wire.deliver(frame(PING, ACK, 0, b"shutdown"))
+        assert [(each[0], each[2]) for each in frames(bytes(pair.wire.unsent))] == [
+            (HEADERS, stream_id),
+            (DATA, stream_id),
+            (GOAWAY, 0),
+        ]
 
 
 @timeless
