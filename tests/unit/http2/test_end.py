@@ -68,6 +68,23 @@ async def test_a_request_that_the_server_cancels_before_it_has_begun_is_reset() 
 
 
 @timeless
+async def test_a_request_that_is_cancelled_behind_its_response_is_not_reset() -> None:
+    async with joined() as pair:
+        stream_id = pair.ask()
+        call = await pair.called()
+        await call.respond()
+        await pair.settle()
+        assert pair.answers[stream_id].ended
+        pair.ask()
+        await pair.called()
+        call.end.cancel()
+        await pair.settle()
+        assert pair.answers[stream_id].reset is None
+        pair.ask()
+        await pair.called()
+
+
+@timeless
 async def test_abort_ends_everything() -> None:
     async with joined() as pair:
         pair.ask()
