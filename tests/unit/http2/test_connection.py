@@ -582,6 +582,7 @@ async def test_a_stream_that_cannot_send_any_more_stands_in_nobodys_way(why: str
         assert responding[1].done()
         assert pair.answers[two].ended
         assert responding[0].done() is (why == "reset")
+        assert (one, 0) not in data_of(pair)
 
 
 @timeless

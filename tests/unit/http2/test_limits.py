@@ -7,6 +7,7 @@ import asyncio
 import h2.events
 import pytest
 
+from asgi_upgrade.http2.budget import Budget
 from asgi_upgrade.http2.server import ServerSide
 from tests.unit.http2.clock import timeless
 from tests.unit.http2.pair import (
@@ -195,6 +196,13 @@ async def test_time_brings_credit() -> None:
             await asyncio.sleep(1)
             await pair.settle()
         assert reason(pair) is None
+
+
+def test_time_brings_credit_to_a_client_that_has_spent_all() -> None:
+    budget = Budget(10.0)
+    assert budget.spend(1000, 10.0)
+    assert budget.spend(100, 11.0)
+    assert not budget.spend(1, 11.0)
 
 
 @timeless
