@@ -453,9 +453,10 @@ async def test_a_client_that_takes_a_little_keeps_its_stream() -> None:
         assert pair.answers[stream_id].ended
 
 
+@pytest.mark.parametrize("size", [1000, 200_000])
 @timeless
-async def test_a_stream_is_not_blamed_for_a_connection_that_is_busy_with_others() -> None:
-    async with joined(write_timeout=10, ping_interval=None, idle_timeout=1000, write_buffer_size=1000) as pair:
+async def test_a_stream_is_not_blamed_for_a_connection_that_is_busy_with_others(size: int) -> None:
+    async with joined(write_timeout=10, ping_interval=None, idle_timeout=1000, write_buffer_size=size) as pair:
         pair.grants = False
         one, two = pair.ask(), pair.ask()
         calls = [await pair.called(), await pair.called()]
