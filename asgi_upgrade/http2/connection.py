@@ -132,7 +132,7 @@ class HTTP2Protocol(asyncio.Protocol):
     def resume_writing(self) -> None:
         """It does again."""
         self._output.resume()
-        if self._ending.live and not self._transport.is_closing():
+        if self._ending.live:
             self._incoming.resume()
         self._output.pump()
         self._output.flush_soon()
@@ -206,6 +206,6 @@ class HTTP2Protocol(asyncio.Protocol):
 
     def forget(self, stream: Outlet) -> None:
         """See `Owner`."""
-        if self._streams.remove(stream, self.loop.time()):
-            self._budget.earn(_SERVED)
-            self._ending.close_if_idle()
+        self._streams.remove(stream, self.loop.time())
+        self._budget.earn(_SERVED)
+        self._ending.close_if_idle()

@@ -128,15 +128,14 @@ class Ending:
             self._abort_soon()
         if self.phase is Phase.OPEN:
             self._enter(Phase.STOPPING)
-            self._output.ping(DRAIN_PING)
             self._output.write(goaway(_MAX_STREAM_ID, h2.errors.ErrorCodes.NO_ERROR))
+            self._output.ping(DRAIN_PING)
             self._timer = self._loop.call_later(_DRAIN, self.drain)
 
     def drain(self) -> None:
-        """Take no more streams: the client has answered, or has had its time."""
-        if self.phase is Phase.STOPPING:
-            self._enter(Phase.DRAINING)
-            self._output.write(goaway(self._streams.last_served, h2.errors.ErrorCodes.NO_ERROR))
+        """Take no more streams, while the server stops: the client has answered, or has had its time."""
+        self._enter(Phase.DRAINING)
+        self._output.write(goaway(self._streams.last_served, h2.errors.ErrorCodes.NO_ERROR))
 
     def be_told(self) -> None:
         """The client says that it opens no more streams."""
@@ -151,14 +150,12 @@ class Ending:
             self.close(h2.errors.ErrorCodes.NO_ERROR)
 
     def close(self, code: int, *, said: bool = False) -> None:
-        """End our direction: say why, end what runs, and let go of the transport in a bounded time.
+        """End our direction, which must be live: say why, end what runs, let go of the transport in a bounded time.
 
         Args:
             code: The reason, of RFC 9113 §7.
             said: Whether a GOAWAY with it has been prepared by the engine.
         """
-        if not self.live:
-            return
         self._output.flush()
         self._output.hold(Hold.END)
         self._enter(Phase.ENDED)
@@ -167,7 +164,7 @@ class Ending:
             transport.write(goaway(self._streams.last_served, code))
         self._streams.disconnect()
         # Closing a socket that has unread bytes resets it, and what was sent last could be lost on the way.
-        if transport.can_write_eof() and not transport.is_closing():
+        if transport.can_write_eof():
             end_output(transport)
             self._incoming.resume()
             self._timer = self._loop.call_later(min(_LINGER, self._close_timeout), self._let_go)
@@ -189,13 +186,11 @@ class Ending:
     def abandon(self) -> None:
         """End at once, without a word to a client that does not answer."""
         if self.live:
-            self._output.hold(Hold.END)
             self._enter(Phase.ENDED)
         if self.phase is not Phase.LOST:
             self._output.transport.abort()
 
     def lose(self) -> None:
         """The transport is gone."""
-        self._output.hold(Hold.END)
         self._enter(Phase.LOST)
         self._streams.disconnect()

@@ -149,8 +149,7 @@ class FirstRequest:
         """Come to a decision, because the application responds. ``False`` if ``message`` was kept for later."""
         start = message["type"] == "http.response.start"
         if not self._begun and any(name == b"expect" for name, _ in self.scope["headers"]):
-            self.stay()  # nobody has asked the client for the body, so it need not send one
-            return True
+            self.stay()  # nobody has asked the client for the body, so it need not send one, and nothing is read ahead
         if start or message.get("more_body", False):
             await self._read_ahead(_MOST_KEPT, keep=True)
             if start and not self._ended and not self._decided.is_set():
@@ -170,13 +169,11 @@ class FirstRequest:
                 await asyncio.wait_for(self._read_more(), _PATIENCE)
             except asyncio.TimeoutError:
                 self._stalled = True
-                return
             if keep:
                 size = self._size
             else:
                 size += self._size - before
                 self._chunks.clear()
-                self._size = 0
 
     async def _read_more(self) -> None:
         async with self._reading:  # the application may be reading at the same time

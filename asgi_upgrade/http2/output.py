@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 
 import h2.exceptions
 
@@ -18,8 +19,6 @@ _NOTHING = memoryview(b"")
 _SHARE = 128 * 1024
 # Bytes of a frame's header.
 _FRAME_HEADER = 9
-# About as many bytes are the fields of a response, compressed.
-_HEADERS = 128
 
 
 class Hold:
@@ -57,8 +56,8 @@ class Output:
         self._budget = budget
         self._limit = limit
         self._loop = loop
-        self._ready: deque[Outlet] = deque()  # those that have something to send, and may
-        self._unsent = 0  # about as many bytes wait for the next flush
+        self._ready: deque[Outlet] = deque()  # those that may have something to send
+        self._unsent = 0  # about as many bytes of DATA frames wait for the next flush
         self._flush_scheduled = False
         self.held = Hold.PREFACE
         self.progressed = loop.time()
@@ -83,20 +82,17 @@ class Output:
     def send_headers(self, stream_id: int, headers: list[tuple[bytes, bytes]], *, end_stream: bool) -> None:
         """Send a HEADERS frame with this turn's flush."""
         self._engine.send_headers(stream_id, headers, end_stream=end_stream)
-        self._unsent += _HEADERS
         self.flush_soon()
 
     def send_soon(self, stream: Outlet) -> None:
         """Send what a stream has when it is its turn."""
-        if not stream.queued:
-            stream.queued = True
-            self._ready.append(stream)
+        self.queue(stream)
         self.pump()
         self.flush_soon()
 
-    def requeue(self, stream: Outlet) -> None:
-        """The client has opened the stream's window."""
-        if not stream.queued and stream.outgoing and not stream.gone:
+    def queue(self, stream: Outlet) -> None:
+        """Let a stream have its turn, if it has anything to send: the client has opened its window, say."""
+        if not stream.queued:
             stream.queued = True
             self._ready.append(stream)
 
@@ -107,10 +103,8 @@ class Output:
 
     def reset(self, stream_id: int, code: int) -> None:
         """Send RST_STREAM, if the stream has not ended."""
-        try:
+        with suppress(h2.exceptions.StreamClosedError):
             self._engine.reset_stream(stream_id, code)
-        except h2.exceptions.StreamClosedError:
-            return
         self.flush_soon()
 
     def ping(self, data: bytes) -> None:
@@ -153,9 +147,9 @@ class Output:
                 outgoing[0] = view[size:]
             elif outgoing:
                 outgoing.popleft()
-            if outgoing and len(ready) > 1:
+            if outgoing:
                 ready.rotate(-1)
-            elif not outgoing:
+            else:
                 ready.popleft()
                 stream.queued = False
             stream.sent(size, last=last)

@@ -58,13 +58,13 @@ class Owner(Protocol):
     def stopping(self) -> bool:
         """True if the connection ends when its requests have."""
 
-    def send_headers(self, stream: Outlet, headers: list[tuple[bytes, bytes]], *, end_stream: bool = False) -> None:
+    def send_headers(self, stream: Outlet, headers: list[tuple[bytes, bytes]], *, end_stream: bool = ...) -> None:
         """Send a HEADERS frame.
 
         Args:
             stream: The stream.
             headers: Checked fields, names in lower case, ``:status`` first.
-            end_stream: Whether nothing follows.
+            end_stream: Whether nothing follows. Default: ``False``.
         """
 
     def send_soon(self, stream: Outlet) -> None:

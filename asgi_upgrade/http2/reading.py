@@ -103,7 +103,7 @@ class Reader:
         self._output.flush_soon()
 
     def _spend(self, amount: float) -> None:
-        if not self._budget.spend(amount, self._loop.time()) and self._ending.live:
+        if not self._budget.spend(amount, self._loop.time()):
             logger.debug("HTTP/2: a client sends too many frames that serve no request")
             self._ending.close(ErrorCodes.ENHANCE_YOUR_CALM)
 
@@ -140,17 +140,16 @@ class Reader:
 
     def _on_window(self, event: h2.events.WindowUpdated) -> None:
         self._spend(1)
-        if event.stream_id:
-            stream = self._running.get(event.stream_id)
-            if stream is not None:
-                self._output.requeue(stream)
+        stream = self._running.get(event.stream_id)  # none of stream 0, which is the connection
+        if stream is not None:
+            self._output.queue(stream)
 
     def _on_settings(self, event: h2.events.RemoteSettingsChanged) -> None:
         self._output.release(Hold.PREFACE)
         self._spend(1)
         if h2.settings.SettingCodes.INITIAL_WINDOW_SIZE in event.changed_settings:
             for stream in self._running.values():
-                self._output.requeue(stream)
+                self._output.queue(stream)
 
     def _on_goaway(self, event: h2.events.ConnectionTerminated) -> None:  # noqa: ARG002
         self._ending.be_told()

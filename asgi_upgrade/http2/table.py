@@ -32,14 +32,11 @@ class StreamTable:
         self.running[stream.id] = stream
         self.last_served = max(self.last_served, stream.id)
 
-    def remove(self, stream: Outlet, now: float) -> bool:
-        """The application has returned; ``False`` if the stream has been forgotten before."""
-        if self.running.get(stream.id) is not stream:
-            return False
-        del self.running[stream.id]
+    def remove(self, stream: Outlet, now: float) -> None:
+        """The application has returned. One that was cancelled is told twice."""
+        self.running.pop(stream.id, None)
         if not self.running:
             self.idle_since = now
-        return True
 
     def tasks(self) -> list[asyncio.Task[None]]:
         """The tasks that run the application."""

@@ -63,6 +63,7 @@ class Trial:
         self._tell("", outcome)
         if outcome == "survived":
             durations, ran = json.loads(self._timing.read_text())
+            self._durations = durations
             # The quickest first: most mutants die early.
             session.items.sort(key=lambda item: durations.get(item.nodeid, 0))
             everything = list(session.items)
@@ -77,7 +78,14 @@ class Trial:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         """Take note of the lines that a test runs. Before Python 3.12 all tests are run for each mutant."""
-        if not self._watching or sys.version_info < (3, 12):
+        if not self._watching:
+            # A mutant may loop for ever. Processor time tells, on a busy machine too: the signal ends the fork.
+            signal.setitimer(signal.ITIMER_VIRTUAL, 5 * self._durations.get(item.nodeid, 0) + 2)
+            try:
+                return (yield)
+            finally:
+                signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        if sys.version_info < (3, 12):
             return (yield)
         lines = set[int]()
 

@@ -49,7 +49,9 @@ def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run `test()`; what is left behind, or goes wrong in a callback, fails too."""
     loop = Clock()
     problems: list[dict[str, Any]] = []
+    failed: list[asyncio.Task[Any]] = []
     loop.set_exception_handler(lambda _, context: problems.append(context))
+    loop.set_task_factory(functools.partial(_start, failed))
     try:
         loop.run_until_complete(test())
         left = asyncio.all_tasks(loop)
@@ -57,3 +59,12 @@ def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
     finally:
         loop.close()
     assert not problems, problems
+    # asyncio tells of these when they are collected, which may be after the test.
+    unnoticed = [task for task in failed if task._log_traceback]
+    assert not unnoticed, unnoticed
+
+
+def _start(failed: list[asyncio.Task[Any]], loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
+    task = asyncio.Task(coroutine, loop=loop, **options)
+    task.add_done_callback(lambda task: failed.append(task) if task._log_traceback else None)
+    return task

@@ -112,6 +112,19 @@ async def test_no_data_is_sent_before_the_clients_preface() -> None:
 
 
 @timeless
+async def test_a_full_transport_does_not_hide_that_the_preface_is_missing() -> None:
+    async with joined(first=True, write_buffer_size=10) as pair:
+        pair.taking = False
+        call = await pair.called()
+        responding = asyncio.ensure_future(call.respond(200, b"x"))
+        assert await stays(responding)
+        assert pair.wire.paused
+        taken = pair.wire.take()
+        assert await stays(responding)
+        assert DATA not in {kind for kind, *_ in frames(taken + bytes(pair.wire.unsent))}
+
+
+@timeless
 async def test_settings_of_the_offer_are_in_force_at_once() -> None:
     async with joined(first=True, settings={SettingCodes.INITIAL_WINDOW_SIZE: 5}) as pair:
         pair.grants = False
@@ -476,9 +489,9 @@ async def test_a_response_keeps_to_the_windows(stream_window: bool) -> None:
         await pair.settle()
         assert len(pair.answers[stream_id].body) == 65535
         assert not responding.done()
-        pair.client.increment_flow_control_window(10, stream_id if stream_window else None)
+        pair.client.increment_flow_control_window(1, stream_id if stream_window else None)
         await pair.settle()
-        assert len(pair.answers[stream_id].body) == 65545
+        assert len(pair.answers[stream_id].body) == 65536
         pair.client.increment_flow_control_window(100_000, stream_id if stream_window else None)
         await pair.settle()
         assert pair.answers[stream_id].ended
@@ -534,8 +547,8 @@ def data_of(pair: Pair, since: int = 0) -> list[tuple[int, int]]:
 @timeless
 async def test_large_responses_take_turns() -> None:
     async with joined(write_buffer_size=1000) as pair:
-        one, two = pair.ask(), pair.ask()
-        calls = [await pair.called(), await pair.called()]
+        one, two, three = pair.ask(), pair.ask(), pair.ask()
+        calls = [await pair.called() for _ in range(3)]
         pair.client.increment_flow_control_window(2**20)
         await pair.settle()
         pair.taking = False
@@ -546,7 +559,30 @@ async def test_large_responses_take_turns() -> None:
         await pair.settle()
         await asyncio.gather(*responding)
         # The first frame of the first left when nobody else had anything to send.
-        assert [stream for stream, _ in data_of(pair, since)] == [one, *[one, two] * 3, two]
+        assert [stream for stream, _ in data_of(pair, since)] == [one, *[one, two, three] * 3, two, three]
+
+
+@pytest.mark.parametrize("why", ["window", "reset"])
+@timeless
+async def test_a_stream_that_cannot_send_any_more_stands_in_nobodys_way(why: str) -> None:
+    """Both wait until the client takes what was written. Then it is the turn of the first, which has no window."""
+    async with joined(settings={SettingCodes.INITIAL_WINDOW_SIZE: 10}, write_buffer_size=5) as pair:
+        pair.grants = False
+        one, two = pair.ask(), pair.ask()
+        first, second = await pair.called(), await pair.called()
+        pair.taking = False
+        responding = [
+            asyncio.ensure_future(each.respond(200, data)) for each, data in ((first, bytes(100)), (second, b"x"))
+        ]
+        assert await stays(responding[1])
+        if why == "reset":
+            pair.wire.deliver(frame(RST_STREAM, 0, one, bytes(4)))
+        pair.taking = True
+        await pair.settle()
+        assert responding[1].done()
+        assert pair.answers[two].ended
+        assert responding[0].done() is (why == "reset")
+        assert (one, 0) not in data_of(pair)
 
 
 @timeless
@@ -582,6 +618,26 @@ async def test_what_is_sent_in_one_turn_leaves_in_one_write() -> None:
 
 
 @timeless
+async def test_what_is_written_at_once_has_a_limit_and_the_heads_of_frames_count() -> None:
+    """A hundred frames of one byte are 1000 bytes."""
+    async with joined(write_buffer_size=1000, max_concurrent_streams=200) as pair:
+        streams = [pair.ask() for _ in range(150)]
+        calls = [await pair.called() for _ in streams]
+        for call in calls:
+            await call.send(start())
+        await pair.settle()
+        pair.taking = False
+        count = len(pair.wire.writes)
+        for call in calls:
+            await call.send(body(b"x", more=True))
+        [written] = pair.wire.writes[count:]
+        assert len(written) == 1000
+        pair.taking = True
+        await pair.settle()
+        assert [pair.answers[stream_id].body for stream_id in streams] == [b"x"] * 150
+
+
+@timeless
 async def test_a_share_is_sent_before_others_get_their_turn() -> None:
     async with joined(write_buffer_size=2**20) as pair:
         pair.client.increment_flow_control_window(2**20)
@@ -602,6 +658,7 @@ async def test_a_share_is_sent_before_others_get_their_turn() -> None:
         assert turns >= 400 / 128
         pair.taking = True
         await pair.settle()
+        assert pair.answers[stream_id].ended
 
 
 @timeless

@@ -14,6 +14,8 @@ from tests.unit.http2.pair import (
     ACK,
     DATA,
     GOAWAY,
+    HEADERS,
+    PADDED,
     PING,
     RST_STREAM,
     ErrorCodes,
@@ -61,6 +63,23 @@ async def test_a_request_that_the_server_cancels_before_it_has_begun_is_reset() 
         await pair.settle()
         assert pair.answers[stream_id].reset == ErrorCodes.INTERNAL_ERROR
         assert not pair.server.tasks
+        pair.ask()
+        await pair.called()
+
+
+@timeless
+async def test_a_request_that_is_cancelled_behind_its_response_is_not_reset() -> None:
+    async with joined() as pair:
+        stream_id = pair.ask()
+        call = await pair.called()
+        await call.respond()
+        await pair.settle()
+        assert pair.answers[stream_id].ended
+        pair.ask()
+        await pair.called()
+        call.end.cancel()
+        await pair.settle()
+        assert pair.answers[stream_id].reset is None
         pair.ask()
         await pair.called()
 
@@ -181,7 +200,9 @@ async def test_a_client_that_finds_fault_ends_everything() -> None:
     async with joined() as pair:
         pair.ask()
         call = await pair.called()
-        pair.send_raw(frame(GOAWAY, 0, 0, bytes(4) + (2).to_bytes(4, "big")))
+        pair.flush()
+        pair.ask()  # of which it says in the same segment that it takes no answer
+        pair.wire.deliver(pair.client.data_to_send() + frame(GOAWAY, 0, 0, bytes(4) + (2).to_bytes(4, "big")))
         await pair.settle()
         assert pair.wire.ended
         assert goaways(pair) == [(3, ErrorCodes.NO_ERROR)]
@@ -356,6 +377,36 @@ async def test_a_client_that_sends_too_much_behind_the_end_is_not_read_again_whe
         assert not pair.wire.reading
 
 
+@pytest.mark.parametrize("pings", [0, 1])
+@timeless
+async def test_what_the_last_frame_has_prepared_is_not_written_behind_the_end(pings: int) -> None:
+    """Each second frame of padding is answered with a window. With a ping more, the last one is another of the two."""
+    async with joined(read_buffer_size=1000, max_concurrent_streams=200) as pair:
+        stream_id = pair.ask(method=b"POST", end=False)
+        await pair.called()
+        pair.send_raw(frame(PING, 0, 0, bytes(8)) * pings)
+        while not pair.wire.ended:
+            pair.wire.deliver(frame(DATA, PADDED, stream_id, b"\xff" + bytes(255)))
+        written = len(pair.wire.writes)
+        await pair.settle()
+        assert len(pair.wire.writes) == written
+        assert goaways(pair) == [(stream_id, ErrorCodes.ENHANCE_YOUR_CALM)]
+
+
+@timeless
+async def test_nothing_is_aborted_that_is_gone() -> None:
+    async with joined(close_timeout=5) as pair:
+        pair.taking = False
+        pair.send_raw(BROKEN)
+        await asyncio.sleep(2)
+        assert pair.wire.closing
+        pair.protocol.shutdown()
+        pair.wire.take()
+        await asyncio.sleep(60)
+        assert pair.wire.lost
+        assert not pair.wire.aborted
+
+
 @timeless
 async def test_nothing_keeps_a_connection_that_is_gone() -> None:
     async with joined() as pair:
@@ -416,6 +467,54 @@ async def test_a_client_that_takes_nothing_does_not_hold_up_the_stop(ended: str)
 
 
 @timeless
+async def test_a_client_that_has_taken_the_end_is_not_aborted_by_the_stop() -> None:
+    async with joined() as pair:
+        pair.send_raw(BROKEN)
+        await pair.settle()
+        pair.protocol.shutdown()
+        await asyncio.sleep(60)
+        assert pair.wire.lost
+        assert not pair.wire.aborted
+
+
+@timeless
+async def test_a_stop_behind_the_loss_changes_nothing() -> None:
+    async with joined() as pair:
+        pair.wire.reset()
+        await pair.settle()
+        pair.protocol.shutdown()
+        await asyncio.sleep(60)
+        assert not pair.wire.aborted
+
+
+@timeless
+async def test_abort_says_nothing_more_to_a_client_that_knows_of_the_stop() -> None:
+    async with joined() as pair:
+        pair.ask()
+        await pair.called()
+        pair.protocol.shutdown()
+        await pair.settle()
+        written = len(pair.wire.writes)
+        pair.protocol.abort()
+        await pair.settle()
+        assert pair.wire.aborted
+        assert len(pair.wire.writes) == written
+
+
+@timeless
+async def test_a_second_word_of_the_stop_gives_nobody_more_time() -> None:
+    async with joined(close_timeout=30) as pair:
+        pair.taking = False
+        pair.send_raw(BROKEN)
+        await asyncio.sleep(5)
+        pair.protocol.shutdown()
+        await asyncio.sleep(0.9)
+        pair.protocol.shutdown()
+        await asyncio.sleep(0.2)
+        assert pair.wire.aborted
+
+
+@timeless
 async def test_what_is_in_flight_is_finished_when_the_server_stops() -> None:
     async with joined() as pair:
         stream_id = pair.ask()
@@ -443,6 +542,25 @@ async def test_what_is_in_flight_is_finished_when_the_server_stops() -> None:
         assert pair.answers[late].ended
         assert pair.wire.ended
         assert goaways(pair)[2:] == [(late, ErrorCodes.NO_ERROR)]
+
+
+@timeless
+async def test_the_answer_to_the_ping_says_that_the_announcement_has_been_read() -> None:
+    """So the ping is behind it; and what was prepared before the second one leaves before it."""
+    async with joined() as pair:
+        stream_id = pair.ask()
+        call = await pair.called()
+        pair.taking = False
+        pair.protocol.shutdown()
+        assert [each[0] for each in frames(bytes(pair.wire.unsent))] == [GOAWAY, PING]
+        pair.wire.take()
+        await call.respond(200, b"x")
+        pair.wire.deliver(frame(PING, ACK, 0, b"shutdown"))
+        assert [(each[0], each[2]) for each in frames(bytes(pair.wire.unsent))] == [
+            (HEADERS, stream_id),
+            (DATA, stream_id),
+            (GOAWAY, 0),
+        ]
 
 
 @timeless

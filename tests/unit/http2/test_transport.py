@@ -247,6 +247,20 @@ async def test_our_direction_may_end_first() -> None:
 
 
 @timeless
+async def test_the_end_is_behind_all_that_waits() -> None:
+    async with joined(write_buffer_size=5) as pair:
+        stream_id, _, recorder = await switched(pair)
+        pair.taking = False
+        for part in (b"one", b"two", b"three"):
+            recorder.transport.write(part)
+        recorder.transport.write_eof()
+        assert recorder.transport.get_write_buffer_size() == len(b"twothree")
+        pair.taking = True
+        await pair.settle()
+        assert (pair.answers[stream_id].body, pair.answers[stream_id].ended) == (b"onetwothree", True)
+
+
+@timeless
 async def test_the_clients_direction_may_end_first() -> None:
     async with joined() as pair:
         stream_id, _, recorder = await switched(pair)

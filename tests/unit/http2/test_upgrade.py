@@ -270,6 +270,27 @@ async def test_two_tasks_may_wait_for_the_body() -> None:
     assert await receiving[1] == DISCONNECT
 
 
+@pytest.mark.parametrize("last", [part(b"0123456789", more=False), DISCONNECT])
+@timeless
+async def test_a_response_that_begins_while_another_task_reads_the_last_part_reads_no_more(last: Message) -> None:
+    exchange = Exchange(BODY)
+    call = await exchange.called()
+    receiving = asyncio.ensure_future(call.receive())
+    await exchange.settle()
+    sending = asyncio.ensure_future(call.send(start()))
+    await exchange.settle()
+    assert not sending.done()
+    exchange.parts.put_nowait(last)
+    if last is DISCONNECT:
+        exchange.parts.put_nowait(last)  # for the application
+    await exchange.settle()
+    assert sending.done()
+    assert asyncio.get_running_loop().time() == 1000.0
+    assert receiving.result() == last
+    assert exchange.statuses == ([200] if last is DISCONNECT else [101])
+    await exchange.end()
+
+
 @pytest.mark.parametrize(("parts", "statuses"), [(4, [101]), (15, [101]), (18, [413])])
 @timeless
 async def test_the_body_is_discarded_behind_a_whole_response(parts: int, statuses: list[int]) -> None:
@@ -324,6 +345,19 @@ async def test_a_client_that_waits_for_100_is_answered_without_its_body() -> Non
     assert asyncio.get_running_loop().time() == 1000.0  # at once
     call.done()
     await exchange.serving
+
+
+@timeless
+async def test_a_client_that_has_got_its_100_sends_the_rest_of_its_body() -> None:
+    exchange = Exchange(BODY, (b"expect", b"100-continue"))
+    call = await exchange.called()
+    exchange.parts.put_nowait(part(b"01234"))
+    assert await call.receive() == part(b"01234")
+    exchange.parts.put_nowait(part(b"56789", more=False))
+    await call.send(start(401))
+    await exchange.settle()
+    assert exchange.statuses == [101]
+    await exchange.end()
 
 
 @timeless

@@ -604,6 +604,28 @@ async def test_an_answer_to_who_has_reset_in_the_same_segment_goes_nowhere() -> 
 
 
 @timeless
+async def test_nothing_is_answered_to_data_whose_stream_was_reset_in_one_go() -> None:
+    class Echo(Recorder):
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self.transport.write(data)
+
+    async with joined() as pair:
+        stream_id, call, echo = await switched(pair, Echo())
+        pair.client.send_data(stream_id, b"one")
+        await pair.settle()
+        pair.client.send_data(stream_id, b"two")
+        pair.client.reset_stream(stream_id)
+        await pair.settle()
+        assert echo.told[-1] == RESET
+        assert pair.answers[stream_id].body == b"one"
+        call.done()
+        await pair.settle()
+        pair.ask()
+        await pair.called()
+
+
+@timeless
 async def test_a_lost_connection_is_a_loss_for_every_stream() -> None:
     async with joined() as pair:
         _, call, recorder = await switched(pair)
