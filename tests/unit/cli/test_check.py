@@ -10,12 +10,15 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from asgi_upgrade import __version__
 from asgi_upgrade.cli import main
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 APPLICATION = """
 from contextlib import asynccontextmanager
@@ -253,6 +256,15 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"asgi-upgrade {__version__}\n"
 
 
+@pytest.fixture
+def listening_to_ctrl_c() -> Iterator[None]:
+    """As in a terminal: what a shell runs in the background ignores the signal, and so do its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listening_to_ctrl_c")
 def test_ctrl_c_ends_it_without_a_traceback() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         command = [sys.executable, "-m", "asgi_upgrade", "probe", f"127.0.0.1:{silent.getsockname()[1]}"]

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -33,8 +34,11 @@ def press() -> None:
 
 
 @pytest.fixture(autouse=True)
-def default() -> None:
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+def default() -> Iterator[None]:
+    """As in a terminal: what a shell runs in the background ignores the signal, and so do its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_ctrl_c_between_two_instructions_of_the_loop_prints_nothing() -> None:
