@@ -189,18 +189,17 @@ def test_the_keep_alive_timeout_of_a_request_before_ends_no_other(
 
 @every_parser
 @pytest.mark.parametrize("behind", ["plain", "offer", "offer, body"])
-def test_nothing_is_served_behind_an_offer_that_closes(parser: str, behind: str) -> None:
+def test_nothing_is_served_behind_a_response_that_closes(parser: str, behind: str) -> None:
     calls = 0
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         nonlocal calls
         calls += 1
-        await describe(scope, receive, send)
+        await respond(send, await read(receive), 200, (b"connection", b"close"))
 
     async def test() -> None:
         async with serve(parser, app) as served:
-            offer = OFFER.replace(b"keep-alive", b"close")
-            await served.client.send(request(b"GET /first", offer) + REQUESTS[behind][0])
+            await served.client.send(REQUESTS["offer"][0] + REQUESTS[behind][0])
             assert (await served.client.answer()).status == 200
             assert await served.client.end_of_stream() == b""
             await until(lambda: served.ended)
