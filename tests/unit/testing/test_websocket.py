@@ -165,6 +165,8 @@ async def test_messages_before_the_close_are_received_and_then_its_code(library:
         assert (websocket.close_code, websocket.close_reason) == (4001, "as you like")
         with pytest.raises(WebSocketDisconnect):
             await websocket.send_text("too late")
+        with pytest.raises(WebSocketDisconnect):
+            await websocket.send_bytes(b"too late")
 
 
 async def test_a_refusal_of_middleware_is_an_http_response(library: Any) -> None:
