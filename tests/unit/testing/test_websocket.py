@@ -8,6 +8,8 @@ import hashlib
 import importlib
 import os
 import re
+import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -330,6 +332,23 @@ async def test_waiting_for_the_close_frame_has_an_end(library: Any) -> None:
             await websocket.close()
 
 
+async def test_a_connection_that_is_reset_has_ended_without_a_close_frame(library: Any) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(7)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    async with (
+        answering(b"", script=script) as url,
+        library.AsyncClient() as client,
+        connect_websocket(client, url, timeout=PATIENCE) as websocket,
+    ):
+        await websocket.send_text("x")
+        with pytest.raises(WebSocketDisconnect) as caught:
+            await websocket.receive()
+        assert (caught.value.code, websocket.close_code) == (1006, 1006)
+
+
 async def test_a_connection_that_is_lost_while_something_is_sent_has_ended(library: Any) -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.transport.abort()
@@ -370,3 +389,5 @@ async def test_what_a_server_sends_on_the_wire(
         assert received == messages
         assert caught.value.code == code
         assert reason in caught.value.reason
+        with pytest.raises(WebSocketDisconnect):
+            await ours.send_text("too late")
