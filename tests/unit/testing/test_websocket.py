@@ -24,7 +24,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from asgi_upgrade import UpgradeMiddleware
 from asgi_upgrade.testing import ClientWebSocket, UpgradeTransport, WebSocketDenied, connect_websocket, transport
 from tests.unit import wire
-from tests.unit.waiting import PATIENCE
+from tests.unit.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.anyio
 
@@ -302,15 +302,35 @@ async def test_a_subprotocol_that_was_not_offered_is_no_websocket(library: Any) 
 
 async def test_pings_are_answered_while_a_message_is_awaited(library: Any) -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        [pong] = wire.read_frames(unmasked(await reader.readexactly(7)))
-        writer.write(b"\x82\x02%c%b" % (pong.opcode, pong.payload))
+        data = await reader.readexactly(14)
+        pongs = wire.read_frames(unmasked(data[:7]) + unmasked(data[7:]))
+        writer.write(b"\x82\x04" + b"".join(b"%c%b" % (each.opcode, each.payload) for each in pongs))
 
     async with (
-        answering(b"", b"\x89\x01p", script=script) as url,
+        answering(b"", b"\x89\x01p\x89\x01q", script=script) as url,
         library.AsyncClient() as client,
         connect_websocket(client, url) as websocket,
     ):
-        assert await websocket.receive() == b"\x0ap"
+        assert await websocket.receive() == b"\x0ap\x0aq"
+
+
+async def test_a_text_that_is_none_is_answered_with_its_close_code(library: Any) -> None:
+    seen: list[bytes] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        [close] = wire.read_frames(unmasked(await reader.readexactly(8)))
+        assert close.opcode == wire.CLOSE
+        seen.append(close.payload)
+
+    async with (
+        answering(b"", b"\x81\x02\xff\xff", script=script) as url,
+        library.AsyncClient() as client,
+        connect_websocket(client, url, timeout=PATIENCE) as websocket,
+    ):
+        with pytest.raises(WebSocketDisconnect):
+            await websocket.receive()
+        await until(lambda: seen)
+        assert seen == [b"\x03\xef"]
 
 
 def unmasked(data: bytes) -> bytes:
