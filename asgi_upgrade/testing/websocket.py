@@ -7,7 +7,7 @@ import hashlib
 import json
 import secrets
 from collections import deque
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
@@ -88,10 +88,9 @@ async def connect_websocket(
     }
     if subprotocols:
         fields["Sec-WebSocket-Protocol"] = ", ".join(subprotocols)
-    opening = client.stream("GET", _as_http(url), headers=fields, **options)
-    with anyio.fail_after(timeout):
-        response = await opening.__aenter__()
-    try:
+    async with AsyncExitStack() as stack:
+        with anyio.fail_after(timeout):
+            response = await stack.enter_async_context(client.stream("GET", _as_http(url), headers=fields, **options))
         if response.status_code != 101:
             with anyio.fail_after(timeout):
                 await response.aread()
@@ -100,11 +99,6 @@ async def connect_websocket(
         yield websocket
         with suppress(TimeoutError):  # the connection ends all the same
             await websocket.close()
-    except BaseException as error:
-        if not await opening.__aexit__(type(error), error, error.__traceback__):
-            raise
-    else:
-        await opening.__aexit__(None, None, None)
 
 
 def _as_http(url: str) -> str:

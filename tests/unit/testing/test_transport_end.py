@@ -54,11 +54,11 @@ class Ending:
             await asyncio.Event().wait()
         finally:
             self.seen.append((await receive())["type"])
-            if not self.answers:
-                await begin(send)  # nobody gets it
             if "extensions" in scope:
                 switched = scope["extensions"]["http.upgrade"]["connect"](Echo(), [(b"upgrade", b"example/1")])
                 self.seen.append(switched.result() if switched.done() else "it waits")
+            if not self.answers:
+                await begin(send)  # nobody gets it
             await turns()
             self.seen.append("end")
             if self.fails:

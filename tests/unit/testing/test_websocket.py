@@ -8,6 +8,8 @@ import hashlib
 import importlib
 import os
 import re
+import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -22,7 +24,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from asgi_upgrade import UpgradeMiddleware
 from asgi_upgrade.testing import ClientWebSocket, UpgradeTransport, WebSocketDenied, connect_websocket, transport
 from tests.unit import wire
-from tests.unit.waiting import PATIENCE
+from tests.unit.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.anyio
 
@@ -165,6 +167,8 @@ async def test_messages_before_the_close_are_received_and_then_its_code(library:
         assert (websocket.close_code, websocket.close_reason) == (4001, "as you like")
         with pytest.raises(WebSocketDisconnect):
             await websocket.send_text("too late")
+        with pytest.raises(WebSocketDisconnect):
+            await websocket.send_bytes(b"too late")
 
 
 async def test_a_refusal_of_middleware_is_an_http_response(library: Any) -> None:
@@ -298,15 +302,35 @@ async def test_a_subprotocol_that_was_not_offered_is_no_websocket(library: Any) 
 
 async def test_pings_are_answered_while_a_message_is_awaited(library: Any) -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        [pong] = wire.read_frames(unmasked(await reader.readexactly(7)))
-        writer.write(b"\x82\x02%c%b" % (pong.opcode, pong.payload))
+        data = await reader.readexactly(14)
+        pongs = wire.read_frames(unmasked(data[:7]) + unmasked(data[7:]))
+        writer.write(b"\x82\x04" + b"".join(b"%c%b" % (each.opcode, each.payload) for each in pongs))
 
     async with (
-        answering(b"", b"\x89\x01p", script=script) as url,
+        answering(b"", b"\x89\x01p\x89\x01q", script=script) as url,
         library.AsyncClient() as client,
         connect_websocket(client, url) as websocket,
     ):
-        assert await websocket.receive() == b"\x0ap"
+        assert await websocket.receive() == b"\x0ap\x0aq"
+
+
+async def test_a_text_that_is_none_is_answered_with_its_close_code(library: Any) -> None:
+    seen: list[bytes] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        [close] = wire.read_frames(unmasked(await reader.readexactly(8)))
+        assert close.opcode == wire.CLOSE
+        seen.append(close.payload)
+
+    async with (
+        answering(b"", b"\x81\x02\xff\xff", script=script) as url,
+        library.AsyncClient() as client,
+        connect_websocket(client, url, timeout=PATIENCE) as websocket,
+    ):
+        with pytest.raises(WebSocketDisconnect):
+            await websocket.receive()
+        await until(lambda: seen)
+        assert seen == [b"\x03\xef"]
 
 
 def unmasked(data: bytes) -> bytes:
@@ -326,6 +350,23 @@ async def test_waiting_for_the_close_frame_has_an_end(library: Any) -> None:
         websocket.timeout = 0.1
         with pytest.raises(TimeoutError, match=r"has not closed the WebSocket within 0.1 s"):
             await websocket.close()
+
+
+async def test_a_connection_that_is_reset_has_ended_without_a_close_frame(library: Any) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(7)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    async with (
+        answering(b"", script=script) as url,
+        library.AsyncClient() as client,
+        connect_websocket(client, url, timeout=PATIENCE) as websocket,
+    ):
+        await websocket.send_text("x")
+        with pytest.raises(WebSocketDisconnect) as caught:
+            await websocket.receive()
+        assert (caught.value.code, websocket.close_code) == (1006, 1006)
 
 
 async def test_a_connection_that_is_lost_while_something_is_sent_has_ended(library: Any) -> None:
@@ -368,3 +409,5 @@ async def test_what_a_server_sends_on_the_wire(
         assert received == messages
         assert caught.value.code == code
         assert reason in caught.value.reason
+        with pytest.raises(WebSocketDisconnect):
+            await ours.send_text("too late")
