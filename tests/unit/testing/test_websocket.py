@@ -409,5 +409,6 @@ async def test_what_a_server_sends_on_the_wire(
         assert received == messages
         assert caught.value.code == code
         assert reason in caught.value.reason
+        assert bool(reason) is bool(caught.value.reason)
         with pytest.raises(WebSocketDisconnect):
             await ours.send_text("too late")
