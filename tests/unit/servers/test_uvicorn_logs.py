@@ -73,12 +73,19 @@ def test_the_users_level_stays() -> None:
         assert uvicorn.messages == ["failed"]
 
 
-def test_where_the_user_has_configured_something_nothing_changes() -> None:
+@pytest.mark.parametrize("what", ["handler", "propagation", "root", "uvicorn"])
+def test_where_the_user_has_configured_something_nothing_changes(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with alone():
-        own = Kept()
-        OURS.handlers.append(own)
+        own = [Kept()] if what == "handler" else []
+        OURS.handlers.extend(own)
+        monkeypatch.setattr(OURS, "propagate", what != "propagation")
+        if what == "root":
+            logging.root.handlers.append(Kept())
+        elif what == "uvicorn":
+            monkeypatch.setattr(UVICORNS, "propagate", False)
+            UVICORNS.handlers.clear()  # the configuration of the user has none for it
         adopt_logging()
-        assert OURS.handlers == [own]
+        assert OURS.handlers == own
         assert OURS.level == logging.NOTSET
 
 
