@@ -28,11 +28,11 @@ _HEAD_END = b"\r\n\r\n"
 class ZttpUpgradeProtocol(UpgradingProtocol, zttp_impl.ZttpProtocol):
     """An HTTP/1.1 connection read by zttp."""
 
-    _held = b""  # what arrived behind a request that has not been answered
-    _tail = b""  # the last three bytes fed, which may be the start of an empty line
+    # The three bytes that were fed last, which may be the start of an empty line, and what is held back.
+    _data = bytes(3)
+    _fed = 3  # where the latter begins
+    _feeding = False
     _body = 0  # how much is missing of a body of known length, where no head can end
-    _chunked = False  # the body is chunked
-    _last_chunk = False  # what may be its last chunk has begun, so that it ends with the next empty line
     _head: bytes | None = None  # an offer that h11 shall read
 
     def _should_upgrade(self) -> bool:
@@ -41,88 +41,75 @@ class ZttpUpgradeProtocol(UpgradingProtocol, zttp_impl.ZttpProtocol):
             self.read_absolute_form()
         offer = has_upgrade(self.headers)
         self.app = OfferingRequest(self) if offer else self.plain_app
-        # uvicorn has asked zttp to read the head, which refuses a length that is not a number.
-        self._body = next((int(value) for name, value in self.headers if name == b"content-length"), 0)
-        self._last_chunk = False
-        self._chunked = any(name == b"transfer-encoding" for name, _ in self.headers)
-        return offer and has_body(self.headers)
+        if offer and has_body(self.headers):
+            return True
+        # zttp has read the head, and refuses a length that is not a number of 64 bits, and two that differ. Zeros may
+        # come first, more of them than `int` takes.
+        self._body = int(dict(self.headers).get(b"content-length", b"0")[-20:])
+        return False
 
     def handle_websocket_upgrade(self, event: zttp.Request) -> None:
         # Not only WebSocket: whatever `_should_upgrade` says yes to comes here.
         self._head = request_head(event.method, event.target, event.http_version, self.headers)
 
     def data_received(self, data: bytes) -> None:
-        self._held += data
-        self._feed_held()
-        if len(self._held) > HOLD_LIMIT and self._is_answering():
+        self._data += data
+        self._feed()
+        if len(self._data) > HOLD_LIMIT and self._is_answering():
             self.hold()
 
-    def _feed_held(self) -> None:
-        if not self._held or self._is_answering():
+    def _feed(self) -> None:
+        """Have zttp read what is held back, up to the end of a request, or of one after the other."""
+        if self._feeding:  # an eager task has answered before zttp has gone on
             return
-        data = self._tail + self._held
-        self._held = b""  # an eager task may answer while this feeds, which calls this again
-        position = len(self._tail)
-        while position < len(data) and not self._is_answering() and not self.transport.is_closing():
-            if self._body:
-                end = min(position + self._body, len(data))
-                self._body -= end - position
-            else:
-                end = self._find_end(data, position)
-            super().data_received(data[position:end])
-            position = end
-            if self._head is not None:
-                break
-        self._held = data[position:]
-        self._tail = data[max(position - 3, 0) : position]
-        self._lend()
+        self._feeding = True
+        while self._fed < len(self._data) and self._is_reading():
+            position = self._fed
+            self._fed = self._find_end(position)
+            super().data_received(self._data[position : self._fed])
+        self._feeding = False
+        self._data = self._data[self._fed - 3 :]
+        self._fed = 3
+        if self._head is not None:
+            data = self._head + self._data[3:]
+            self._head = None
+            self._data = bytes(3)
+            borrow(self, data)
 
-    def _find_end(self, data: bytes, position: int) -> int:
-        """Return where the head, or the chunked body, that is being read at ``position`` may end."""
-        # Three bytes back, because an empty line may have begun in what was fed already.
-        start = max(position - 3, 0)
-        if self._chunked and not self._last_chunk and self.cycle is not None and self.cycle.more_body:
-            # RFC 9112 §7.1: the last chunk's line begins with 0. Empty lines before it are not worth a cut.
-            start = data.find(b"\n0", max(position - 1, 0))
-            if start < 0:
-                return len(data)
-            self._last_chunk = True
-        end = data.find(_HEAD_END, start)
-        if end < 0:
-            return len(data)
-        self._last_chunk = False
-        return end + len(_HEAD_END)
+    def _find_end(self, position: int) -> int:
+        """Return where the head, or the body, that is being read at ``position`` may end."""
+        size = len(self._data)
+        if self._body:
+            end = min(position + self._body, size)
+            self._body -= end - position
+            return end
+        # Three bytes back, because an empty line may have begun in what was fed already. It ends a head or a chunked
+        # body (RFC 9112 §7.1), or is a part of the latter, where a cut does no harm.
+        found = self._data.find(_HEAD_END, position - 3)
+        return size if found < 0 else found + len(_HEAD_END)
+
+    def _is_reading(self) -> bool:
+        return self._head is None and not self._is_answering() and not self.transport.is_closing()
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
 
-    def _lend(self) -> None:
-        if self._head is not None:
-            data = self._head + self._held
-            self._head = None
-            self._held = b""
-            self._body = 0
-            borrow(self, data)
-
     def on_response_complete(self) -> None:
         self.let_go()
         super().on_response_complete()
-        self._lend()
-        self._feed_held()
+        self._feed()
 
     def take_back(self) -> None:
         """Read the connection again after h11 did."""
         self.conn = zttp.Connection(zttp.SERVER)
-        self._tail = b""
         self.connections.add(self)
         self.transport.set_protocol(self)
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def release(self) -> bytes:
-        self._unset_keepalive_if_required()
-        held = self._held
-        self._held = b""
-        del self.conn, self.cycle.conn
+        held = self._data[self._fed :]
+        self._data = b""  # an eager task may do this while `_feed` goes on; uvicorn then asks `conn` for what is left
+        del self.cycle.conn
         return held
 
 

@@ -1,0 +1,141 @@
+"""Where a request ends, on a connection of uvicorn's: what is behind an offer belongs to another protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+
+import pytest
+
+from tests.unit.connected import run
+from tests.unit.servers.calls import Call, switching
+from tests.unit.servers.requests import (
+    ALL,
+    BODY,
+    CHUNKED,
+    CHUNKS,
+    OFFER,
+    REQUESTS,
+    check,
+    chunked,
+    describe,
+    read,
+    request,
+    respond,
+    sized,
+)
+from tests.unit.servers.uvicorn_connection import PARSERS, every_parser, serve
+from tests.unit.waiting import arrived
+
+EMPTY_LINES = b"\r\n" * 40 + b"\n0\r\n\r\n" + b"GET / HTTP/1.1\r\n\r\n" * 40
+LENGTH, LINES = sized(EMPTY_LINES)
+LAST = request(b"GET /last", OFFER)
+
+
+async def answer_or_switch(call: Call) -> None:
+    """Echo what follows the last request, and the bodies of those before it."""
+    if call.scope["path"] == "/last":
+        await switching()(call)
+    else:
+        await respond(call.send, await read(call.receive))
+
+
+@every_parser
+@pytest.mark.parametrize("missing", range(1, 5))
+@pytest.mark.parametrize("before", [b"", REQUESTS["plain"][0], REQUESTS["offer, body"][0] + REQUESTS["plain"][0]])
+def test_the_empty_line_may_arrive_in_two_pieces(parser: str, missing: int, before: bytes) -> None:
+    async def test() -> None:
+        async with serve(parser, Call(answer_or_switch).app) as served:
+            client = served.client
+            await client.send(before)
+            for _ in range(before.count(b"HTTP/1.1")):
+                assert (await client.answer()).status == 200
+            await client.send(LAST[: len(LAST) - missing])
+            await arrived(client.socket)
+            await client.send(LAST[len(LAST) - missing :] + b"early\r\n\r\n")
+            assert (await client.answer()).status == 101
+            assert await client.exactly(9) == b"early\r\n\r\n"
+
+    run("asyncio", test)
+
+
+BODIES = {
+    "length": (request(b"POST /p", LENGTH, body=LINES), LINES),
+    "chunks": (request(b"POST /p", CHUNKED, body=CHUNKS), ALL.encode()),
+    "trailers": (request(b"POST /p", CHUNKED, body=chunked(LINES, last=b"0\r\nX-Trailer: 9\r\n\r\n")), LINES),
+    "offer, length": (request(b"POST /p", OFFER, LENGTH, body=LINES) + request(b"GET /p"), LINES),
+    "offer, chunks": (request(b"POST /p", OFFER, CHUNKED, body=CHUNKS) + request(b"GET /p"), ALL.encode()),
+}
+
+
+@every_parser
+@pytest.mark.parametrize("name", BODIES)
+@pytest.mark.parametrize("first", [0, 400, -3])
+def test_what_follows_an_offer_behind_a_body_reaches_the_protocol(parser: str, name: str, first: int) -> None:
+    """However the body was cut: not a byte of what follows the offer has been taken for HTTP."""
+    data, body = BODIES[name]
+
+    async def test() -> None:
+        async with serve(parser, Call(answer_or_switch).app) as served:
+            client = served.client
+            await client.send(data[:first])
+            await arrived(client.socket)
+            early = b"early\r\n\r\n" * 300
+            await client.send(data[first:] + LAST + early)
+            assert (await client.answer()).body == body
+            if name.startswith("offer"):
+                assert (await client.answer()).body == b""
+            assert (await client.answer()).status == 101
+            assert await client.exactly(len(early)) == early
+
+    run("asyncio", test)
+
+
+@every_parser
+@pytest.mark.parametrize("offer", [b"", OFFER], ids=["plain", "offer"])
+def test_a_length_may_have_more_digits_than_python_converts(
+    parser: str, offer: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        async with serve(parser, describe) as served:
+            length = b"Content-Length: %b%d\r\n" % (b"0" * 5000, len(BODY))
+            await served.client.send(request(b"POST /p", offer, length, body=BODY))
+            answer = await served.client.answer()
+            assert answer.status in (200, 400)  # h11 refuses it
+            if answer.status == 200:
+                await served.client.send(REQUESTS["plain"][0])
+                check(await served.client.answer(), "plain")
+
+    run("asyncio", test)
+    assert [each for each in caplog.records if each.levelno > logging.WARNING] == []
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="there are no eager tasks")
+@every_parser
+def test_an_application_may_switch_before_the_parser_goes_on(parser: str) -> None:
+    async def test() -> None:
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined,unused-ignore]
+        async with serve(parser, Call(switching()).app) as served:
+            await served.client.send(LAST + b"early")
+            assert (await served.client.answer()).status == 101
+            assert await served.client.exactly(5) == b"early"
+            await served.client.send(b"late")
+            assert await served.client.exactly(4) == b"late"
+
+    run("asyncio", test)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="there are no eager tasks")
+@pytest.mark.parametrize("parser", [each for each in PARSERS if each == "zttp"])
+def test_as_many_requests_as_arrive_at_once_are_answered_by_eager_tasks(parser: str) -> None:
+    """uvicorn's own protocols call themselves for each."""
+
+    async def test() -> None:
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined,unused-ignore]
+        async with serve(parser, Call(answer_or_switch).app) as served:
+            await served.client.send(REQUESTS["plain"][0] * 600)
+            for _ in range(600):
+                assert (await served.client.answer()).status == 200
+
+    run("asyncio", test)
