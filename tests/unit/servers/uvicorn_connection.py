@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-__all__ = ["PARSERS", "Answer", "Client", "Served", "every_parser", "serve"]
+__all__ = ["PARSERS", "Answer", "Client", "Served", "every_parser", "serve", "set_up"]
 
 NAMES = {"h11": "H11UpgradeProtocol", "httptools": "HttpToolsUpgradeProtocol", "zttp": "ZttpUpgradeProtocol"}
 # Old versions of uvicorn, which the project supports too, do not know zttp.
@@ -124,6 +124,16 @@ class Served:
         return not self.state.tasks
 
 
+def set_up(kind: Any, parser: str, app: ASGIApp, **options: Any) -> tuple[Config, ServerState, Any]:
+    """One of our protocols, with what uvicorn gives it; `options` are uvicorn's."""
+    config = Config(app, **{"http": parser, "lifespan": "off", "ws": "none", "log_config": None, **options})
+    config.load()
+    config.loaded_app = app
+    state = ServerState()
+    state.default_headers = list(config.encoded_headers)
+    return config, state, kind(config, state, {"started": True})
+
+
 @asynccontextmanager
 async def serve(
     parser: str, app: ASGIApp, *, socket_buffer: int | None = None, **options: Any
@@ -133,12 +143,8 @@ async def serve(
     `socket_buffer` bytes or so are what the kernel holds of each direction.
     """
     loop = asyncio.get_running_loop()
-    config = Config(app, **{"http": parser, "lifespan": "off", "ws": "none", "log_config": None, **options})
-    config.load()
-    config.loaded_app = app
-    state = ServerState()
-    state.default_headers = list(config.encoded_headers)
-    protocol = getattr(asgi_upgrade.servers.uvicorn, NAMES[parser])(config, state, {"started": True})
+    kind = getattr(asgi_upgrade.servers.uvicorn, NAMES[parser])
+    config, state, protocol = set_up(kind, parser, app, **options)
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as near:
         if socket_buffer is not None:
             for each in (listener, near):
