@@ -6,7 +6,7 @@ import asyncio
 import json
 import ssl
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import h2.connection
 import h2.events
@@ -77,7 +77,7 @@ def test_each_client_is_served_in_what_it_speaks(authority: trustme.CA, *, tls: 
         loop = asyncio.get_running_loop()
         listener = await loop.create_server(lambda: protocol, "127.0.0.1", 0, ssl=server if tls else None)
         port = listener.sockets[0].getsockname()[1]
-        options = {"ssl": client, "server_hostname": "localhost"} if tls else {}
+        options: dict[str, Any] = {"ssl": client, "server_hostname": "localhost"} if tls else {}
         reader, writer = await asyncio.open_connection("127.0.0.1", port, **options)
         if http2:
             body = await ask_in_http2(reader, writer)
