@@ -25,17 +25,18 @@ class Messages:
         protocol: The connection.
     """
 
-    __slots__ = ("_protocol",)
+    __slots__ = ("_protocol", "_queue")
 
     def __init__(self, protocol: WebSocketProtocol) -> None:
         self._protocol = protocol
+        self._queue = protocol.queue
 
     async def receive(self) -> Message:
         """ASGI ``receive``: the next message, or ``websocket.disconnect`` once there will be none."""
-        protocol = self._protocol
+        protocol, queue = self._protocol, self._queue
         had_turn = False
-        while (message := protocol.take()) is None:
-            receiver = protocol.wait()
+        while not (queue and protocol.may_take):
+            receiver = None if queue else protocol.wait()
             if receiver is not None:
                 try:
                     await receiver
@@ -50,7 +51,11 @@ class Messages:
                     return message
                 await asyncio.sleep(0)
             had_turn = True
-        return message
+        event = queue.pop()
+        # As `to_message` does: a call would take longer than this.
+        if type(event) is bytes:
+            return {"type": "websocket.receive", "bytes": event}
+        return {"type": "websocket.receive", "text": event}
 
     async def send(self, message: Message) -> None:
         """ASGI ``send``.

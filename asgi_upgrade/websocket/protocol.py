@@ -97,6 +97,13 @@ RULES: Final = (
 )
 
 
+def to_message(event: str | bytes) -> Message:
+    """Return the message of ASGI that is one of the WebSocket."""
+    if type(event) is bytes:
+        return {"type": "websocket.receive", "bytes": event}
+    return {"type": "websocket.receive", "text": event}
+
+
 class WebSocketProtocol(asyncio.Protocol):
     """One WebSocket connection after the switch.
 
@@ -117,6 +124,8 @@ class WebSocketProtocol(asyncio.Protocol):
         handshake: See above.
         phase: How far the connection is.
         heard: Whether the client has shown a sign of life since somebody set this to ``False``.
+        queue: The messages that wait for the application, the newest first. It stays the same list.
+        may_take: Whether the application may take the last of them, with nothing to `look` at before.
         reading_paused: Whether nothing is read now.
         counts: What the connection has carried, ``None`` if that is not counted.
     """
@@ -136,10 +145,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_idle",
         "_loop",
         "_may_send",
-        "_may_take",
         "_pings",
-        "_queue",
-        "_queue_size",
         "_reading_bulk",
         "_receivers",
         "_settings",
@@ -152,7 +158,9 @@ class WebSocketProtocol(asyncio.Protocol):
         "counts",
         "handshake",
         "heard",
+        "may_take",
         "phase",
+        "queue",
         "reading_paused",
     )
 
@@ -177,8 +185,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._flusher = Flusher.of(loop)
         self._timers = Timers.of(loop)
         # Messages for the application, the oldest last. An empty list is a tenth of an empty deque.
-        self._queue: list[str | bytes] = []
-        self._queue_size = 0
+        self.queue: list[str | bytes] = []
         # Those who wait for a message, the first to come first. They are woken, and take what they find in the queue:
         # so messages are taken in order even if one who was woken is cancelled, or somebody else comes first.
         self._receivers: list[asyncio.Future[None]] = []
@@ -191,7 +198,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._share = min(_SHARE, settings.write_buffer_size)
         self._spent_in = -1  # the turn in which that was sent, as the flusher counts them
         self._may_send = False  # `send` has nothing to look at before it sends
-        self._may_take = handshake is None  # `receive` has nothing to look at before it takes
+        self.may_take = handshake is None
         self._eof = False  # the peer has ended its direction
         self._ending: Ending | None = None  # since the input has ended
         self._app_closed = False  # `close` was called
@@ -220,12 +227,12 @@ class WebSocketProtocol(asyncio.Protocol):
     def handshake_ended(self) -> None:
         """From now on the application receives from here."""
         self.handshake = None
-        self._may_take = not self.reading_paused
+        self.may_take = not self.reading_paused
 
     def data_received(self, data: bytes) -> None:
         self.heard = True
         connection = self._connection
-        if self._receivers and not (self._queue or connection.close_sent):
+        if self._receivers and not (self.queue or connection.close_sent):
             # What most reads are: one message, which the application waits for.
             message = connection.receive_message(data)
             if message is not None:
@@ -234,8 +241,7 @@ class WebSocketProtocol(asyncio.Protocol):
                 except asyncio.InvalidStateError:
                     pass  # it was cancelled, so perhaps nobody waits: the queue may be full now
                 else:
-                    self._queue = [message]
-                    self._queue_size = len(message)
+                    self.queue.append(message)
                     if self.counts is not None:
                         self.counts.messages_received += 1
                         self.counts.bytes_received += len(data)
@@ -248,7 +254,7 @@ class WebSocketProtocol(asyncio.Protocol):
         if self.counts is not None:
             self.counts.bytes_received += len(data)
         connection = self._connection
-        events = connection.receive_data(data, self._queue_size)
+        events = connection.receive_data(data, self._measure_queue())
         if connection.outgoing:
             # Pongs. A loop may read often within one turn: at its end they could be many.
             if connection.outgoing_cost >= self._settings.write_buffer_size:
@@ -303,25 +309,24 @@ class WebSocketProtocol(asyncio.Protocol):
         self._resume_reading()
 
     def _enqueue(self, messages: list[Event]) -> None:
-        self._queue_size += sum(map(len, messages))
         count = len(messages)
         if self.counts is not None:
             self.counts.messages_received += count
         messages.reverse()
-        if self._queue:
-            self._queue[:0] = messages  # type: ignore[assignment]
-        else:
-            self._queue = messages  # type: ignore[assignment]
+        self.queue[:0] = messages  # type: ignore[assignment]
         settings = self._settings
-        waiting = len(self._queue)
+        waiting = len(self.queue)
         # What somebody waits for is as good as taken.
         if waiting > len(self._receivers) and (
-            self._queue_size >= settings.max_queue_size or waiting >= settings.max_queue
+            waiting >= settings.max_queue or self._measure_queue() >= settings.max_queue_size
         ):
             self._pause_reading()
         self._wake_receivers(count)
         if self._idle is not None:
             self._idle.last = self._loop.time()
+
+    def _measure_queue(self) -> int:
+        return sum(map(len, self.queue)) if self.queue else 0
 
     def _wake_receivers(self, count: int) -> None:
         receivers = self._receivers
@@ -397,23 +402,12 @@ class WebSocketProtocol(asyncio.Protocol):
 
     # What the application does, see `Messages`
 
-    def take(self) -> Message | None:
-        """Return the next message, if it is there and nothing else has to be looked at."""
-        queue = self._queue
-        if not queue or not self._may_take:
-            return None
-        event = queue.pop()
-        self._queue_size = self._queue_size - len(event) if queue else 0
-        if type(event) is bytes:
-            return {"type": "websocket.receive", "bytes": event}
-        return {"type": "websocket.receive", "text": event}
-
     def wait(self) -> asyncio.Future[None] | None:
-        """Return what to wait for before `take` is asked again; ``None`` if there is something to `look` at.
+        """Return what to wait for while the queue is empty; ``None`` if there is something else to `look` at.
 
         Whoever is cancelled meanwhile must call `give_up_waiting`.
         """
-        if self._queue or self._disconnect is not None or self.phase is _ANSWERING or self.handshake is not None:
+        if self._disconnect is not None or self.phase is _ANSWERING or self.handshake is not None:
             return None
         receiver = self._loop.create_future()
         self._receivers.append(receiver)
@@ -428,15 +422,14 @@ class WebSocketProtocol(asyncio.Protocol):
             had_turn: Whether whoever asks has waited for a turn. The application may take from a full queue, or ask
                 behind the end, for ever.
         """
-        queue = self._queue
+        queue = self.queue
         if queue:
             if not had_turn and not len(queue) % _MESSAGES:
                 return None
-            self._may_take = True
-            message = self.take()
-            self._may_take = False
-            self._resume_reading()
-            return message
+            event = queue.pop()
+            if len(queue) <= self._settings.max_queue // 2:
+                self._resume_reading()
+            return to_message(event)
         if self.phase is _ANSWERING:
             # Everything that came before the end has been taken, and answered if the application wanted to.
             self._end()
@@ -450,7 +443,7 @@ class WebSocketProtocol(asyncio.Protocol):
         """``receive`` is cancelled: the message that it was woken for is for the next one that waits."""
         if receiver in self._receivers:
             self._receivers.remove(receiver)
-        elif self._queue and not receiver.cancelled():
+        elif self.queue and not receiver.cancelled():
             self._wake_receivers(1)
 
     def put(self, message: Message, *, waited: bool = False) -> bool:
@@ -585,7 +578,7 @@ class WebSocketProtocol(asyncio.Protocol):
         if not RULES[self.phase].listens:
             return  # it has been lost, and what is held is read only now
         self._ending = ending
-        if self.phase >= Phase.CLOSING or (self._receivers and not self._queue):
+        if self.phase >= Phase.CLOSING or (self._receivers and not self.queue):
             self._end()
         else:
             self.phase = Phase.ANSWERING
@@ -731,7 +724,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def _pause_reading(self) -> None:
         if not self.reading_paused and self.phase is not Phase.LOST:
             self.reading_paused = True
-            self._may_take = False
+            self.may_take = False
             self._transport.pause_reading()
 
     def _resume_reading(self) -> None:
@@ -742,12 +735,12 @@ class WebSocketProtocol(asyncio.Protocol):
         settings = self._settings
         if RULES[self.phase].discards or (
             not self._write_paused
-            and len(self._queue) <= settings.max_queue // 2
-            and self._queue_size <= settings.max_queue_size // 2
+            and len(self.queue) <= settings.max_queue // 2
+            and self._measure_queue() <= settings.max_queue_size // 2
         ):
             if not self._connection.held:
                 self.reading_paused = False
-                self._may_take = self.handshake is None
+                self.may_take = self.handshake is None
                 self._transport.resume_reading()
             elif not self._held_scheduled:
                 self._held_scheduled = True

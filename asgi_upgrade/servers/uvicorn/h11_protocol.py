@@ -89,7 +89,7 @@ def borrow(lender: Any, data: bytes) -> None:
         lender: An `UpgradingProtocol`, which has let go of what it held.
         data: What h11 reads first.
     """
-    protocol = H11UpgradeProtocol(lender.config, lender.server_state, lender.app_state)
+    protocol = H11UpgradeProtocol(lender.config, lender.server_state, lender.app_state, lender.loop)
     protocol.lender = lender
     protocol.serve_with(lender.plain_app)
     lender._unset_keepalive_if_required()

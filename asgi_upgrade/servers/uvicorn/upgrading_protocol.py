@@ -126,7 +126,7 @@ class UpgradingProtocol:
     def successor(self) -> Callable[[], Any]:
         """Makes a protocol for the same connection, like the one that it began with."""
         kind: Any = type(self)
-        return partial(kind, self.config, self.server_state, self.app_state)
+        return partial(kind, self.config, self.server_state, self.app_state, self.loop)
 
     @abstractmethod
     def release(self) -> bytes:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from typing import Any
 
 import pytest
+from uvicorn.config import Config
+from uvicorn.server import ServerState
 
 from asgi_upgrade.servers import uvicorn as extended
 from asgi_upgrade.servers.uvicorn.internals import missing_for
@@ -27,6 +30,20 @@ def test_each_is_found_by_the_name_of_its_parser(parser: str) -> None:
     protocol = named(NAMES[parser])
     assert protocol.__name__ == NAMES[parser]
     assert CLASSES[parser] in [each.__name__ for each in protocol.__mro__]
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+def test_the_next_protocol_of_a_connection_runs_on_the_same_loop(parser: str) -> None:
+    """Not on the one that runs: uvicorn's own tests give it another."""
+    config = Config(None, http=parser, lifespan="off", ws="none", log_config=None)  # type: ignore[arg-type]
+    loop = asyncio.new_event_loop()
+    try:
+        protocol = named(NAMES[parser])(config, ServerState(), {}, loop)
+        following = protocol.successor()
+        assert following.loop is loop
+        assert type(following) is type(protocol)
+    finally:
+        loop.close()
 
 
 def test_auto_takes_httptools_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:

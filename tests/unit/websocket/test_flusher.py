@@ -38,6 +38,18 @@ def test_all_are_called_in_the_next_turn_in_order() -> None:
     asyncio.run(run())
 
 
+def test_turns_are_counted() -> None:
+    async def run() -> None:
+        flusher = Flusher.of(asyncio.get_running_loop())
+        first = flusher.turn
+        for number in range(3):
+            assert flusher.turn == first + number
+            flusher.add(Writing(lambda: None))
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
+
+
 def test_what_is_added_meanwhile_is_for_the_turn_after() -> None:
     async def run() -> None:
         called: list[str] = []
@@ -103,6 +115,60 @@ def test_a_short_turn_with_few_is_left_alone() -> None:
     asyncio.run(run())
 
 
+def test_a_share_that_was_spent_early_in_a_turn_leaves_room_for_others() -> None:
+    """On a busy machine a turn may take longer than it should: one of many does not."""
+
+    async def run() -> None:
+        flusher = Flusher.of(asyncio.get_running_loop())
+        early = []
+        for _ in range(1000):
+            turn = flusher.turn
+            assert flusher.spend() == turn
+            assert not flusher.full, "the turn has only begun"
+            assert flusher.spend() == turn
+            for _ in range(20):
+                flusher.add(Writing(lambda: None))
+            early.append(not flusher.full)
+            await asyncio.sleep(0)
+            assert flusher.turn == turn + 1, "to spend ends the turn too"
+            if any(early):
+                break
+        assert any(early)
+
+    asyncio.run(run())
+
+
+def test_a_share_that_was_spent_late_in_a_turn_is_the_last() -> None:
+    async def run() -> None:
+        flusher = Flusher.of(asyncio.get_running_loop())
+        flusher.spend()
+        time.sleep(0.01)  # noqa: ASYNC251 - what a busy application does
+        flusher.spend()
+        assert flusher.full
+        await asyncio.sleep(0)
+        assert not flusher.full
+
+    asyncio.run(run())
+
+
+def test_who_has_asked_before_in_a_turn_sends_again() -> None:
+    async def run() -> None:
+        flusher = Flusher.of(asyncio.get_running_loop())
+        flusher.add(Writing(lambda: None))
+
+        async def ask() -> list[bool]:
+            return [flusher.sends_again(), flusher.sends_again()]
+
+        assert await ask() == [False, True]
+        assert await asyncio.create_task(ask()) == [False, True]
+        flusher.add(Writing(lambda: None))
+        assert await ask() == [False, True]
+        await asyncio.sleep(0)
+        assert await ask() == [False, True], "another turn has begun"
+
+    asyncio.run(run())
+
+
 def test_one_that_raises_does_not_stop_the_others() -> None:
     async def run() -> None:
         loop = asyncio.get_running_loop()
@@ -119,6 +185,7 @@ def test_one_that_raises_does_not_stop_the_others() -> None:
         await asyncio.sleep(0)
         assert called == ["other"]
         (context,) = reported
+        assert context["message"].startswith("Exception when ")
         assert str(context["exception"]) == "the transport is broken"
 
     asyncio.run(run())
