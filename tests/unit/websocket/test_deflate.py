@@ -940,3 +940,5 @@ def test_connections_share_an_agreement() -> None:
 def test_agreement_is_a_value() -> None:
     assert DeflateAgreement().header == "permessage-deflate"
     assert DeflateAgreement(client_max_window_bits=9) == DeflateAgreement(False, False, None, 9)
+    offers = parse_extensions([b"permessage-deflate; client_max_window_bits"])
+    assert PerMessageDeflate().negotiate(offers) == DeflateAgreement(client_max_window_bits=12)
