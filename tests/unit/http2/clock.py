@@ -34,6 +34,10 @@ class Clock(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return 1000.0 + self._waits.passed
 
+    def hold_up(self, seconds: float) -> None:
+        """Let time pass before the loop turns again, as something does that computes for long."""
+        self._waits.passed += seconds
+
 
 def timeless(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """Have pytest run a coroutine function on such a loop."""

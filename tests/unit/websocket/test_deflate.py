@@ -3,6 +3,8 @@ import time
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
+from importlib import import_module
+from importlib.util import find_spec
 from itertools import pairwise, product
 from typing import Any, Literal
 
@@ -64,6 +66,12 @@ def compress(payload: bytes, bits: int = 12) -> bytes:
 def cut(data: bytes, size: int) -> list[bytes]:
     """``data`` in pieces of ``size``."""
     return [data[start : start + size] for start in range(0, len(data), size)]
+
+
+def stored(size: int) -> bytes:
+    """A final block without compression, of zeros, that takes ``size`` bytes."""
+    length = size - 5
+    return b"\x01" + length.to_bytes(2, "little") + (length ^ 0xFFFF).to_bytes(2, "little") + bytes(length)
 
 
 def inflate(codec: Deflate, pieces: list[bytes], max_size: int = PLENTY) -> bytes:
@@ -609,6 +617,14 @@ class TestCompression:
         agree(server_max_window_bits=10).compress(text(1000))
         assert made == [(1, zlib.DEFLATED, -10, 1)]
 
+    @pytest.mark.skipif(find_spec("isal") is None, reason="needs isal")
+    def test_isal_is_found(self) -> None:
+        message = text(10_000)
+        theirs = import_module("isal.isal_zlib").compressobj(1, zlib.DEFLATED, -12, 1)
+        compressed = theirs.compress(message) + theirs.flush(zlib.Z_SYNC_FLUSH)
+        assert agree().compress(message) == compressed[:-4]
+        assert agree(level=2).compress(message) != compressed[:-4]
+
 
 class TestInflating:
     @pytest.mark.parametrize(
@@ -681,6 +697,27 @@ class TestInflating:
         with pytest.raises(DeflateError, match="too many final blocks"):
             inflate(codec, pieces)
         assert time.process_time() - start < 0.05
+
+    @pytest.mark.parametrize("count", [1, 60, 200])
+    @pytest.mark.parametrize("size", [1, 64, 4096, 5000, 100_000])
+    @pytest.mark.parametrize("behind", [b"", b"\x00\xc8\x00\x37\xff" + bytes(200) + b"\x00"])
+    def test_as_many_final_blocks_as_allowed(self, count: int, size: int, behind: bytes) -> None:
+        """Two, and one more for each 64 bytes; what comes behind them does not count."""
+        blocks = [b"\x03\x00", b"\x03\x00", stored(60)] + [stored(64)] * (count - 1)
+        allowed = b"".join(blocks) + behind
+        too_soon = b"".join([*blocks[:-1], stored(len(blocks[-1]) - 1)]) + behind
+        expected = bytes(55 + 59 * (count - 1)) + (bytes(200) if behind else b"")
+        codec = agree()
+        for _ in range(2):
+            assert inflate(codec, cut(allowed, size)) == expected
+        with pytest.raises(DeflateError, match="too many final blocks"):
+            inflate(codec, cut(too_soon, size))
+
+    def test_final_block_at_the_end_of_a_long_piece(self) -> None:
+        codec = agree()
+        for size in (4096, 8192):
+            assert inflate(codec, [stored(size), b""]) == bytes(size - 5)
+            assert inflate(codec, [HELLO]) == b"Hello"
 
     def test_final_block_that_only_the_tail_completes(self) -> None:
         # A final block without compression, of two bytes that are missing.
@@ -903,3 +940,5 @@ def test_connections_share_an_agreement() -> None:
 def test_agreement_is_a_value() -> None:
     assert DeflateAgreement().header == "permessage-deflate"
     assert DeflateAgreement(client_max_window_bits=9) == DeflateAgreement(False, False, None, 9)
+    offers = parse_extensions([b"permessage-deflate; client_max_window_bits"])
+    assert PerMessageDeflate().negotiate(offers) == DeflateAgreement(client_max_window_bits=12)
