@@ -105,6 +105,14 @@ def test_a_long_reason_is_cut_between_characters(reason: str, kept: str) -> None
     assert frame == (wire.CLOSE, b"\x03\xe8" + kept.encode(), True, 0)
 
 
+def test_a_close_frame_needs_no_reason() -> None:
+    assert encode_close(1000).hex() == "880203e8"
+
+
+def test_what_is_no_character_is_replaced_in_a_reason() -> None:
+    assert encode_close(1000, "a\ud800b").hex() == "880503e8613f62"
+
+
 @given(st.text(st.characters(), max_size=200))
 def test_every_reason_gives_a_valid_close_frame(reason: str) -> None:
     [frame] = wire.read_frames(encode_close(3000, reason))

@@ -55,6 +55,7 @@ OTHER = {
     "as long as 64 KiB": whole(65_536),
     "the long form for a short one": header(0x80 | BINARY, 20, form=2) + KEY + bytes(20),
     "the long form for the longest short one": header(0x80 | BINARY, 125, form=2) + KEY + bytes(125),
+    "the long form, as long as the short form would be": header(0x80 | BINARY, 124, form=2) + KEY + bytes(124),
     "a part of a message": frame(BINARY, b"hello", mask=KEY, fin=False),
     "a part of a long message": frame(BINARY, bytes(300), mask=KEY, fin=False),
     "a continuation": frame(0, b"hello", mask=KEY),
