@@ -8,23 +8,42 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakSet
 
 from asgi_upgrade.http.headers import parse_extensions
 from asgi_upgrade.websocket.connection import Connection
 from asgi_upgrade.websocket.deflate import Deflate, PerMessageDeflate
+from asgi_upgrade.websocket.messages import Messages
 from asgi_upgrade.websocket.protocol import WebSocketProtocol
 from asgi_upgrade.websocket.settings import WebSocketSettings
 from tests.unit.waiting import turns
 from tests.unit.wire import BINARY, RSV1, Frame, frame, read_frames
 
+if TYPE_CHECKING:
+    from starlette.types import Message
+
 T = TypeVar("T")
+CLOSING = {"type": "websocket.close", "code": 1000}
 
 
 class StandingLoop(asyncio.SelectorEventLoop):
-    """asyncio's loop. Its clock stands still until a test sets `now`, in seconds."""
+    """asyncio's loop. Its clock stands still.
 
-    now = 1000.0
+    Attributes:
+        now: The time in seconds, see `advance`.
+        futures: Those of its futures that still exist.
+    """
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.futures: WeakSet[asyncio.Future[Any]] = WeakSet()
+        super().__init__()
+
+    def create_future(self) -> asyncio.Future[Any]:
+        future = super().create_future()
+        self.futures.add(future)
+        return future
 
     def time(self) -> float:
         return self.now
@@ -127,10 +146,16 @@ def step_by_step(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], 
     return run
 
 
-async def advance(seconds: float) -> None:
-    """Move the clock, and let what was to happen meanwhile happen."""
+def the_loop() -> StandingLoop:
+    """The one that runs."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, StandingLoop)
+    return loop
+
+
+async def advance(seconds: float) -> None:
+    """Move the clock, and let what was to happen meanwhile happen."""
+    loop = the_loop()
     loop.now += seconds
     await turns(5)
 
@@ -158,6 +183,19 @@ def opened(line: Line | None = None, **options: Any) -> tuple[WebSocketProtocol,
     line.told.clear()
     protocol.connection_made(line)
     return protocol, line
+
+
+class Opening:
+    """Serves the application until the connection is open."""
+
+    def __init__(self) -> None:
+        self.sent: list[Message] = []
+
+    async def receive(self) -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(self, message: Message) -> None:
+        self.sent.append(message)
 
 
 async def soon(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -192,3 +230,22 @@ def compressed(data: bytes) -> bytes:
     """A client's binary message, compressed by itself (RFC 7692)."""
     codec = zlib.compressobj(9, zlib.DEFLATED, -12)
     return frame(BINARY, (codec.compress(data) + codec.flush(zlib.Z_SYNC_FLUSH))[:-4], rsv=RSV1)
+
+
+def received(data: str | bytes) -> dict[str, Any]:
+    return {"type": "websocket.receive", "text" if isinstance(data, str) else "bytes": data}
+
+
+def disconnect(code: int, reason: str = "") -> dict[str, Any]:
+    return {"type": "websocket.disconnect", "code": code, "reason": reason}
+
+
+def binary(data: bytes) -> dict[str, Any]:
+    return {"type": "websocket.send", "bytes": data}
+
+
+async def waiting(protocol: WebSocketProtocol) -> asyncio.Task[Message]:
+    """A ``receive`` that waits."""
+    task = asyncio.ensure_future(Messages(protocol).receive())
+    await asyncio.sleep(0)
+    return task

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from asgi_upgrade.websocket.flusher import Flusher
 from asgi_upgrade.websocket.messages import Messages
 from asgi_upgrade.websocket.protocol import Phase, WebSocketProtocol
-from tests.unit.line import Line, advance, at_once, compressed, new_protocol, opened, soon, step_by_step
+from tests.unit.line import (
+    CLOSING,
+    Line,
+    Opening,
+    advance,
+    at_once,
+    binary,
+    compressed,
+    disconnect,
+    new_protocol,
+    opened,
+    received,
+    soon,
+    step_by_step,
+    waiting,
+)
 from tests.unit.waiting import turns
 from tests.unit.wire import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frame, close, frame
-
-if TYPE_CHECKING:
-    from starlette.types import Message
 
 # What each message costs, besides its bytes, of the share that a connection has of a turn.
 MESSAGE_COST = 1024
@@ -34,28 +46,6 @@ def in_two_reads(protocol: WebSocketProtocol, data: bytes) -> None:
     """Most messages come in one read, which has a way of its own. These do not take it."""
     protocol.data_received(data[:3])
     protocol.data_received(data[3:])
-
-
-def received(data: str | bytes) -> dict[str, Any]:
-    return {"type": "websocket.receive", "text" if isinstance(data, str) else "bytes": data}
-
-
-def disconnect(code: int, reason: str = "") -> dict[str, Any]:
-    return {"type": "websocket.disconnect", "code": code, "reason": reason}
-
-
-def binary(data: bytes) -> dict[str, Any]:
-    return {"type": "websocket.send", "bytes": data}
-
-
-CLOSING = {"type": "websocket.close", "code": 1000}
-
-
-async def waiting(protocol: WebSocketProtocol) -> asyncio.Task[Message]:
-    """A ``receive`` that waits."""
-    task = asyncio.ensure_future(Messages(protocol).receive())
-    await asyncio.sleep(0)
-    return task
 
 
 async def taken(protocol: WebSocketProtocol, count: int) -> list[Any]:
@@ -378,6 +368,7 @@ def test_what_comes_after_the_end_is_ignored_up_to_a_limit(ended: bool) -> None:
             assert line.told == []
             protocol.data_received(part if ended else frame(PING))
         assert line.told == (["pause_reading"] if ended else [])
+        protocol.resume_writing()
         protocol.data_received(b"y" if ended else text(1))
         assert line.told == (["pause_reading"] if ended else [])
 
@@ -659,16 +650,37 @@ def test_what_is_read_before_goes_on_with_what_was_held() -> None:
     @step_by_step
     async def test() -> None:
         protocol, line = opened(deflate=True, max_queue_size=100)
-        protocol.data_received(compressed(bytes(100)) + text(1))
+        protocol.data_received(compressed(bytes(100)) + compressed(b"1"))
         assert protocol.look(True) == received(bytes(100))
+        assert protocol.queue == []
         protocol.data_received(text(2))
-        assert protocol.queue == ["2", "1"]
+        assert protocol.queue == ["2", b"1"]
         protocol.heard = False
         await turns(3)
         assert protocol.heard is False
-        assert await taken(protocol, 2) == ["1", "2"]
+        assert await taken(protocol, 2) == [b"1", "2"]
         assert protocol.reading_paused is False
         assert line.told == ["pause_reading", "resume_reading"]
+
+    test()
+
+
+def test_reading_goes_on_although_no_message_was_held() -> None:
+    """But a ping, of which the application does not know."""
+
+    @step_by_step
+    async def test() -> None:
+        protocol, line = opened(deflate=True, max_queue_size=100)
+        protocol.data_received(compressed(bytes(100)) + frame(PING, b"!"))
+        assert await taken(protocol, 1) == [bytes(100)]
+        task = await waiting(protocol)
+        await turns(3)
+        assert line.frames == [Frame(PONG, b"!")]
+        assert line.told == ["pause_reading", "resume_reading"]
+        protocol.data_received(text(1))
+        await turns(3)
+        assert task.done()
+        assert task.result() == received("1")
 
     test()
 
@@ -690,19 +702,6 @@ def test_the_end_comes_behind_what_is_held(tail: bytes) -> None:
 
 
 # The handshake
-
-
-class Opening:
-    """Serves the application until the connection is open."""
-
-    def __init__(self) -> None:
-        self.sent: list[Message] = []
-
-    async def receive(self) -> Message:
-        return {"type": "websocket.connect"}
-
-    async def send(self, message: Message) -> None:
-        self.sent.append(message)
 
 
 def test_the_application_talks_to_the_handshake_first() -> None:
