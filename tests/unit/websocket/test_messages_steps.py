@@ -101,12 +101,14 @@ def test_a_receive_that_is_cancelled_leaves_nothing_behind() -> None:
     @step_by_step
     async def test() -> None:
         protocol, _ = opened()
-        for _ in range(5):
-            task = await waiting(protocol)
+        tasks = [await waiting(protocol) for _ in range(5)]
+        assert the_loop().futures
+        while tasks:
+            task = tasks.pop()
             task.cancel()
             await turns(3)
             assert task.cancelled()
-        del task
+            del task
         gc.collect()
         assert not the_loop().futures
 
@@ -208,13 +210,15 @@ def test_a_send_that_is_cancelled_leaves_nothing_behind() -> None:
     async def test() -> None:
         protocol, _ = opened()
         protocol.pause_writing()
-        for _ in range(5):
-            task = asyncio.ensure_future(Messages(protocol).send(binary(b"1")))
-            await turns(3)
+        tasks = [asyncio.ensure_future(Messages(protocol).send(binary(b"1"))) for _ in range(5)]
+        await turns(3)
+        assert the_loop().futures
+        while tasks:
+            task = tasks.pop()
             task.cancel()
             await turns(3)
             assert task.cancelled()
-        del task
+            del task
         gc.collect()
         assert not the_loop().futures
 
