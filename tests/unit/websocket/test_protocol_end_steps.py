@@ -661,3 +661,31 @@ def test_a_message_waits_for_the_client_again_after_it_was_slow() -> None:
         assert line.frames == [Frame(BINARY, b"2"), Frame(BINARY, b"3")]
 
     test()
+
+
+def test_who_has_closed_and_sends_is_told_so_after_the_answer_too() -> None:
+    @step_by_step
+    async def test() -> None:
+        protocol, _ = opened()
+        protocol.close(1000)
+        protocol.data_received(close(1000))
+        with pytest.raises(RuntimeError, match="after sending"):
+            at_once(Messages(protocol).send(binary(b"1")))
+
+    test()
+
+
+@pytest.mark.parametrize("somebody_waits", [False, True])
+def test_nothing_watches_over_what_has_ended(somebody_waits: bool) -> None:
+    @step_by_step
+    async def test() -> None:
+        protocol, line = opened(ping_interval=20.0, idle_timeout=20.0, answer_timeout=100.0)
+        if somebody_waits:
+            await waiting(protocol)
+        protocol.data_received(close(1001))
+        await advance(25)
+        await advance(25)
+        assert line.frames == ([closed(1001)] if somebody_waits else [])
+        assert phase(protocol) is (Phase.ENDED if somebody_waits else Phase.ANSWERING)
+
+    test()
