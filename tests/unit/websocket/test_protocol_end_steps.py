@@ -327,6 +327,23 @@ def test_what_is_held_is_read_after_a_close_of_ours() -> None:
 # The end of the input
 
 
+def test_a_close_frame_that_is_read_behind_the_loss_ends_nothing_more() -> None:
+    """It was held, and there was room for it just before the connection was lost."""
+
+    @step_by_step
+    async def test() -> None:
+        protocol, line = opened(deflate=True, max_queue_size=100)
+        protocol.data_received(compressed(bytes(100)) * 2 + close(1000))
+        assert at_once(Messages(protocol).receive()) == received(bytes(100))
+        protocol.connection_lost(None)
+        await turns(5)
+        assert phase(protocol) is Phase.LOST
+        assert protocol.closed_with == 1006
+        assert line.written == []
+
+    test()
+
+
 def test_the_end_of_the_client_leaves_time_for_answers() -> None:
     @step_by_step
     async def test() -> None:
