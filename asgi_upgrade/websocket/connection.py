@@ -122,6 +122,7 @@ class Connection:
     Attributes:
         max_queue_size: Bytes of messages that may wait for the application, for `receive_data`. No limit by default.
         midway: Part of a frame has arrived, or `held` or `ended` is true.
+        inflates: Whether messages may be compressed, so that `receive_data` has to know of the queue.
         held: The last bytes had more compressed messages than that; the rest waits for `receive_data`, as it came.
         bulk: Where what comes next of a long binary frame may be written directly, to be told to `bulk_received`;
             ``None`` if there is no such frame.
@@ -159,6 +160,7 @@ class Connection:
         "close_sent",
         "ended",
         "held",
+        "inflates",
         "max_queue_size",
         "midway",
         "other_pieces",
@@ -172,6 +174,7 @@ class Connection:
         self._longest_plain = 125 if deflate is None else -1  # to be sent with a header from the table
         self._max_frames = max_message_frames
         self._deflate = deflate
+        self.inflates = deflate is not None
         self._inflated = 0  # bytes of the compressed messages that the present call of `receive_data` has completed
         self.max_queue_size = sys.maxsize
         self.held = False

@@ -146,6 +146,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_loop",
         "_may_send",
         "_pings",
+        "_queue_size",
         "_reading_bulk",
         "_receivers",
         "_settings",
@@ -186,6 +187,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._timers = Timers.of(loop)
         # Messages for the application, the oldest last. An empty list is a tenth of an empty deque.
         self.queue: list[str | bytes] = []
+        self._queue_size = 0  # no more bytes than that are in the queue; exactly so many while reading is paused
         # Those who wait for a message, the first to come first. They are woken, and take what they find in the queue:
         # so messages are taken in order even if one who was woken is cancelled, or somebody else comes first.
         self._receivers: list[asyncio.Future[None]] = []
@@ -254,7 +256,7 @@ class WebSocketProtocol(asyncio.Protocol):
         if self.counts is not None:
             self.counts.bytes_received += len(data)
         connection = self._connection
-        events = connection.receive_data(data, self._measure_queue())
+        events = connection.receive_data(data, self._measure_queue() if connection.inflates else 0)
         if connection.outgoing:
             # Pongs. A loop may read often within one turn: at its end they could be many.
             if connection.outgoing_cost >= self._settings.write_buffer_size:
@@ -312,13 +314,17 @@ class WebSocketProtocol(asyncio.Protocol):
         count = len(messages)
         if self.counts is not None:
             self.counts.messages_received += count
+        if len(self.queue) < 2:
+            self._measure_queue()  # one may have come by the short way, and others were taken
+        self._queue_size += sum(map(len, messages))
         messages.reverse()
         self.queue[:0] = messages  # type: ignore[assignment]
         settings = self._settings
         waiting = len(self.queue)
         # What somebody waits for is as good as taken.
         if waiting > len(self._receivers) and (
-            waiting >= settings.max_queue or self._measure_queue() >= settings.max_queue_size
+            waiting >= settings.max_queue
+            or (self._queue_size >= settings.max_queue_size and self._measure_queue() >= settings.max_queue_size)
         ):
             self._pause_reading()
         self._wake_receivers(count)
@@ -326,7 +332,9 @@ class WebSocketProtocol(asyncio.Protocol):
             self._idle.last = self._loop.time()
 
     def _measure_queue(self) -> int:
-        return sum(map(len, self.queue)) if self.queue else 0
+        """Count the bytes that wait: `Messages` takes some without a word. For each message this would be too slow."""
+        self._queue_size = sum(map(len, self.queue)) if self.queue else 0
+        return self._queue_size
 
     def _wake_receivers(self, count: int) -> None:
         receivers = self._receivers
@@ -427,6 +435,7 @@ class WebSocketProtocol(asyncio.Protocol):
             if not had_turn and not len(queue) % _MESSAGES:
                 return None
             event = queue.pop()
+            self._queue_size -= len(event)
             if len(queue) <= self._settings.max_queue // 2:
                 self._resume_reading()
             return to_message(event)
@@ -725,6 +734,7 @@ class WebSocketProtocol(asyncio.Protocol):
         if not self.reading_paused and self.phase is not Phase.LOST:
             self.reading_paused = True
             self.may_take = False
+            self._measure_queue()
             self._transport.pause_reading()
 
     def _resume_reading(self) -> None:
@@ -736,7 +746,7 @@ class WebSocketProtocol(asyncio.Protocol):
         if RULES[self.phase].discards or (
             not self._write_paused
             and len(self.queue) <= settings.max_queue // 2
-            and self._measure_queue() <= settings.max_queue_size // 2
+            and self._queue_size <= settings.max_queue_size // 2
         ):
             if not self._connection.held:
                 self.reading_paused = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -322,6 +323,28 @@ def test_what_is_held_is_read_after_a_close_of_ours() -> None:
         assert line.frames == [closed(1000)]
 
     test()
+
+
+def test_a_message_for_a_long_queue_costs_little_more_than_one_for_a_short_queue() -> None:
+    def cost(messages: int) -> float:
+        """Processor time for each, of messages that come one by one and that nobody takes."""
+
+        @step_by_step
+        async def test() -> None:
+            protocol, line = opened(max_queue=messages + 1)
+            began = time.process_time()
+            for _ in range(messages):
+                protocol.data_received(frame(BINARY, b"hello"))
+            costs.append((time.process_time() - began) / messages)
+            assert len(protocol.queue) == messages
+            assert line.told == []
+
+        costs: list[float] = []
+        for _ in range(3):
+            test()
+        return min(costs)
+
+    assert cost(16_000) < 10 * cost(500)
 
 
 # The end of the input
