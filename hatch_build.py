@@ -1,9 +1,9 @@
-"""Compiles modules of the WebSocket engine with mypyc while a wheel is built, if ``ASGI_UPGRADE_COMPILE`` asks for it.
+"""Compiles modules of the WebSocket engine while a wheel is built, if ``ASGI_UPGRADE_COMPILE`` asks for it.
 
 The variable has three values. Empty or ``0``, the default, compiles nothing. ``1`` compiles, and builds the pure wheel
 with a message where that fails, for want of a compiler for example. ``require`` fails instead: releases use it.
 
-Which modules are compiled stands in ``pyproject.toml``, as ``modules`` of this hook.
+``pyproject.toml`` has two lists for this hook: the ``modules`` that mypyc compiles, and the ``extensions`` in C.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ class CompiledModules(BuildHookInterface[Any]):
             return
         self._directory = tempfile.mkdtemp()
         try:
-            libraries = _compile(Path(self.root), Path(self._directory), self.config["modules"])
+            libraries = _compile(
+                Path(self.root), Path(self._directory), self.config["modules"], self.config["extensions"]
+            )
         # What goes wrong comes from the compiler, from mypyc or from setuptools, as any exception and as SystemExit.
         except (Exception, SystemExit) as error:
             if _wanted() == "require":
@@ -59,10 +61,10 @@ def _wanted() -> str:
     return "" if value == "0" else value
 
 
-def _compile(root: Path, directory: Path, modules: list[str]) -> dict[str, str]:
+def _compile(root: Path, directory: Path, modules: list[str], extensions: list[str]) -> dict[str, str]:
     """Return the path of each library that was built, with its place in the wheel."""
     # Before what is below: setuptools brings distutils, which Python 3.12 has no more.
-    from setuptools import Distribution  # isort: skip
+    from setuptools import Distribution, Extension  # isort: skip
     from mypyc.build import mypycify
 
     before = Path.cwd()
@@ -73,10 +75,14 @@ def _compile(root: Path, directory: Path, modules: list[str]) -> dict[str, str]:
     try:
         # The types are checked elsewhere, with all dependencies at hand. Here they may be missing.
         options = ["--config-file=", "--ignore-missing-imports", "--follow-imports=silent"]
-        extensions = mypycify(
+        compiled = mypycify(
             [*options, *modules], opt_level="3", group_name="asgi_upgrade", target_dir=str(directory / "c")
         )
-        distribution = Distribution({"name": "asgi-upgrade", "ext_modules": extensions})
+        flags = [] if os.name == "nt" else ["-O3"]
+        for source in extensions:
+            name = source.removesuffix(".c").replace("/", ".")
+            compiled.append(Extension(name, [source], extra_compile_args=flags))
+        distribution = Distribution({"name": "asgi-upgrade", "ext_modules": compiled})
         command = distribution.get_command_obj("build_ext")
         command.build_lib, command.build_temp = str(built), str(directory / "objects")  # type: ignore[attr-defined]
         command.ensure_finalized()
@@ -85,7 +91,8 @@ def _compile(root: Path, directory: Path, modules: list[str]) -> dict[str, str]:
         os.chdir(before)
     suffixes = (".so", ".pyd")
     libraries = {str(path): path.relative_to(built).as_posix() for path in built.rglob("*") if path.suffix in suffixes}
-    if len(libraries) <= len(modules) - 1:
-        raise RuntimeError(f"mypyc built {len(libraries)} libraries for {len(modules)} modules")
-    print(f"asgi-upgrade: compiled {len(modules)} modules with mypyc", file=sys.stderr)  # noqa: T201
+    wanted = len(modules) + len(extensions)
+    if len(libraries) < wanted:
+        raise RuntimeError(f"{len(libraries)} libraries were built for {wanted} modules")
+    print(f"asgi-upgrade: compiled {wanted} modules", file=sys.stderr)  # noqa: T201
     return libraries

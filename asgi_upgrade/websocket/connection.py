@@ -23,6 +23,7 @@ from asgi_upgrade.websocket.frames import (
     encode_close,
     encode_header,
     is_valid_close_code,
+    read_messages,
 )
 
 __all__ = ["MESSAGE_COST", "Connection", "Ending", "Event"]
@@ -67,6 +68,9 @@ _LONG_SLICE: Final = 8192
 # First bytes of whole messages: FIN and the opcode.
 _TEXT: Final = 0x81
 _BINARY: Final = 0x82
+# Compiled code would look for the other names among all names of this file, for each frame.
+_apply_mask: Final = apply_mask
+_read_messages: Final = read_messages
 _SHORT_TEXT_HEADERS: Final = [encode_header(_TEXT, size) for size in range(126)]
 _SHORT_BINARY_HEADERS: Final = [encode_header(_BINARY, size) for size in range(126)]
 
@@ -224,11 +228,11 @@ class Connection:
         if second - end == _SIZE_OF_ONLY:
             if end > self._short_end:
                 return None
-            payload = apply_mask(data[6:], data[2:6])
+            payload = _apply_mask(data[6:], data[2:6])
         elif second == MASK | 126 and 126 <= end - 8 <= self._max_size and (first == _BINARY or first == _TEXT):
             if data[2] << 8 | data[3] != end - 8:
                 return None
-            payload = apply_mask(data[8:] if end < _LONG_SLICE else memoryview(data)[8:], data[4:8])
+            payload = _apply_mask(data[8:] if end < _LONG_SLICE else memoryview(data)[8:], data[4:8])
         else:
             return None
         if first == _BINARY:
@@ -254,33 +258,15 @@ class Connection:
         events: list[Event] = []
         try:
             position = self._inflated = 0
-            max_size = self._max_size
             if self.midway:
                 data, position = self._resume(data, events)
             end = len(data)
             while end - position >= 2:
-                # What nearly all frames are: a whole short message. The general way is `_read_frame`.
-                first = data[position]
-                if (first == _BINARY or first == _TEXT) and not self._opcode:
-                    size = data[position + 1] - MASK
-                    if size < 126:
-                        start = position + 6
-                        stop = start + size
-                        if 0 <= size <= max_size and stop <= end:
-                            payload = apply_mask(data[start:stop], data[start - 4 : start])
-                            events.append(payload if first == _BINARY else payload.decode())
-                            position = stop
-                            continue
-                    elif size == 126 and end - position >= 8:
-                        size = data[position + 2] << 8 | data[position + 3]
-                        start = position + 8
-                        stop = start + size
-                        if 126 <= size <= max_size and stop <= end:
-                            piece = data[start:stop] if size < _LONG_SLICE else memoryview(data)[start:stop]
-                            payload = apply_mask(piece, data[start - 4 : start])
-                            events.append(payload if first == _BINARY else payload.decode())
-                            position = stop
-                            continue
+                if not self._opcode:
+                    # What nearly all frames are. The general way is `_read_frame`.
+                    position = _read_messages(data, position, self._max_size, events)
+                    if end - position < 2:
+                        break
                 if self._inflated and self._inflated + queue_size >= self.max_queue_size:
                     self.held = True
                     break
@@ -331,7 +317,7 @@ class Connection:
         if size < len(self.bulk):
             self.bulk = self.bulk[size:]
             return events
-        payload = apply_mask(self._buffer, self._mask)
+        payload = _apply_mask(self._buffer, self._mask)
         give_buffer(cast(bytearray, self._buffer.obj))
         if self._remaining:
             self._start_bulk(0)
@@ -419,7 +405,7 @@ class Connection:
         stop = start + size
         if stop > end:
             return -1
-        self._read_control(data[position] & 0x0F, apply_mask(data[start:stop], data[start - 4 : start]), events)
+        self._read_control(data[position] & 0x0F, _apply_mask(data[start:stop], data[start - 4 : start]), events)
         return stop
 
     def _check_order(self, continues: bool) -> None:
@@ -449,7 +435,7 @@ class Connection:
             self._remaining -= taken
             mask = self._mask
             # A slice of the whole is the whole; otherwise a view spares a copy of what may be large.
-            piece = apply_mask(data if taken == len(data) else memoryview(data)[position:stop], mask)
+            piece = _apply_mask(data if taken == len(data) else memoryview(data)[position:stop], mask)
             if self._remaining and taken & 3:
                 self._mask = mask[taken & 3 :] + mask[: taken & 3]
             self._add_to_message(piece, self._final and not self._remaining, events)

@@ -3,21 +3,7 @@
 from __future__ import annotations
 
 from struct import Struct
-from typing import Final
-
-try:
-    from websockets.speedups import apply_mask
-except ImportError:  # pragma: no cover - the tests run this branch in a process of its own
-
-    def apply_mask(data: bytes | bytearray | memoryview, mask: bytes | bytearray) -> bytes:
-        """XOR ``data`` with the four bytes of ``mask``, repeated (RFC 6455 §5.3)."""
-        size = len(data)
-        if not size:
-            return b""
-        repeated = bytes(mask) * (size // 4) + bytes(mask[: size % 4])
-        masked = int.from_bytes(data, "little") ^ int.from_bytes(repeated, "little")
-        return masked.to_bytes(size, "little")
-
+from typing import Any, Final
 
 __all__ = [
     "FIN",
@@ -29,6 +15,7 @@ __all__ = [
     "encode_close",
     "encode_header",
     "is_valid_close_code",
+    "read_messages",
 ]
 
 FIN: Final = 0x80
@@ -68,6 +55,72 @@ _WIRE_CODES = frozenset((1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1
 
 _pack_16_bits = Struct("!BBH").pack
 _pack_64_bits = Struct("!BBQ").pack
+
+# First bytes of whole messages: FIN and the opcode.
+_TEXT: Final = 0x81
+_BINARY: Final = 0x82
+# Payloads from this many bytes on are unmasked without a copy. A view takes longer to make than a short copy.
+_LONG_SLICE: Final = 8192
+
+
+def mask_in_python(data: bytes | bytearray | memoryview, mask: bytes | bytearray) -> bytes:
+    """XOR ``data`` with the four bytes of ``mask``, repeated (RFC 6455 §5.3)."""
+    size = len(data)
+    repeated = bytes(mask) * (size // 4) + bytes(mask[: size % 4])
+    masked = int.from_bytes(data, "little") ^ int.from_bytes(repeated, "little")
+    return masked.to_bytes(size, "little")
+
+
+def read_in_python(data: bytes, position: int, max_size: int, messages: list[Any]) -> int:
+    """Add the whole messages that ``data`` has from ``position`` on to ``messages``; return where they end.
+
+    They are what nearly all frames are: one masked frame each, not compressed, of less than 64 KiB. What comes behind
+    the last of them is something else, also a fault.
+
+    Args:
+        data: Bytes from the wire.
+        position: Where a frame begins, if no message is under way.
+        max_size: Bytes of the longest message.
+        messages: What is read is added to these.
+
+    Raises:
+        UnicodeDecodeError: A text is not valid UTF-8. What came before has been added.
+    """
+    end = len(data)
+    while end - position >= 6:
+        first = data[position]
+        if first != _BINARY and first != _TEXT:
+            break
+        size = data[position + 1] - MASK
+        if size < 126:
+            start = position + 6
+            stop = start + size
+            if not 0 <= size <= max_size or stop > end:
+                break
+            payload = apply_mask(data[start:stop], data[start - 4 : start])
+        else:
+            if size != 126 or end - position < 8:
+                break
+            size = data[position + 2] << 8 | data[position + 3]
+            start = position + 8
+            stop = start + size
+            if not 126 <= size <= max_size or stop > end:
+                break
+            piece = data[start:stop] if size < _LONG_SLICE else memoryview(data)[start:stop]
+            payload = apply_mask(piece, data[start - 4 : start])
+        messages.append(payload if first == _BINARY else payload.decode())
+        position = stop
+    return position
+
+
+try:
+    from asgi_upgrade.websocket.speedups import apply_mask, read_messages
+except ImportError:  # the package was installed without what is compiled
+    read_messages = read_in_python
+    try:
+        from websockets.speedups import apply_mask
+    except ImportError:  # pragma: no cover - the tests run this branch in a process of its own
+        apply_mask = mask_in_python
 
 
 def is_valid_close_code(code: int) -> bool:

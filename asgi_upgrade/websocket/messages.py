@@ -25,18 +25,19 @@ class Messages:
         protocol: The connection.
     """
 
-    __slots__ = ("_protocol", "_queue")
+    __slots__ = ("_protocol", "_ready")
 
     def __init__(self, protocol: WebSocketProtocol) -> None:
         self._protocol = protocol
-        self._queue = protocol.queue
+        self._ready = protocol.ready
 
     async def receive(self) -> Message:
         """ASGI ``receive``: the next message, or ``websocket.disconnect`` once there will be none."""
-        protocol, queue = self._protocol, self._queue
+        ready = self._ready
         had_turn = False
-        while not (queue and protocol.may_take):
-            receiver = None if queue else protocol.wait()
+        while not ready:
+            protocol = self._protocol
+            receiver = protocol.wait()
             if receiver is not None:
                 try:
                     await receiver
@@ -51,7 +52,7 @@ class Messages:
                     return message
                 await asyncio.sleep(0)
             had_turn = True
-        event = queue.pop()
+        event = ready.pop()
         # As `to_message` does: a call would take longer than this.
         if type(event) is bytes:
             return {"type": "websocket.receive", "bytes": event}

@@ -64,6 +64,7 @@ class Phase(IntEnum):
     """The transport is gone."""
 
 
+_SEND: Final = "websocket.send"
 # What is asked often.
 _ANSWERING: Final = Phase.ANSWERING
 _LOST: Final = Phase.LOST
@@ -124,8 +125,9 @@ class WebSocketProtocol(asyncio.Protocol):
         handshake: See above.
         phase: How far the connection is.
         heard: Whether the client has shown a sign of life since somebody set this to ``False``.
-        queue: The messages that wait for the application, the newest first. It stays the same list.
-        may_take: Whether the application may take the last of them, with nothing to `look` at before.
+        ready: The messages that the application may take with nothing to `look` at before, the newest first. It stays
+            the same list.
+        queue: All that wait for the application: `ready`, or another list, and then none is ready.
         reading_paused: Whether nothing is read now.
         counts: What the connection has carried, ``None`` if that is not counted.
     """
@@ -159,10 +161,10 @@ class WebSocketProtocol(asyncio.Protocol):
         "counts",
         "handshake",
         "heard",
-        "may_take",
         "phase",
         "queue",
         "reading_paused",
+        "ready",
     )
 
     _transport: asyncio.Transport  # since `connection_made`
@@ -186,7 +188,8 @@ class WebSocketProtocol(asyncio.Protocol):
         self._flusher = Flusher.of(loop)
         self._timers = Timers.of(loop)
         # Messages for the application, the oldest last. An empty list is a tenth of an empty deque.
-        self.queue: list[str | bytes] = []
+        self.ready: list[str | bytes] = []
+        self.queue: list[str | bytes] = self.ready if handshake is None else []
         self._queue_size = 0  # no more bytes than that are in the queue; exactly so many while reading is paused
         # Those who wait for a message, the first to come first. They are woken, and take what they find in the queue:
         # so messages are taken in order even if one who was woken is cancelled, or somebody else comes first.
@@ -200,7 +203,6 @@ class WebSocketProtocol(asyncio.Protocol):
         self._share = min(_SHARE, settings.write_buffer_size)
         self._spent_in = -1  # the turn in which that was sent, as the flusher counts them
         self._may_send = False  # `send` has nothing to look at before it sends
-        self.may_take = handshake is None
         self._eof = False  # the peer has ended its direction
         self._ending: Ending | None = None  # since the input has ended
         self._app_closed = False  # `close` was called
@@ -229,7 +231,8 @@ class WebSocketProtocol(asyncio.Protocol):
     def handshake_ended(self) -> None:
         """From now on the application receives from here."""
         self.handshake = None
-        self.may_take = not self.reading_paused
+        if not self.reading_paused:
+            self._let_take()
 
     def data_received(self, data: bytes) -> None:
         self.heard = True
@@ -271,7 +274,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._reading_bulk = True
             self._transport.set_protocol(BulkReader(self, connection))
         if events:
-            self._take_events(events)
+            self._take_events(events, len(data))
         elif connection.ended:
             self._ignore(len(data))
 
@@ -282,18 +285,19 @@ class WebSocketProtocol(asyncio.Protocol):
             self.counts.bytes_received += size
         events = self._connection.bulk_received(size)
         if events:
-            self._take_events(events)
+            self._take_events(events, size)
 
     def read_short_frames(self) -> None:
         """Read as usual again: the long frame has ended."""
         self._reading_bulk = False
         self._transport.set_protocol(self)
 
-    def _take_events(self, events: list[Event]) -> None:
+    def _take_events(self, events: list[Event], size: int) -> None:
+        """Take what ``size`` bytes have completed."""
         connection = self._connection
         ending = events.pop() if connection.ended else None
         if events and not connection.close_sent:
-            self._enqueue(events)
+            self._enqueue(events, size)
         if ending is not None:
             self._input_ended(ending)  # type: ignore[arg-type]
         elif connection.held:
@@ -310,13 +314,17 @@ class WebSocketProtocol(asyncio.Protocol):
             self._input_ended_without_close()
         self._resume_reading()
 
-    def _enqueue(self, messages: list[Event]) -> None:
+    def _enqueue(self, messages: list[Event], size: int) -> None:
         count = len(messages)
         if self.counts is not None:
             self.counts.messages_received += count
         if len(self.queue) < 2:
             self._measure_queue()  # one may have come by the short way, and others were taken
-        self._queue_size += sum(map(len, messages))
+        if self._connection.inflates:
+            self._queue_size += sum(map(len, messages))
+        else:
+            # All but the first have begun in these bytes.
+            self._queue_size += len(messages[0]) + size
         messages.reverse()
         self.queue[:0] = messages  # type: ignore[assignment]
         settings = self._settings
@@ -411,18 +419,18 @@ class WebSocketProtocol(asyncio.Protocol):
     # What the application does, see `Messages`
 
     def wait(self) -> asyncio.Future[None] | None:
-        """Return what to wait for while the queue is empty; ``None`` if there is something else to `look` at.
+        """Return what to wait for while nothing is `ready`; ``None`` if there is something else to `look` at.
 
         Whoever is cancelled meanwhile must call `give_up_waiting`.
         """
-        if self._disconnect is not None or self.phase is _ANSWERING or self.handshake is not None:
+        if self.queue or self._disconnect is not None or self.phase is _ANSWERING or self.handshake is not None:
             return None
         receiver = self._loop.create_future()
         self._receivers.append(receiver)
         return receiver
 
     def look(self, had_turn: bool) -> Message | None:
-        """Return the next message of a full queue, or ``websocket.disconnect``, once there will be no more messages.
+        """Return the next message of those that are not `ready`, or ``websocket.disconnect``, if there will be no more.
 
         ``None`` stands for a turn of the event loop before the next step.
 
@@ -455,17 +463,16 @@ class WebSocketProtocol(asyncio.Protocol):
         elif self.queue and not receiver.cancelled():
             self._wake_receivers(1)
 
-    def put(self, message: Message, *, waited: bool = False) -> bool:
-        """Send ``message``; return ``False``, with nothing sent, if `Messages` has to look at something first.
-
-        Args:
-            message: The message.
-            waited: `Messages` has looked at everything.
-        """
-        if not (self._may_send or waited) or message["type"] != "websocket.send":
+    def put(self, message: Message) -> bool:
+        """Send ``message``; return ``False``, with nothing sent, if `Messages` has to look at something first."""
+        if not isinstance(message, dict):
+            message = dict(message)  # compiled code is faster with a dict than with any mapping
+        kind = message["type"]
+        # To be the same string is all that compiled code has to look at, nearly always.
+        if not self._may_send or (kind is not _SEND and kind != _SEND):
             return False
         if not self._flush_scheduled:
-            if self._flusher.full and not waited:
+            if self._flusher.full:
                 return False
             self._flush_scheduled = True
             self._flusher.add(self)
@@ -523,8 +530,15 @@ class WebSocketProtocol(asyncio.Protocol):
             self._raise_closed(message)
         if self._transport.is_closing():
             raise ClientDisconnected(CloseCode.ABNORMAL_CLOSURE, "")
-        self._may_send = self._spent_in != self._flusher.turn
-        self.put(message, waited=True)
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            self._flusher.add(self)
+        self._may_send = True
+        try:
+            self.put(message)
+        finally:
+            if self._spent_in == self._flusher.turn:
+                self._may_send = False
 
     def _put_close(self, message: Message) -> None:
         if message["type"] != "websocket.close":
@@ -730,10 +744,18 @@ class WebSocketProtocol(asyncio.Protocol):
             if not drainer.done():
                 drainer.set_result(None)
 
+    def _let_take(self) -> None:
+        """From now on the application need not `look`."""
+        if self.queue is not self.ready:
+            self.ready += self.queue
+            self.queue = self.ready
+
     def _pause_reading(self) -> None:
         if not self.reading_paused and self.phase is not Phase.LOST:
             self.reading_paused = True
-            self.may_take = False
+            if self.queue is self.ready:
+                self.queue = self.ready.copy()
+                self.ready.clear()
             self._measure_queue()
             self._transport.pause_reading()
 
@@ -750,7 +772,8 @@ class WebSocketProtocol(asyncio.Protocol):
         ):
             if not self._connection.held:
                 self.reading_paused = False
-                self.may_take = self.handshake is None
+                if self.handshake is None:
+                    self._let_take()
                 self._transport.resume_reading()
             elif not self._held_scheduled:
                 self._held_scheduled = True

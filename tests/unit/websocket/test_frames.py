@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -9,15 +10,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asgi_upgrade.websocket import frames
-from asgi_upgrade.websocket.frames import CloseCode, apply_mask, encode_close, encode_header, is_valid_close_code
+from asgi_upgrade.websocket.frames import (
+    CloseCode,
+    apply_mask,
+    encode_close,
+    encode_header,
+    is_valid_close_code,
+    read_messages,
+)
 from tests.unit import wire
 
 # Runs in a process of its own, where the websockets package is not there.
 FALLBACK = """
 import sys
-sys.modules["websockets"] = sys.modules["websockets.speedups"] = None
-from asgi_upgrade.websocket.frames import apply_mask
+for name in "websockets", "websockets.speedups", "asgi_upgrade.websocket.speedups":
+    sys.modules[name] = None
+from asgi_upgrade.websocket.frames import apply_mask, read_messages
 assert apply_mask.__module__ == "asgi_upgrade.websocket.frames"
+assert read_messages.__module__ == "asgi_upgrade.websocket.frames"
 for line in sys.stdin:
     kind, data, mask, expected = line.strip().split(",")
     kind = {"bytes": bytes, "bytearray": bytearray, "memoryview": memoryview}[kind]
@@ -136,6 +146,13 @@ def test_masking(data: bytes, mask: bytes, kind: Callable[[bytes], bytes]) -> No
     assert apply_mask(kind(data), mask) == wire.xor(data, mask)
 
 
+@pytest.mark.parametrize("size", [0, 1, 3, 4, 5, 7, 8, 9, 31, 32, 33, 39, 40, 41, 63, 64, 65, 1000, 65_537])
+def test_masking_of_every_length(size: int) -> None:
+    data = os.urandom(size + 3)
+    for start in range(4):
+        assert apply_mask(data[start : start + size], wire.MASK) == wire.xor(data[start : start + size], wire.MASK)
+
+
 def test_masking_without_compiled_help() -> None:
     lines = []
     for size in (*range(20), 125, 126, 4096, 65537):
@@ -154,3 +171,100 @@ def test_masking_without_compiled_help() -> None:
         env={**os.environ, "PYTHONPATH": str(Path(package).parent.parent.parent)},
     )
     assert run.stdout == "done\n", run.stderr
+
+
+# The way in C, if it is compiled, and the way in Python: they are to be the same
+READERS = list(dict.fromkeys([frames.read_in_python, read_messages]))
+NO_LIMIT = 2**64
+
+
+def letters(size: int) -> bytes:
+    return (b"abcdefghijklmnopqrstuvwxyz" * (size // 26 + 1))[:size]
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("size", [0, 1, 124, 125, 126, 127, 1023, 1024, 1025, 8191, 8192, 8193, 65_535])
+def test_whole_messages_are_read(reader: Callable[..., int], size: int) -> None:
+    binary, text = wire.frame(wire.BINARY, letters(size)), wire.frame(wire.TEXT, letters(size))
+    data = b"??" + binary + text + binary
+    messages: list[str | bytes] = ["before"]
+    assert reader(data, 2, NO_LIMIT, messages) == len(data)
+    assert messages == ["before", letters(size), letters(size).decode(), letters(size)]
+    for missing in (1, 2, size + 4, size + 5):
+        messages.clear()
+        assert reader(data[:-missing], 2, size, messages) == len(data) - len(binary)
+        assert messages == [letters(size), letters(size).decode()]
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535])
+def test_no_message_is_read_that_is_too_long(reader: Callable[..., int], size: int) -> None:
+    messages: list[str | bytes] = []
+    data = wire.frame(wire.TEXT, letters(size))
+    assert reader(data, 0, size - 1, messages) == 0
+    assert messages == []
+    assert reader(data, 0, size, messages) == len(data)
+
+
+OTHERS = {
+    "nothing": b"",
+    "a byte": b"\x82",
+    "two bytes": b"\x82\x80",
+    "a header": wire.header(0x82, 300) + wire.MASK,
+    "half a header": wire.header(0x82, 300) + wire.MASK[:3],
+    "half a length": wire.header(0x82, 300)[:3] + wire.MASK[:3],
+    "no mask": wire.frame(wire.BINARY, b"hello", mask=None),
+    "no mask, and a longer message": wire.frame(wire.BINARY, bytes(300), mask=None),
+    "a part of a message": wire.frame(wire.TEXT, b"hello", fin=False),
+    "a further part": wire.frame(wire.CONTINUATION, b"hello"),
+    "a compressed message": wire.frame(wire.TEXT, b"hello", rsv=wire.RSV1),
+    "a close frame": wire.close(1000),
+    "a ping": wire.frame(wire.PING, b"hello"),
+    "an opcode of none": wire.frame(0x3, b"hello"),
+    "two bytes for a short length": wire.frame(wire.BINARY, b"a" * 125, form=2),
+    "eight bytes for a short length": wire.frame(wire.BINARY, b"a" * 300, form=8),
+    "64 KiB": wire.frame(wire.BINARY, bytes(65_536)),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("other", OTHERS)
+def test_what_is_no_whole_message_is_left(reader: Callable[..., int], other: str) -> None:
+    whole = wire.frame(wire.BINARY, b"whole")
+    messages: list[str | bytes] = []
+    assert reader(whole + OTHERS[other], 0, NO_LIMIT, messages) == len(whole)
+    assert messages == [b"whole"]
+    assert reader(OTHERS[other], 0, NO_LIMIT, messages) == 0
+    assert messages == [b"whole"]
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("size", [0, 120, 1020, 1100])
+def test_text_that_is_not_valid_is_an_error(reader: Callable[..., int], size: int) -> None:
+    good, bad = wire.frame(wire.TEXT, "é€".encode()), wire.frame(wire.TEXT, letters(size) + b"\xed\xa0\x80")
+    messages: list[str | bytes] = []
+    with pytest.raises(UnicodeDecodeError):
+        reader(good + bad, 0, NO_LIMIT, messages)
+    assert messages == ["é€"]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([wire.TEXT, wire.BINARY, wire.PING]), st.text(max_size=200), st.integers(0, 2**32 - 1)
+        ),
+        max_size=6,
+    ),
+    st.integers(0, 300),
+    st.integers(0, 12),
+)
+def test_both_ways_read_the_same(parts: list[tuple[int, str, int]], max_size: int, cut: int) -> None:
+    data = b"".join(wire.frame(kind, text.encode()[:125], mask=key.to_bytes(4, "big")) for kind, text, key in parts)
+    results = []
+    for reader in READERS:
+        messages: list[str | bytes] = []
+        position: int | None = None
+        with suppress(UnicodeDecodeError):
+            position = reader(data[: len(data) - cut], 0, max_size, messages)
+        results.append((position, messages))
+    assert results[0] == results[-1]

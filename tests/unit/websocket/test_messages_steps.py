@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections import ChainMap, UserDict
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Any
 
 import pytest
 
@@ -111,6 +115,20 @@ def test_a_receive_that_is_cancelled_leaves_nothing_behind() -> None:
             del task
         gc.collect()
         assert not the_loop().futures
+
+    test()
+
+
+@pytest.mark.parametrize("kind", [UserDict, MappingProxyType, ChainMap])
+def test_any_mapping_is_a_message(kind: Callable[[Any], Any]) -> None:
+    @step_by_step
+    async def test() -> None:
+        protocol, line = opened(write_buffer_size=1024)
+        messages = Messages(protocol)
+        at_once(messages.send(kind(binary(b"1"))))
+        await soon(messages.send(kind({"type": "websocket.send", "text": "2"})))
+        await soon(messages.send(kind(CLOSING)))
+        assert line.frames == [Frame(BINARY, b"1"), Frame(TEXT, b"2"), Frame(CLOSE, b"\x03\xe8")]
 
     test()
 

@@ -436,10 +436,10 @@ def test_the_number_of_messages_pauses_reading(together: bool) -> None:
         protocol, line = opened(max_queue=5)
         protocol.data_received(texts(1, 2, 3, 4))
         assert protocol.reading_paused is False
-        assert protocol.may_take is True
+        assert protocol.queue is protocol.ready
         protocol.data_received(texts(5, 6, 7) if together else text(5))
         assert protocol.reading_paused is True
-        assert protocol.may_take is False
+        assert protocol.queue is not protocol.ready
         assert line.told == ["pause_reading"]
         protocol.data_received(text(8))
         assert line.told == ["pause_reading"]
@@ -457,6 +457,33 @@ def test_the_size_of_messages_pauses_reading(size: int, pauses: bool) -> None:
         protocol.data_received(frame(TEXT, b"y" * size))
         assert protocol.reading_paused is pauses
         assert line.told == ["pause_reading"] * pauses
+
+    test()
+
+
+def test_what_is_no_message_takes_no_room_in_the_queue() -> None:
+    @step_by_step
+    async def test() -> None:
+        protocol, line = opened(max_queue_size=100)
+        for number in range(5):
+            protocol.data_received(frame(PING, bytes(125)) + texts(number, number))
+        assert line.told == []
+        protocol.data_received(frame(TEXT, b"a" * 89) + frame(TEXT, b"b"))
+        assert line.told == ["pause_reading"]
+
+    test()
+
+
+def test_what_has_come_before_of_a_message_takes_room_in_the_queue() -> None:
+    @step_by_step
+    async def test() -> None:
+        protocol, line = opened(max_queue_size=1000)
+        data = frame(TEXT, b"a" * 990)
+        protocol.data_received(data[:-1])
+        protocol.data_received(data[-1:] + texts(1))
+        assert line.told == []
+        protocol.data_received(frame(TEXT, b"123456789"))
+        assert line.told == ["pause_reading"]
 
     test()
 
@@ -496,7 +523,7 @@ def test_reading_goes_on_when_half_of_the_messages_are_taken(limit: int, resumed
                 resumed = left <= resumed_at
                 assert line.told == ["pause_reading", "resume_reading"][: 1 + resumed]
                 assert protocol.reading_paused is not resumed
-                assert protocol.may_take is resumed
+                assert (protocol.queue is protocol.ready) is resumed
             line.told.clear()
 
     test()
@@ -716,7 +743,7 @@ def test_the_application_talks_to_the_handshake_first() -> None:
         protocol = new_protocol(handshake=opening)
         messages = Messages(protocol)
         assert phase(protocol) is Phase.CONNECTING
-        assert protocol.may_take is False
+        assert protocol.queue is not protocol.ready
         assert protocol.handshake is opening
         assert protocol.wait() is None
         assert at_once(messages.receive()) == {"type": "websocket.connect"}
@@ -730,10 +757,10 @@ def test_the_application_talks_to_the_handshake_first() -> None:
         assert line.frames == [Frame(BINARY, b"1")]
         protocol.data_received(texts(1, 2))
         assert at_once(messages.receive()) == {"type": "websocket.connect"}
-        assert protocol.may_take is False
+        assert protocol.queue is not protocol.ready
         protocol.handshake_ended()
         assert protocol.handshake is None
-        assert protocol.may_take is True
+        assert protocol.queue is protocol.ready
         assert at_once(messages.receive()) == received("1")
         assert len(opening.sent) == 2
 
@@ -747,10 +774,22 @@ def test_a_queue_may_be_full_before_the_handshake_has_ended() -> None:
         protocol, _ = opened(line, handshake=Opening(), max_queue=2)
         protocol.data_received(texts(1, 2))
         protocol.handshake_ended()
-        assert protocol.may_take is False
+        assert protocol.queue is not protocol.ready
         assert await taken(protocol, 2) == ["1", "2"]
-        assert protocol.may_take is True
+        assert protocol.queue is protocol.ready
         assert line.told == ["pause_reading", "resume_reading"]
+
+    test()
+
+
+def test_the_handshake_may_end_twice() -> None:
+    @step_by_step
+    async def test() -> None:
+        protocol, _ = opened(handshake=Opening())
+        protocol.data_received(texts(1, 2))
+        protocol.handshake_ended()
+        protocol.handshake_ended()
+        assert protocol.queue == ["2", "1"]
 
     test()
 
@@ -762,10 +801,10 @@ def test_reading_may_go_on_before_the_handshake_has_ended() -> None:
         protocol, _ = opened(line, handshake=Opening())
         protocol.pause_writing()
         protocol.data_received(frame(PING))
-        assert protocol.may_take is False
+        assert protocol.queue is not protocol.ready
         protocol.resume_writing()
         assert line.told == ["pause_reading", "resume_reading"]
-        assert protocol.may_take is False
+        assert protocol.queue is not protocol.ready
 
     test()
 
