@@ -64,7 +64,6 @@ class Phase(IntEnum):
     """The transport is gone."""
 
 
-_SEND: Final = "websocket.send"
 # What is asked often.
 _ANSWERING: Final = Phase.ANSWERING
 _LOST: Final = Phase.LOST
@@ -467,9 +466,7 @@ class WebSocketProtocol(asyncio.Protocol):
         """Send ``message``; return ``False``, with nothing sent, if `Messages` has to look at something first."""
         if not isinstance(message, dict):
             message = dict(message)  # compiled code is faster with a dict than with any mapping
-        kind = message["type"]
-        # To be the same string is all that compiled code has to look at, nearly always.
-        if not self._may_send or (kind is not _SEND and kind != _SEND):
+        if not self._may_send or message["type"] != "websocket.send":
             return False
         if not self._flush_scheduled:
             if self._flusher.full:
