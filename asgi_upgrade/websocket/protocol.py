@@ -264,8 +264,8 @@ class WebSocketProtocol(asyncio.Protocol):
             if connection.outgoing_cost >= self._settings.write_buffer_size:
                 self.flush()
             elif not self._flush_scheduled:
-                self._flush_scheduled = True
                 self._flusher.add(self)
+                self._flush_scheduled = True
             if self._write_paused:
                 # The client does not read: without this, its pings would pile up here as pongs.
                 self._pause_reading()
@@ -471,8 +471,8 @@ class WebSocketProtocol(asyncio.Protocol):
         if not self._flush_scheduled:
             if self._flusher.full:
                 return False
-            self._flush_scheduled = True
             self._flusher.add(self)
+            self._flush_scheduled = True
         connection = self._connection
         data = message.get("bytes")
         if data is not None:
@@ -528,14 +528,15 @@ class WebSocketProtocol(asyncio.Protocol):
         if self._transport.is_closing():
             raise ClientDisconnected(CloseCode.ABNORMAL_CLOSURE, "")
         if not self._flush_scheduled:
-            self._flush_scheduled = True
             self._flusher.add(self)
+            self._flush_scheduled = True
         self._may_send = True
         try:
-            self.put(message)
+            sent = self.put(message)
         finally:
             if self._spent_in == self._flusher.turn:
                 self._may_send = False
+        assert sent
 
     def _put_close(self, message: Message) -> None:
         if message["type"] != "websocket.close":

@@ -16,6 +16,7 @@ from asgi_upgrade.websocket.messages import Messages
 from asgi_upgrade.websocket.protocol import Phase
 from tests.unit.line import (
     CLOSING,
+    Line,
     Opening,
     at_once,
     binary,
@@ -144,6 +145,38 @@ def test_a_close_before_the_handshake_has_been_told_is_ours() -> None:
         assert opening.sent == []
         assert line.frames == [Frame(CLOSE, b"\x03\xe8")]
         assert protocol.phase is Phase.CLOSING
+
+    test()
+
+
+class FillsUp(Line):
+    """Takes so many writes, and then has the protocol pause. That may be in any step of `send`."""
+
+    room = 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        super().write(data)
+        self.room -= 1
+        if not self.room:
+            self._protocol.pause_writing()
+
+
+def test_whatever_step_has_filled_the_transport_the_next_send_waits() -> None:
+    @step_by_step
+    async def test() -> None:
+        for room in range(1, 160, 7):
+            line = FillsUp()
+            line.room = room
+            protocol, _ = opened(line, write_buffer_size=2500)
+            messages = Messages(protocol)
+            sends = [asyncio.ensure_future(messages.send(binary(b"1"))) for _ in range(480)]
+            await turns(10)
+            assert line.room <= 0
+            assert waits(messages.send(binary(b"2"))), room
+            protocol.resume_writing()
+            await asyncio.gather(*sends)
+            await turns(3)
+            assert line.frames == [Frame(BINARY, b"1")] * 480
 
     test()
 

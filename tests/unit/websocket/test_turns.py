@@ -115,9 +115,11 @@ def test_a_client_that_vanishes_ends_an_endless_loop(on_loop: Callable[[Test], N
     on_loop(test)
 
 
-def test_several_tasks_send_in_the_order_in_which_they_have_called(on_loop: Callable[[Test], None]) -> None:
+# With little room each message is written at once: the connection comes in again and again, and the turn becomes full.
+@pytest.mark.parametrize("room", [1024, 65536])
+def test_several_tasks_send_in_the_order_in_which_they_have_called(on_loop: Callable[[Test], None], room: int) -> None:
     async def test() -> None:
-        async with connected() as (protocol, client):
+        async with connected(write_buffer_size=room) as (protocol, client):
             numbers = range(1000)
             calls = [
                 asyncio.ensure_future(Messages(protocol).send(binary(number.to_bytes(4, "big")))) for number in numbers
