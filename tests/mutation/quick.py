@@ -71,6 +71,9 @@ class Trial:
                 if ran:
                     lines = self._changed_lines(mutant)
                     session.items[:] = [item for item in everything if not lines.isdisjoint(ran[item.nodeid])]
+                    if not session.items:
+                        self._tell(mutant.name, "unknown")  # it has run when the module was imported, or never
+                        continue
                 longest = 5 * sum(durations.get(item.nodeid, 0) for item in session.items) + 10
                 self._tell(mutant.name, self._fork(session, mutant, longest))
         return True
