@@ -76,19 +76,21 @@ def test_messages_that_were_taken_do_not_count(size: int, pauses: bool) -> None:
     test()
 
 
-def test_reading_goes_on_when_few_bytes_wait_again_and_again() -> None:
+def test_messages_that_were_taken_before_the_pause_do_not_make_it_longer() -> None:
     @step_by_step
     async def test() -> None:
-        protocol, line = opened(max_queue_size=100)
+        protocol, line = opened(max_queue=4, max_queue_size=100)
         messages = Messages(protocol)
-        for _ in range(3):
-            protocol.data_received(binary(20) * 5)
-            assert line.told == ["pause_reading"]
-            for left in (80, 60, 40):
-                assert at_once(messages.receive()) == received(bytes(20))
-                assert line.told == (["pause_reading", "resume_reading"] if left <= 50 else ["pause_reading"])
-            for _ in range(2):
-                assert at_once(messages.receive()) == received(bytes(20))
-            line.told.clear()
+        protocol.data_received(binary(30) * 3)
+        assert at_once(messages.receive()) == received(bytes(30))
+        protocol.data_received(binary(5))
+        assert at_once(messages.receive()) == received(bytes(30))
+        assert line.told == []
+        protocol.data_received(binary(1) * 2)
+        assert line.told == ["pause_reading"], "of the number of messages"
+        assert at_once(messages.receive()) == received(bytes(30))
+        assert line.told == ["pause_reading"]
+        assert at_once(messages.receive()) == received(bytes(5))
+        assert line.told == ["pause_reading", "resume_reading"]
 
     test()
