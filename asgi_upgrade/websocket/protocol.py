@@ -175,7 +175,7 @@ class WebSocketProtocol(asyncio.Protocol):
         loop: asyncio.AbstractEventLoop,
         *,
         handshake: Handshake | None = None,
-        counts: bool = True,
+        counts: bool,
     ) -> None:
         self.handshake = handshake
         self.phase = Phase.CONNECTING

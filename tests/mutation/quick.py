@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Trial"]
 
+_PAUSE = 0.005  # seconds between two looks at a fork
+
 
 class Trial:
     """A plugin of pytest that runs the collected tests once for each mutant, in a fork.
@@ -71,6 +73,9 @@ class Trial:
                 if ran:
                     lines = self._changed_lines(mutant)
                     session.items[:] = [item for item in everything if not lines.isdisjoint(ran[item.nodeid])]
+                    if not session.items:
+                        self._tell(mutant.name, "unknown")  # it has run when the module was imported, or never
+                        continue
                 longest = 5 * sum(durations.get(item.nodeid, 0) for item in session.items) + 10
                 self._tell(mutant.name, self._fork(session, mutant, longest))
         return True
@@ -135,13 +140,14 @@ class Trial:
         child = os.fork()
         if child == 0:
             self._run(session, mutant)
-        deadline = time.monotonic() + timeout
+        left = timeout / _PAUSE  # pauses, not seconds: somebody may stop us both for a while
         while not (ended := os.waitpid(child, os.WNOHANG))[0]:
-            if time.monotonic() > deadline:
+            if left < 0:
                 os.killpg(child, signal.SIGKILL)
                 os.waitpid(child, 0)
                 return "timeout"
-            time.sleep(0.005)
+            time.sleep(_PAUSE)
+            left -= 1
         return {0: "survived", 2: "unknown"}.get(os.waitstatus_to_exitcode(ended[1]), "killed")
 
     def _run(self, session: pytest.Session, mutant: Mutant | None) -> None:

@@ -115,7 +115,7 @@ def run(module: str, mutants: list[Mutant], tests: list[str], workers: list[Work
         mutants: Its mutants.
         tests: The tests that concern it.
         workers: Who tries them.
-        quick: Whether to believe what survives in a fork. Code that has run when the module was imported does so.
+        quick: Whether to believe what survives in a fork. Code that has run when the module was imported too may do so.
     """
     with ThreadPoolExecutor(len(workers)) as threads:
         shares = [mutants[number :: len(workers)] for number in range(len(workers))]

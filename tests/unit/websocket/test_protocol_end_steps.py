@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 import pytest
@@ -325,28 +324,6 @@ def test_what_is_held_is_read_after_a_close_of_ours() -> None:
     test()
 
 
-def test_a_message_for_a_long_queue_costs_little_more_than_one_for_a_short_queue() -> None:
-    def cost(messages: int) -> float:
-        """Processor time for each, of messages that come one by one and that nobody takes."""
-
-        @step_by_step
-        async def test() -> None:
-            protocol, line = opened(max_queue=messages + 1)
-            began = time.process_time()
-            for _ in range(messages):
-                protocol.data_received(frame(BINARY, b"hello"))
-            costs.append((time.process_time() - began) / messages)
-            assert len(protocol.queue) == messages
-            assert line.told == []
-
-        costs: list[float] = []
-        for _ in range(3):
-            test()
-        return min(costs)
-
-    assert cost(16_000) < 10 * cost(500)
-
-
 # The end of the input
 
 
@@ -457,6 +434,39 @@ def test_a_transport_that_cannot_end_one_direction_is_closed() -> None:
         protocol.data_received(close(1000))
         assert line.frames == [closed(1000)]
         assert line.told == ["close"]
+
+    test()
+
+
+def test_a_transport_that_was_closed_is_cut_off_in_time() -> None:
+    """It is closed once, and has `close_timeout` for what it still has to write."""
+
+    @step_by_step
+    async def test() -> None:
+        protocol, line = opened()
+        protocol.close(1000)
+        protocol.eof_received()
+        told = list(line.told)
+        await advance(9.9)
+        assert line.told == told
+        await advance(0.2)
+        assert line.told == [*told, "abort"]
+
+    test()
+
+
+def test_the_end_of_a_client_that_was_not_read_is_waited_for() -> None:
+    """It has pinged without reading, so we had stopped to read. Its end of TCP would not be seen so."""
+
+    @step_by_step
+    async def test() -> None:
+        protocol, line = opened()
+        task = await waiting(protocol)
+        protocol.pause_writing()
+        protocol.data_received(frame(PING) + close(1000))
+        assert line.told == ["pause_reading", "resume_reading", "write_eof"]
+        await turns(3)
+        assert task.result() == disconnect(1000)
 
     test()
 
@@ -666,8 +676,11 @@ def test_a_silent_client_is_pinged_and_given_up() -> None:
         assert phase(protocol) is Phase.ENDED
         assert line.frames == [Frame(PING, b""), closed(1011, b"keepalive ping timeout")]
         assert task.result() == disconnect(1011, "keepalive ping timeout")
-        protocol.data_received(frame(TEXT, b"late"))
+        # RFC 6455 §7.1.7: nothing of what still comes is processed.
+        protocol.data_received(frame(TEXT, b"late") + frame(PING))
         assert protocol.queue == []
+        await turns(3)
+        assert len(line.frames) == 2
 
     test()
 
