@@ -118,7 +118,7 @@ class AutoZttpUpgradeProtocol(auto_zttp_impl.AutoZttpProtocol, UpgradingProtocol
 
     def _switch(self, http2: bool, initial_data: bytes = b"") -> None:
         protocol_class: type[asyncio.Protocol] = ZttpH2Protocol if http2 else ZttpUpgradeProtocol
-        protocol = protocol_class(self.config, self.server_state, self.app_state)  # type: ignore[call-arg]
+        protocol = protocol_class(self.config, self.server_state, self.app_state, self.loop)  # type: ignore[call-arg]
         self.transport.set_protocol(protocol)
         protocol.connection_made(self.transport)
         if initial_data:
