@@ -99,7 +99,7 @@ def read_in_python(data: bytes, position: int, max_size: int, messages: list[Any
                 break
             payload = apply_mask(data[start:stop], data[start - 4 : start])
         else:
-            if size != 126 or end - position < 8:
+            if size != 126:
                 break
             size = data[position + 2] << 8 | data[position + 3]
             start = position + 8

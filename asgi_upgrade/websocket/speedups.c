@@ -144,7 +144,7 @@ read_messages(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_
         if (first != 0x81 && first != 0x82) {
             break;
         }
-        if (size == 126 && end - position >= 8) {
+        if (size == 126) {
             size = data[position + 2] << 8 | data[position + 3];
             start = position + 8;
             if (size < 126) {

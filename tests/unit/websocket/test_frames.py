@@ -223,6 +223,7 @@ OTHERS = {
     "an opcode of none": wire.frame(0x3, b"hello"),
     "two bytes for a short length": wire.frame(wire.BINARY, b"a" * 125, form=2),
     "eight bytes for a short length": wire.frame(wire.BINARY, b"a" * 300, form=8),
+    "eight bytes for a length whose first two would be one": wire.header(0x82, 300 << 48) + wire.MASK + bytes(400),
     "64 KiB": wire.frame(wire.BINARY, bytes(65_536)),
 }
 
