@@ -116,12 +116,13 @@ class Waiting:
 
 def guard(app: Any) -> Any:
     """A guard for WebSockets, in front of something where nothing can be put."""
+    kept = [app]
 
     async def guarding(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "websocket" and scope["path"] == "/never":
             await send({"type": "websocket.close", "code": 1008})
         else:
-            await app(scope, receive, send)
+            await kept[0](scope, receive, send)
 
     return guarding
 
