@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -13,9 +13,9 @@ from starlette.websockets import WebSocket
 
 from asgi_upgrade.guard.handshake import Handshake, approved, is_policy
 from asgi_upgrade.guard.in_place import InPlace, without_policy
-from asgi_upgrade.guard.layers import Reading, module_of, nested, read
+from asgi_upgrade.guard.layers import Reading, module_of, nested, qualified_name, read
 from asgi_upgrade.guard.leaves import Kind, held, holds_router, is_framework, kind_of, named_by, next_of
-from asgi_upgrade.guard.links import Adapter, Rebuilding, keeps_as_function
+from asgi_upgrade.guard.links import Adapter, Rebuilding, is_next, keeps_as_function
 from asgi_upgrade.guard.refusals import answer_unavailable, name_of
 from asgi_upgrade.guard.starlette_internals import lacking
 from asgi_upgrade.websocket.bridge import CONVERTED, Bridge, get_bridge
@@ -37,7 +37,7 @@ _UNKNOWING = frozenset((200, 204, 400, 404, 405, 426, 500, 501))
 _DEPTH = 64
 
 # They assert that they are given a WebSocket.
-_ASSERTING = tuple(kind.__init__.__code__ for kind in (WebSocket, WebSocketEndpoint))
+_ASSERTING = tuple(getattr(kind.__init__, "__code__", None) for kind in (WebSocket, WebSocketEndpoint))
 
 _unclear: set[str] = set()
 
@@ -284,8 +284,8 @@ class _Adapting:
         if is_told(app, self._policy):
             # If nothing was found inside, it was named by somebody who knows what is.
             return AsWebSocket(new, self._policy)
-        if not found and isinstance(app, FunctionType):
-            hidden = [*hidden, *named_by([app])]
+        if not found and keeps_as_function(app):
+            hidden = [*hidden, *named_by(app)]
         if (found or hidden) and all(kind_of(each) in {Kind.LEAF, Kind.PAGES} for each in hidden):
             # They have nothing inside: nothing that should see the handshake is left out.
             return AsWebSocket(new, self._policy)
@@ -295,8 +295,8 @@ class _Adapting:
         """Put adapters between a middleware and the next application.
 
         Returns:
-            The middleware, or a copy; whether anything was found; what else a function keeps that may be an
-            application.
+            The middleware, or a copy; whether anything was found; what else a function or method keeps that may be
+            an application.
         """
 
         def once(inner: ASGIApp) -> ASGIApp:
@@ -306,12 +306,16 @@ class _Adapting:
             rebuilding = Rebuilding(once, self._base, self._running)
             new = rebuilding.rebuild(app)
             return new, bool(rebuilding.found), rebuilding.hidden(app)
-        found = next_of(app)
-        owner = getattr(app, "__self__", app)
+        found, hidden, owner = next_of(app), [], app
+        if isinstance(app, MethodType):
+            # Its object may be more than a middleware: what it has in attributes is no convention.
+            hidden = [inner for inner in found.values() if not is_next(inner, self._base)]
+            found = {name: inner for name, inner in found.items() if is_next(inner, self._base)}
+            owner = app.__self__
         for name, inner in found.items():
             if (new := once(inner)) is not inner:
                 object.__setattr__(owner, name, new)  # frozen dataclasses too
-        return app, bool(found), []
+        return app, bool(found), hidden
 
 
 def wants_websocket(app: Any, policy: Policy | None) -> bool:
@@ -328,11 +332,13 @@ def wants_websocket(app: Any, policy: Policy | None) -> bool:
 
 def report_unclear(middleware: Any) -> None:
     """Log, once for each class or function, what a middleware will see whose code is not clear about it."""
-    kind = middleware if isinstance(middleware, type | FunctionType) else type(middleware)
-    # A function that is made by another is named by its maker.
-    name = kind.__qualname__.partition(".<locals>")[0] if isinstance(kind, FunctionType) else kind.__name__
-    module = module_of(kind) if isinstance(kind, FunctionType) else kind.__module__
-    key = f"{module}.{name if isinstance(kind, FunctionType) else kind.__qualname__}"
+    if isinstance(middleware, FunctionType):
+        # A function that is made by another is named by its maker.
+        name = qualified_name(middleware).partition(".<locals>")[0]
+        key = f"{module_of(middleware)}.{name}"
+    else:
+        kind = middleware if isinstance(middleware, type) else type(middleware)
+        name, key = kind.__name__, f"{kind.__module__}.{kind.__qualname__}"
     if key not in _unclear:
         _unclear.add(key)
         logger.warning(

@@ -18,7 +18,7 @@ from typing import Any
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.middleware.base import BaseHTTPMiddleware
 
-__all__ = ["Reading", "module_of", "nested", "read", "read_code"]
+__all__ = ["Reading", "module_of", "nested", "qualified_name", "read", "read_code"]
 
 # They treat both kinds of scope alike, or know what an HTTP request with a 101 is.
 _KNOWN = frozenset(
@@ -167,6 +167,13 @@ def _given(function: FunctionType) -> Iterator[FunctionType]:
 def module_of(function: FunctionType) -> str:
     """The module that a function is written in. `functools.wraps` gives it the ``__module__`` of another."""
     return str(function.__globals__.get("__name__"))
+
+
+def qualified_name(function: FunctionType) -> str:
+    """The name that a function is written with, as far as Python knows it if it has the name of another now."""
+    if module_of(function) == function.__module__:
+        return function.__qualname__
+    return str(getattr(function.__code__, "co_qualname", function.__code__.co_name))  # since Python 3.11
 
 
 def _root(module: str | None) -> str:

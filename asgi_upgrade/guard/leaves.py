@@ -121,16 +121,16 @@ def kind_of(app: Any, *, placed: bool = False) -> Kind:
     inside = [each for each in held(app) if not (placed and _is_made_with(app, each))]
     if not functions or inside:
         return Kind.LAYER  # compiled, or a middleware
-    named = named_by(functions)
+    named = named_by(app)
     if not named or any("websocket" in _constants(each.__code__) for each in functions):
         # If it calls others by their names, and names WebSockets too, it decides itself what is done with them.
         return Kind.LEAF
     return Kind.LEAF if placed and not any(map(holds_router, named)) else Kind.LAYER
 
 
-def named_by(functions: Iterable[FunctionType]) -> list[Any]:
-    """The global objects that functions name and that may be applications."""
-    return [value for value in _named(functions) if is_application(value)]
+def named_by(app: Any) -> list[Any]:
+    """The global objects that the functions of ``app`` name and that may be applications."""
+    return [value for value in _named(_functions(app)) if is_application(value)]
 
 
 def is_framework(app: Any) -> bool:
@@ -216,7 +216,7 @@ def holds_router(app: Any) -> bool:
         if is_endpoint(value):
             continue
         waiting.extend(held(value))
-        waiting.extend(each for each in _named(_functions(value)) if is_application(each))
+        waiting.extend(named_by(value))
     return False
 
 

@@ -18,7 +18,7 @@ from starlette.routing import Host, Mount, Router, WebSocketRoute
 from asgi_upgrade.guard.adapters import Adapter, AsHandshake, AsWebSocket, Leaf, Unadaptable, adapt
 from asgi_upgrade.guard.gate import Gate
 from asgi_upgrade.guard.handshake import is_policy
-from asgi_upgrade.guard.layers import Reading, module_of, read
+from asgi_upgrade.guard.layers import Reading, module_of, qualified_name, read
 from asgi_upgrade.guard.leaves import Kind, held, kind_of, next_of
 from asgi_upgrade.guard.routing import base_of
 from asgi_upgrade.guard.templates import flatten
@@ -261,9 +261,9 @@ def _name(value: Any) -> str:
         dispatch = value.dispatch_func
         if getattr(dispatch, "__self__", None) is not value:
             return _name(dispatch)  # `@app.middleware("http")`
-    if isinstance(value, FunctionType) and module_of(value) != value.__module__:
-        return f"{module_of(value)}.{value.__code__.co_name}"  # `functools.wraps` gives it the name of another
-    named = value if isinstance(value, type | FunctionType | MethodType) else type(value)
+    if isinstance(value, FunctionType):
+        return f"{module_of(value)}.{qualified_name(value)}"
+    named = value if isinstance(value, type | MethodType) else type(value)
     return f"{named.__module__}.{named.__qualname__}"
 
 

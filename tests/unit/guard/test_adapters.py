@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -397,7 +398,9 @@ def test_a_guard_gets_a_websocket_if_nothing_in_it_has_anything_inside(
     assert isinstance(adapted, AsWebSocket)
     assert shake(adapted, "/secret").status == 403
     assert not caplog.records
-    assert not isinstance(adapt(guard_function_that_names(inside), POLICY), AsWebSocket), "it may go on to a guard"
+    for guard in (guard_function_that_names(inside), partial(guard_function_that_names(inside))):
+        assert not isinstance(adapt(guard, POLICY), AsWebSocket), "it may go on to a guard"
+    assert isinstance(adapt(partial(guard_function(inside)), POLICY), AsWebSocket)
 
 
 def test_a_function_that_keeps_more_than_the_next_application_is_adapted_and_watched(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -297,6 +298,11 @@ def noting(app: ASGIApp) -> ASGIApp:
     return note
 
 
+@wraps(WebSocketRoute("/", room).app)
+async def renamed(scope: Scope, receive: Receive, send: Send) -> None:
+    """Has the name of another."""
+
+
 def for_both(app: ASGIApp) -> ASGIApp:
     async def guard(scope: Scope, receive: Receive, send: Send) -> None:
         scope["notes"].append(f"function {scope['type']}")
@@ -370,9 +376,13 @@ def test_functions_that_are_unclear_are_each_said(caplog: pytest.LogCaptureFixtu
     adapters._unclear.clear()
     report_unclear(noting)
     report_unclear(for_both(page))
+    report_unclear(renamed)
+    report_unclear(Layer(page))
     assert [record.args for record in caplog.records] == [
         (f"{__name__}.noting", "noting"),
         (f"{__name__}.for_both", "for_both"),
+        (f"{__name__}.renamed", "renamed"),
+        (f"{__name__}.Layer", "Layer"),
     ]
 
 
@@ -447,6 +457,38 @@ def test_a_class_that_is_mounted_may_answer_requests() -> None:
 
     mounted: Any = Page
     assert shake(Router([Mount("/room", mounted)]), "/room/") == (402, ["page http"])
+
+
+class Service:
+    """Has a method that is an application, and more."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def handle(self, first: str, second: str, third: str) -> str:
+        return first + second + third
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if callable(self.app):
+            scope["notes"].append(f"service {scope['type']}")
+            await self.app(scope, receive, send)
+        else:
+            await PlainTextResponse("a page", 404)(scope, receive, send)
+
+
+def test_the_object_of_a_method_is_adapted_where_it_is_proven_what_is_next(caplog: pytest.LogCaptureFixture) -> None:
+    assert shake(of_function(lambda app: Service(app).serve)) == (101, ["service http", "room"])
+    assert not caplog.records
+
+    async def other(first: str, second: str, third: str) -> str:
+        return first + second + third
+
+    service: Any = Service(None)
+    service.other = other
+    assert shake(Router([Mount("/room", service.serve)]), "/room/")[0] == 404
+    assert service.other is other
+    (record,) = caplog.records
+    assert record.getMessage().startswith("serve has answered a WebSocket handshake with 404.")
 
 
 def test_what_a_mount_has_inside_its_middleware_is_known() -> None:
