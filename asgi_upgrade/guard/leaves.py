@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import CodeType, FunctionType, GenericAlias, MethodType, ModuleType
 from typing import Any
 
 from starlette.applications import Starlette
@@ -196,7 +196,7 @@ def next_of(app: Any) -> dict[str, Any]:
 def is_endpoint(value: Any) -> bool:
     """Tell whether ``value`` answers WebSockets: a class for that, or what is made of the function of a route."""
     if isinstance(value, type):
-        return issubclass(value, WebSocketEndpoint)
+        return _is_subclass(value, WebSocketEndpoint)
     return isinstance(value, FunctionType) and module_of(value) in _ROUTING and value.__qualname__ == _ENDPOINT
 
 
@@ -263,9 +263,14 @@ def is_application(value: Any) -> bool:
     return positional == 3 and (inspect.iscoroutinefunction(function) or names == ("scope", "receive", "send"))
 
 
+def _is_subclass(kind: type, base: type) -> bool:
+    """Before Python 3.11 a ``list[int]`` says that it is a class."""
+    return not isinstance(kind, GenericAlias) and issubclass(kind, base)
+
+
 def _is_class_of_endpoints(kind: type) -> bool:
     """Tell whether a class is called with a scope, `receive` and `send`, and its object is awaited."""
-    if issubclass(kind, HTTPEndpoint | WebSocketEndpoint):
+    if _is_subclass(kind, HTTPEndpoint) or _is_subclass(kind, WebSocketEndpoint):
         return True
     code = getattr(kind.__init__, "__code__", None)
     return hasattr(kind, "__await__") and isinstance(code, CodeType) and code.co_argcount == 4
