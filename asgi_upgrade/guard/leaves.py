@@ -272,7 +272,7 @@ def _is_class_of_endpoints(kind: type) -> bool:
     """Tell whether a class is called with a scope, `receive` and `send`, and its object is awaited."""
     if _is_subclass(kind, HTTPEndpoint) or _is_subclass(kind, WebSocketEndpoint):
         return True
-    code = getattr(kind.__init__, "__code__", None)
+    code = getattr(getattr(kind, "__init__", None), "__code__", None)
     return hasattr(kind, "__await__") and isinstance(code, CodeType) and code.co_argcount == 4
 
 
