@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from contextlib import suppress
 from functools import partial, update_wrapper
+from operator import is_
 from types import CellType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
@@ -107,9 +108,7 @@ class Rebuilding:
         new_keywords = {name: self._replaced(value) for name, value in keywords.items()}
         if _are_same((*cells, *defaults, *keywords.values()), (*closure, *new_defaults, *new_keywords.values())):
             return holder
-        copy = FunctionType(
-            holder.__code__, holder.__globals__, holder.__name__, new_defaults or None, closure if cells else None
-        )
+        copy = FunctionType(holder.__code__, holder.__globals__, argdefs=new_defaults or None, closure=closure)
         update_wrapper(copy, holder)
         del vars(copy)["__wrapped__"]  # it is no wrapper
         vars(copy).update(vars(holder))
@@ -143,7 +142,7 @@ def _held_besides_itself(holder: Any) -> list[Any]:
 
 
 def _are_same(before: tuple[Any, ...], after: tuple[Any, ...]) -> bool:
-    return all(old is new for old, new in zip(before, after, strict=True))
+    return all(map(is_, before, after))
 
 
 def keeps_as_function(value: Any) -> bool:

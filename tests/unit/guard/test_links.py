@@ -160,6 +160,7 @@ class Called:
         (Keeps(ENDPOINT).method, True),
         (Keeps(Keeps(Endpoint)), True),
         (Keeps(closure(Router())), True),
+        (partial(with_app, raw, raw, ENDPOINT), True),
         *((shape(ENDPOINT), True) for shape in SHAPES),
         *((shape(raw), False) for shape in SHAPES),
         (raw, False),
@@ -290,6 +291,8 @@ def test_the_object_of_a_method_in_a_partial_is_given_on() -> None:
     new, found, _ = rebuild(partial(method), Called)
     assert found == [method]
     assert new.func.app == method
+    method = Keeps(raw).method
+    assert rebuild(partial(method), Called)[2] == [method]
 
 
 def test_other_applications_that_a_function_keeps_are_said() -> None:
@@ -364,3 +367,4 @@ def test_an_adapter_has_the_public_attributes_of_what_is_behind_it() -> None:
 
 def test_an_adapter_can_be_copied() -> None:
     assert copy.copy(Adapter(raw)).app is raw
+    assert not hasattr(Adapter.__new__(Adapter), "state"), "it has nothing behind it yet"
