@@ -92,6 +92,9 @@ async def with_keyword(scope: Scope, receive: Receive, send: Send, *, app: ASGIA
     await app(scope, receive, send)
 
 
+ANY: Any = with_app
+
+
 def by_partial(app: ASGIApp) -> Any:
     return partial(with_app, app)
 
@@ -160,7 +163,7 @@ class Called:
         (Keeps(ENDPOINT).method, True),
         (Keeps(Keeps(Endpoint)), True),
         (Keeps(closure(Router())), True),
-        (partial(with_app, raw, raw, ENDPOINT), True),
+        (partial(ANY, raw, raw, ENDPOINT), True),
         *((shape(ENDPOINT), True) for shape in SHAPES),
         *((shape(raw), False) for shape in SHAPES),
         (raw, False),
