@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
+from starlette.endpoints import WebSocketEndpoint
 from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocket
 
 from asgi_upgrade.guard.handshake import Handshake, approved, is_policy
 from asgi_upgrade.guard.in_place import InPlace, without_policy
-from asgi_upgrade.guard.layers import Reading, read
-from asgi_upgrade.guard.leaves import Kind, held, holds_router, is_framework, kind_of, next_of
+from asgi_upgrade.guard.layers import Reading, module_of, nested, qualified_name, read
+from asgi_upgrade.guard.leaves import Kind, held, holds_router, is_framework, kind_of, named_by, next_of
+from asgi_upgrade.guard.links import Adapter, Rebuilding, is_next, keeps_as_function
 from asgi_upgrade.guard.refusals import answer_unavailable, name_of
 from asgi_upgrade.guard.starlette_internals import lacking
 from asgi_upgrade.websocket.bridge import CONVERTED, Bridge, get_bridge
@@ -33,17 +36,10 @@ _UNKNOWING = frozenset((200, 204, 400, 404, 405, 426, 500, 501))
 # Links between an application and the last one inside it.
 _DEPTH = 64
 
+# They assert that they are given a WebSocket.
+_ASSERTING = tuple(getattr(kind.__init__, "__code__", None) for kind in (WebSocket, WebSocketEndpoint))
+
 _unclear: set[str] = set()
-
-
-class Adapter:
-    """Stands in front of ``app``; lets everything pass that is no handshake.
-
-    What ``app`` returns is returned: servers report what is not ``None``.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
 
 
 class Leaf(Adapter):
@@ -92,7 +88,18 @@ class Unknown(Adapter):
         if handshake is None:
             return await self.app(scope, receive, send)
         in_place = InPlace(scope, receive, send, handshake)
-        result = await in_place.run(self.app)
+        try:
+            result = await in_place.run(self.app)
+        except AssertionError as error:
+            if in_place.status is not None or not _is_of_endpoint(error):
+                raise
+            logger.error(
+                "%s leads to a WebSocket endpoint, and where it keeps the next application cannot be found, so that "
+                "the endpoint would get a request: handshakes are refused. Let it keep the next application in `app`, "
+                "or deliver its path as it is: insecure_skip_http_middleware.",
+                name_of(self.app),
+            )
+            return await answer_unavailable(scope, receive, send)
         if self._unreported and in_place.status in _UNKNOWING:
             self._unreported = False
             name = name_of(self.app)
@@ -105,6 +112,14 @@ class Unknown(Adapter):
                 name,
             )
         return result
+
+
+def _is_of_endpoint(error: AssertionError) -> bool:
+    """Tell whether an endpoint of Starlette has said that it got no WebSocket."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and any(trace.tb_frame.f_code is code for code in _ASSERTING)
 
 
 class AsWebSocket(Adapter):
@@ -166,57 +181,148 @@ class Unadaptable(Adapter):
 
 
 def is_told(app: Any, policy: Policy | None) -> bool:
-    """Tell whether ``websocket_middleware`` names ``app`` or its class."""
-    return policy is not None and any(each is app or each is type(app) for each in policy.websocket_middleware)
+    """Tell whether ``websocket_middleware`` names ``app``, its class or the function that has made it."""
+    return policy is not None and any(
+        each is app or each is type(app) or _is_made_by(app, each) for each in policy.websocket_middleware
+    )
 
 
-def adapt(app: ASGIApp, policy: Policy | None, *, placed: bool = False, depth: int = _DEPTH) -> ASGIApp:
-    """Return what to give a handshake for ``app``: ``app`` itself, or an adapter in front of it.
+def _is_made_by(app: Any, maker: Any) -> bool:
+    if not (isinstance(app, FunctionType) and isinstance(maker, FunctionType)):
+        return False
+    return any(code is app.__code__ for code in nested(maker.__code__))
 
-    What stands inside ``app``, each in an attribute of the one before, is adapted too.
+
+def adapt(
+    app: ASGIApp, policy: Policy | None, *, placed: bool = False, depth: int = _DEPTH, base: Any = None
+) -> ASGIApp:
+    """Return what to give a handshake for ``app``: ``app`` itself, a copy, or an adapter in front of one of them.
+
+    What stands inside ``app``, each kept by the one before, is adapted too. See `links` for where it is found.
 
     Args:
         app: A middleware or an application.
         policy: Who converts; names what shall get ``websocket`` scopes.
         placed: See `kind_of`. Default: ``False``.
         depth: How many may stand inside each other.
+        base: What a route has inside its middleware, if that is known. Default: ``None``.
     """
-    if isinstance(app, Adapter) or is_policy(app) or depth == 0:
-        return app
-    if wants_websocket(app, policy):
-        return _as_websocket(app, policy, depth)
-    kind = kind_of(app, placed=placed)
-    if kind is Kind.STARLETTE:
-        if isinstance(app, Starlette) and lacking() is None:
-            adapt_stack(app, policy)
-        return app
-    if kind is Kind.LEAF:
-        return Leaf(app)
-    if kind is Kind.PAGES:
-        return PagesOnly(app)
-    if _adapt_next(app, lambda inner: adapt(inner, policy, depth=depth - 1)):
-        return app
-    if kind is Kind.LAYER and holds_router(app):
-        return app
-    return Unknown(app, may_hide=kind is Kind.LAYER)
+    return _Adapting(policy, base).adapt(app, depth, placed=placed)
 
 
 def adapt_layers(app: ASGIApp, policy: Policy | None, *, depth: int = _DEPTH) -> ASGIApp:
     """Like `adapt`, for what stands around the place of ``policy``: only what must get a WebSocket is adapted."""
-    if isinstance(app, Adapter) or is_policy(app) or depth == 0:
-        return app
-    if wants_websocket(app, policy):
-        return _as_websocket(app, policy, depth)
-    if kind_of(app) is not Kind.STARLETTE:
-        _adapt_next(app, lambda inner: adapt_layers(inner, policy, depth=depth - 1))
-    return app
+    return _Adapting(policy, None).adapt_layers(app, depth)
+
+
+class _Adapting:
+    """Goes through applications that stand inside each other.
+
+    Each is looked at once: functions may refer to each other in circles.
+    """
+
+    def __init__(self, policy: Policy | None, base: Any) -> None:
+        self._policy = policy
+        self._base = base
+        self._running = set[int]()
+        # With what was adapted, so that no other object gets its identity.
+        self._adapted: dict[int, tuple[ASGIApp, ASGIApp]] = {}
+        self._layers: dict[int, tuple[ASGIApp, ASGIApp]] = {}
+
+    def adapt(self, app: ASGIApp, depth: int, *, placed: bool = False) -> ASGIApp:
+        """See `adapt`."""
+        if isinstance(app, Adapter) or is_policy(app) or depth == 0:
+            return app
+        if id(app) not in self._adapted:
+            self._adapted[id(app)] = app, app
+            self._adapted[id(app)] = app, self._adapt(app, depth, placed=placed)
+        return self._adapted[id(app)][1]
+
+    def _adapt(self, app: ASGIApp, depth: int, *, placed: bool) -> ASGIApp:
+        if wants_websocket(app, self._policy):
+            return self._as_websocket(app, depth)
+        # A class that is a route's endpoint answers WebSockets.
+        kind = kind_of(app, placed=placed or (app is self._base and isinstance(app, type)))
+        if kind is Kind.STARLETTE:
+            if isinstance(app, Starlette) and lacking() is None:
+                adapt_stack(app, self._policy)
+            return app
+        if kind is Kind.LEAF:
+            return Leaf(app)
+        if kind is Kind.PAGES:
+            return PagesOnly(app)
+        new: ASGIApp
+        new, found, hidden = self._with_next(app, lambda inner: self.adapt(inner, depth - 1))
+        if (found and not hidden) or (kind is Kind.LAYER and holds_router(app)):
+            return new
+        return Unknown(new, may_hide=kind is Kind.LAYER)
+
+    def adapt_layers(self, app: ASGIApp, depth: int) -> ASGIApp:
+        """See `adapt_layers`."""
+        if isinstance(app, Adapter) or is_policy(app) or depth == 0:
+            return app
+        if id(app) not in self._layers:
+            self._layers[id(app)] = app, app
+            self._layers[id(app)] = app, self._adapt_layers(app, depth)
+        return self._layers[id(app)][1]
+
+    def _adapt_layers(self, app: ASGIApp, depth: int) -> ASGIApp:
+        if wants_websocket(app, self._policy):
+            return self._as_websocket(app, depth)
+        if kind_of(app) is Kind.STARLETTE:
+            return app
+        new: ASGIApp = self._with_next(app, lambda inner: self.adapt_layers(inner, depth - 1))[0]
+        return new
+
+    def _as_websocket(self, app: Any, depth: int) -> ASGIApp:
+        def handshake_again(inner: ASGIApp) -> ASGIApp:
+            adapted = self.adapt(inner, depth - 1)
+            # A leaf is to get a WebSocket, and gets it.
+            return inner if isinstance(adapted, Leaf) else AsHandshake(adapted)
+
+        new, found, hidden = self._with_next(app, handshake_again)
+        if is_told(app, self._policy):
+            # If nothing was found inside, it was named by somebody who knows what is.
+            return AsWebSocket(new, self._policy)
+        if not found and keeps_as_function(app):
+            hidden = [*hidden, *named_by(app)]
+        if (found or hidden) and all(kind_of(each) in {Kind.LEAF, Kind.PAGES} for each in hidden):
+            # They have nothing inside: nothing that should see the handshake is left out.
+            return AsWebSocket(new, self._policy)
+        return Unadaptable(app)
+
+    def _with_next(self, app: Any, adapted: Callable[[ASGIApp], ASGIApp]) -> tuple[Any, bool, list[Any]]:
+        """Put adapters between a middleware and the next application.
+
+        Returns:
+            The middleware, or a copy; whether anything was found; what else a function or method keeps that may be
+            an application.
+        """
+
+        def once(inner: ASGIApp) -> ASGIApp:
+            return inner if isinstance(inner, AsHandshake) else adapted(inner)
+
+        if keeps_as_function(app):
+            rebuilding = Rebuilding(once, self._base, self._running)
+            new = rebuilding.rebuild(app)
+            return new, bool(rebuilding.found), rebuilding.hidden(app)
+        found, hidden, owner = next_of(app), [], app
+        if isinstance(app, MethodType):
+            # Its object may be more than a middleware: what it has in attributes is no convention.
+            hidden = [inner for inner in found.values() if not is_next(inner, self._base)]
+            found = {name: inner for name, inner in found.items() if is_next(inner, self._base)}
+            owner = app.__self__
+        for name, inner in found.items():
+            if (new := once(inner)) is not inner:
+                object.__setattr__(owner, name, new)  # frozen dataclasses too
+        return app, bool(found), hidden
 
 
 def wants_websocket(app: Any, policy: Policy | None) -> bool:
     """Tell whether a middleware must get a ``websocket`` scope."""
     if is_told(app, policy):
         return True
-    if is_framework(app) or not held(app):
+    if isinstance(app, type) or is_framework(app) or not held(app):
         return False  # no middleware
     reading = read(app)
     if reading is Reading.UNCLEAR:
@@ -225,39 +331,22 @@ def wants_websocket(app: Any, policy: Policy | None) -> bool:
 
 
 def report_unclear(middleware: Any) -> None:
-    """Log, once for each class, what a middleware will see whose code is not clear about it."""
-    kind = middleware if isinstance(middleware, type) else type(middleware)
-    key = f"{kind.__module__}.{kind.__qualname__}"
+    """Log, once for each class or function, what a middleware will see whose code is not clear about it."""
+    if isinstance(middleware, FunctionType):
+        # A function that is made by another is named by its maker.
+        name = qualified_name(middleware).partition(".<locals>")[0]
+        key = f"{module_of(middleware)}.{name}"
+    else:
+        kind = middleware if isinstance(middleware, type) else type(middleware)
+        name, key = kind.__name__, f"{kind.__module__}.{kind.__qualname__}"
     if key not in _unclear:
         _unclear.add(key)
         logger.warning(
             "%s treats WebSockets in its own way. It sees their handshakes as HTTP requests, as all middleware does. "
             "If it is to get WebSockets instead: websocket_middleware=[%s].",
             key,
-            kind.__name__,
+            name,
         )
-
-
-def _as_websocket(app: Any, policy: Policy | None, depth: int) -> ASGIApp:
-    def handshake_again(inner: ASGIApp) -> ASGIApp:
-        adapted = adapt(inner, policy, depth=depth - 1)
-        # A leaf is to get a WebSocket, and gets it.
-        return inner if isinstance(adapted, Leaf) else AsHandshake(adapted)
-
-    if _adapt_next(app, handshake_again) or is_told(app, policy):
-        # If nothing was found inside, it was named by somebody who knows what is.
-        return AsWebSocket(app, policy)
-    return Unadaptable(app)
-
-
-def _adapt_next(app: Any, adapted: Callable[[ASGIApp], ASGIApp]) -> bool:
-    """Put adapters between a middleware and what it keeps in attributes. ``False`` if it keeps nothing there."""
-    found = next_of(app)
-    for name, inner in found.items():
-        new = inner if isinstance(inner, AsHandshake) else adapted(inner)
-        if new is not inner:
-            object.__setattr__(app, name, new)  # frozen dataclasses too
-    return bool(found)
 
 
 def adapt_stack(application: Starlette, policy: Policy | None) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.middleware.base import BaseHTTPMiddleware
 
-__all__ = ["Reading", "nested", "read", "read_code"]
+__all__ = ["Reading", "module_of", "nested", "qualified_name", "read", "read_code"]
 
 # They treat both kinds of scope alike, or know what an HTTP request with a 101 is.
 _KNOWN = frozenset(
@@ -140,7 +140,7 @@ def _codes(kind: type | FunctionType) -> Iterator[CodeType]:
         called = [function]
         for name in function.__code__.co_names:
             helper = function.__globals__.get(name)
-            if isinstance(helper, FunctionType) and _root(helper.__module__) == _root(function.__module__):
+            if isinstance(helper, FunctionType) and _root(module_of(helper)) == _root(module_of(function)):
                 called.append(helper)
         called += _given(function)
         for each in called:
@@ -158,10 +158,22 @@ def _given(function: FunctionType) -> Iterator[FunctionType]:
             # A function that takes a scope is what stands behind.
             if (
                 isinstance(value, FunctionType)
-                and _root(value.__module__) == _root(function.__module__)
+                and _root(module_of(value)) == _root(module_of(function))
                 and value.__code__.co_varnames[: value.__code__.co_argcount] != ("scope", "receive", "send")
             ):
                 yield value
+
+
+def module_of(function: FunctionType) -> str:
+    """The module that a function is written in. `functools.wraps` gives it the ``__module__`` of another."""
+    return str(function.__globals__.get("__name__"))
+
+
+def qualified_name(function: FunctionType) -> str:
+    """The name that a function is written with, as far as Python knows it if it has the name of another now."""
+    if module_of(function) == function.__module__:
+        return function.__qualname__
+    return str(getattr(function.__code__, "co_qualname", function.__code__.co_name))  # since Python 3.11
 
 
 def _root(module: str | None) -> str:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import CodeType, FunctionType, GenericAlias, MethodType, ModuleType
 from typing import Any
 
 from starlette.applications import Starlette
@@ -22,9 +22,20 @@ from starlette.responses import Response
 from starlette.routing import Router
 from starlette.staticfiles import StaticFiles
 
-from asgi_upgrade.guard.layers import nested
+from asgi_upgrade.guard.layers import module_of, nested
 
-__all__ = ["Kind", "held", "holds_router", "is_framework", "kind_of", "next_of", "package"]
+__all__ = [
+    "Kind",
+    "held",
+    "holds_router",
+    "is_application",
+    "is_endpoint",
+    "is_framework",
+    "kind_of",
+    "named_by",
+    "next_of",
+    "package",
+]
 
 # Frameworks that are no Starlette: what stands inside one of their applications is their own affair. Those of GraphQL
 # keep a schema, whose resolvers look like applications, and which may be larger than what is looked through.
@@ -51,6 +62,9 @@ _ENGINE_IO = frozenset(("engineio", "socketio"))
 _LIMIT = 2000
 # Whose objects may be called, but not with a scope: methods, `lru_cache`, locks, `methodcaller`, `list[int]`.
 _CALLABLE = frozenset(("_asyncio", "_thread", "builtins", "functools", "operator", "types"))
+# Where functions that answer WebSockets become applications, and the name of these.
+_ROUTING = ("starlette.routing", "fastapi.routing")
+_ENDPOINT = "websocket_session.<locals>.app"
 # The event loop, which locks and queues keep, refers to everything.
 _PLAIN = (
     str,
@@ -101,17 +115,22 @@ def kind_of(app: Any, *, placed: bool = False) -> Kind:
         return Kind.LEAF
     if isinstance(app, StaticFiles | Response) or any(kind.__name__ == "WSGIMiddleware" for kind in type(app).__mro__):
         return Kind.PAGES
-    if isinstance(app, FunctionType) and app.__module__ in ("starlette.routing", "fastapi.routing"):
+    if isinstance(app, FunctionType) and module_of(app) in _ROUTING:
         return Kind.LEAF  # what they make of the function of a WebSocket endpoint
     functions = list(_functions(app))
     inside = [each for each in held(app) if not (placed and _is_made_with(app, each))]
     if not functions or inside:
         return Kind.LAYER  # compiled, or a middleware
-    named = [value for value in _named(functions) if _is_application(value)]
+    named = named_by(app)
     if not named or any("websocket" in _constants(each.__code__) for each in functions):
         # If it calls others by their names, and names WebSockets too, it decides itself what is done with them.
         return Kind.LEAF
     return Kind.LEAF if placed and not any(map(holds_router, named)) else Kind.LAYER
+
+
+def named_by(app: Any) -> list[Any]:
+    """The global objects that the functions of ``app`` name and that may be applications."""
+    return [value for value in _named(_functions(app)) if is_application(value)]
 
 
 def is_framework(app: Any) -> bool:
@@ -138,7 +157,7 @@ def held(app: Any) -> list[Any]:
     seen, waiting, count = {id(app)}, deque(_references(app)), 0
     while waiting:
         value = waiting.popleft()
-        if id(value) in seen or isinstance(value, _PLAIN) or _is_namespace(value):
+        if id(value) in seen or _is_namespace(value) or (isinstance(value, _PLAIN) and not is_application(value)):
             continue
         seen.add(id(value))
         count += 1
@@ -146,7 +165,7 @@ def held(app: Any) -> list[Any]:
             return [*found, value]
         if isinstance(value, MethodType) and id(value.__self__) in seen:
             continue  # its own method
-        if _is_application(value):
+        if is_application(value):
             found.append(value)
         else:
             waiting.extend(_references(value))
@@ -159,18 +178,33 @@ def _is_namespace(value: Any) -> bool:
 
 
 def next_of(app: Any) -> dict[str, Any]:
-    """The attributes of a middleware that keep the next application, and those applications; by convention ``app``."""
-    if isinstance(app, FunctionType):
-        return {}  # `functools.wraps` copies to it what belongs to others
+    """The attributes of a middleware that keep the next application, and those applications; by convention ``app``.
+
+    Of a method they are those of its object, if that is no application of Starlette, which has its own ways inside.
+    """
+    if isinstance(app, FunctionType | type):
+        return {}  # `functools.wraps` copies to a function what belongs to others; a class has methods
+    if isinstance(app, MethodType):
+        return {} if isinstance(app.__self__, Starlette | Router) else next_of(app.__self__)
     return {
         name: value
         for name, value in getattr(app, "__dict__", {}).items()
-        if _is_application(value) and not (isinstance(value, MethodType) and value.__self__ is app)
+        if is_application(value) and not (isinstance(value, MethodType) and value.__self__ is app)
     }
 
 
+def is_endpoint(value: Any) -> bool:
+    """Tell whether ``value`` answers WebSockets: a class for that, or what is made of the function of a route."""
+    if isinstance(value, type):
+        return _is_subclass(value, WebSocketEndpoint)
+    return isinstance(value, FunctionType) and module_of(value) in _ROUTING and value.__qualname__ == _ENDPOINT
+
+
 def holds_router(app: Any) -> bool:
-    """Tell whether an application or a router of Starlette is inside ``app``, where `held` finds things."""
+    """Tell whether an application or a router of Starlette is inside ``app``, where `held` finds things.
+
+    An endpoint ends the way: what it has is for itself, as FastAPI's have their application.
+    """
     waiting, seen = [app], set[int]()
     while waiting and len(seen) < _LIMIT:
         value = waiting.pop()
@@ -179,8 +213,10 @@ def holds_router(app: Any) -> bool:
         seen.add(id(value))
         if isinstance(value, Starlette | Router):
             return True
+        if is_endpoint(value):
+            continue
         waiting.extend(held(value))
-        waiting.extend(each for each in _named(_functions(value)) if _is_application(each))
+        waiting.extend(named_by(value))
     return False
 
 
@@ -197,20 +233,22 @@ def _is_made_with(app: Any, part: Any) -> bool:
     if not (isinstance(app, FunctionType) and isinstance(part, FunctionType)):
         return False
     around, _, _ = app.__qualname__.rpartition(".")
-    return around.endswith("<locals>") and (app.__module__, f"{around}.{part.__name__}") == (
-        part.__module__,
+    return around.endswith("<locals>") and (module_of(app), f"{around}.{part.__name__}") == (
+        module_of(part),
         part.__qualname__,
     )
 
 
-def _is_application(value: Any) -> bool:
+def is_application(value: Any) -> bool:
     """Tell whether ``value`` may be called with a scope, `receive` and `send`."""
     if isinstance(value, Starlette | Router):
         return True
+    if isinstance(value, type):
+        return _is_class_of_endpoints(value)
     if isinstance(value, _PLAIN):
         return False
     if isinstance(value, partial):
-        return _is_application(value.func) or any(map(_is_application, value.args))
+        return is_application(value.func) or any(map(is_application, value.args))
     function = value if isinstance(value, FunctionType | MethodType) else getattr(type(value), "__call__", None)  # noqa: B004
     bound = 0 if isinstance(value, FunctionType) else 1
     if isinstance(function, MethodType):
@@ -223,6 +261,19 @@ def _is_application(value: Any) -> bool:
     if positional == 0 and code.co_flags & inspect.CO_VARARGS:
         return inspect.iscoroutinefunction(function)
     return positional == 3 and (inspect.iscoroutinefunction(function) or names == ("scope", "receive", "send"))
+
+
+def _is_subclass(kind: type, base: type) -> bool:
+    """Before Python 3.11 a ``list[int]`` says that it is a class."""
+    return not isinstance(kind, GenericAlias) and issubclass(kind, base)
+
+
+def _is_class_of_endpoints(kind: type) -> bool:
+    """Tell whether a class is called with a scope, `receive` and `send`, and its object is awaited."""
+    if _is_subclass(kind, HTTPEndpoint) or _is_subclass(kind, WebSocketEndpoint):
+        return True
+    code = getattr(getattr(kind, "__init__", None), "__code__", None)
+    return hasattr(kind, "__await__") and isinstance(code, CodeType) and code.co_argcount == 4
 
 
 def _references(value: Any) -> Iterator[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import PlainTextResponse
@@ -27,6 +28,8 @@ async def answer_unavailable(scope: Scope, receive: Receive, send: Send) -> None
 
 def name_of(app: Any) -> str:
     """The name of a class, of a function, or of the class of an object."""
+    if isinstance(app, FunctionType):
+        return app.__code__.co_name  # `functools.wraps` gives it the name of another
     return str(getattr(app, "__name__", type(app).__name__))
 
 

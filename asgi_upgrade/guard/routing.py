@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from asgi_upgrade.guard.handshake import Handshake
     from asgi_upgrade.websocket.watch import Watch
 
-__all__ = ["teach_routes"]
+__all__ = ["base_of", "teach_routes"]
 
 logger = logging.getLogger("asgi_upgrade")
 
@@ -177,5 +177,14 @@ def _adapted(owner: Any, name: str, handshake: Handshake) -> Any:
     kept: dict[str, tuple[Any, Any]] = vars(owner).setdefault(_ADAPTED, {})
     app = getattr(owner, name)
     if name not in kept or (kept[name][0] is not app and kept[name][1] is not app):
-        kept[name] = app, adapt(app, handshake.policy)
+        kept[name] = app, adapt(app, handshake.policy, base=base_of(owner))
     return kept[name][1]
+
+
+def base_of(route: Any) -> Any:
+    """What a route has inside its middleware: the endpoint, or the application that is mounted. ``None`` without."""
+    if not isinstance(route, Mount):
+        return getattr(route, "endpoint", None)
+    base = getattr(route, "_base_app", None)
+    # Of a class nobody has said that it answers WebSockets.
+    return None if isinstance(base, type) else base

@@ -18,8 +18,9 @@ from starlette.routing import Host, Mount, Router, WebSocketRoute
 from asgi_upgrade.guard.adapters import Adapter, AsHandshake, AsWebSocket, Leaf, Unadaptable, adapt
 from asgi_upgrade.guard.gate import Gate
 from asgi_upgrade.guard.handshake import is_policy
-from asgi_upgrade.guard.layers import Reading, read
+from asgi_upgrade.guard.layers import Reading, module_of, qualified_name, read
 from asgi_upgrade.guard.leaves import Kind, held, kind_of, next_of
+from asgi_upgrade.guard.routing import base_of
 from asgi_upgrade.guard.templates import flatten
 
 if TYPE_CHECKING:
@@ -189,11 +190,11 @@ class _Surveyor:
             route = getattr(each, "original_route", each)
             if isinstance(route, WebSocketRoute):
                 layers = tuple(Layer(name, "dependency", may_refuse=True) for name in _dependencies(each))
-                self._walk_route(_adapted(route.app, way), way.behind(each.path, route, route=route), layers)
+                self._walk_route(_adapted(route.app, way, route), way.behind(each.path, route, route=route), layers)
             elif isinstance(route, Mount):
-                self.walk(_adapted(route.app, way), way.behind(each.path, route))
+                self.walk(_adapted(route.app, way, route), way.behind(each.path, route))
             elif isinstance(route, Host):
-                self.walk(_adapted(route.app, way), way.inside(None, host=route.host))
+                self.walk(_adapted(route.app, way, route), way.inside(None, host=route.host))
             elif not hasattr(route, "methods") and type(route).__name__ != "_FrontendRouteGroup":
                 self._problem(
                     f"{way.prefix or '/'}: the route {_name(route)} is not Starlette's; what it leads to has not been "
@@ -242,8 +243,8 @@ class _Surveyor:
             self.found.problems.append(words)
 
 
-def _adapted(app: Any, way: _Way) -> Any:
-    return adapt(app, way.policies[-1]) if way.policies else app
+def _adapted(app: Any, way: _Way, route: Any = None) -> Any:
+    return adapt(app, way.policies[-1], base=base_of(route)) if way.policies else app
 
 
 def _layer(node: Any, way: _Way) -> Layer:
@@ -260,7 +261,9 @@ def _name(value: Any) -> str:
         dispatch = value.dispatch_func
         if getattr(dispatch, "__self__", None) is not value:
             return _name(dispatch)  # `@app.middleware("http")`
-    named = value if isinstance(value, type | FunctionType | MethodType) else type(value)
+    if isinstance(value, FunctionType):
+        return f"{module_of(value)}.{qualified_name(value)}"
+    named = value if isinstance(value, type | MethodType) else type(value)
     return f"{named.__module__}.{named.__qualname__}"
 
 

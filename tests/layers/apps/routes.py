@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, FastAPI, routing
+from fastapi import APIRouter, Depends, FastAPI, routing
 from starlette.applications import Starlette
+from starlette.endpoints import WebSocketEndpoint
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import PlainTextResponse
@@ -27,7 +28,7 @@ from tests.layers.apps.websocket_only import HelpedFromElsewhere, WebSocketGuard
 from tests.layers.support.visit import Visit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from starlette.middleware.base import RequestResponseEndpoint
     from starlette.requests import Request
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 PATH = "/x/ws/blue"
 gate = [Middleware(Gate)]
 websocket_guard = [Middleware(WebSocketGuard)]
+BY_CLOSURE = ("closure http", "endpoint websocket")
 BY_WEBSOCKET_GUARD = ("WebSocketGuard websocket", "endpoint websocket")
 
 
@@ -107,6 +109,77 @@ def closure(app: ASGIApp) -> ASGIApp:
         await app(scope, receive, send)
 
     return guard
+
+
+def wrapped_closure(app: ASGIApp) -> ASGIApp:
+    """The same, with the name and the module of what it wraps."""
+
+    @wraps(app)
+    async def guard(scope: Scope, receive: Receive, send: Send) -> None:
+        see(scope, "closure")
+        if scope["type"] == "http" and header_token(scope) != RIGHT:
+            await PlainTextResponse("no token", 401)(scope, receive, send)
+            return
+        await app(scope, receive, send)
+
+    return guard
+
+
+def passing(app: ASGIApp) -> ASGIApp:
+    """Refuses nobody."""
+
+    async def passing_on(scope: Scope, receive: Receive, send: Send) -> None:
+        see(scope, "passing")
+        await app(scope, receive, send)
+
+    return passing_on
+
+
+def with_default(app: ASGIApp) -> ASGIApp:
+    """A guard that keeps the application as a default."""
+
+    async def guard(scope: Scope, receive: Receive, send: Send, *, app: ASGIApp = app) -> None:
+        await Gate(app)(scope, receive, send)
+
+    return guard
+
+
+async def given_app(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """A guard that is given the application first."""
+    await Gate(app)(scope, receive, send)
+
+
+def with_helper(app: ASGIApp) -> ASGIApp:
+    """A guard in two parts."""
+
+    async def go_on(scope: Scope, receive: Receive, send: Send, token: str | None) -> None:
+        if token == RIGHT or scope["type"] != "http":
+            await app(scope, receive, send)
+        else:
+            await PlainTextResponse("no token", 401)(scope, receive, send)
+
+    async def guard(scope: Scope, receive: Receive, send: Send) -> None:
+        see(scope, "helped")
+        await go_on(scope, receive, send, header_token(scope))
+
+    return guard
+
+
+class Endpoint(WebSocketEndpoint):
+    """An endpoint that is a class."""
+
+    async def dispatch(self) -> None:
+        await room(WebSocket(self.scope, self.receive, self.send))
+
+
+class AwaitedEndpoint:
+    """The same, of the user's own."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.websocket = WebSocket(scope, receive, send)
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return room(self.websocket).__await__()
 
 
 class Holder:
@@ -315,6 +388,26 @@ def included() -> list[BaseRoute]:
     return list(app.routes)
 
 
+def by_route(*middleware: Any, endpoint: Any = room) -> Callable[[], list[BaseRoute]]:
+    """A route with middleware, the first of which is outermost."""
+    return lambda: [WebSocketRoute(PATH, endpoint, middleware=[Middleware(each) for each in middleware])]
+
+
+def by_fastapi(*decorators: Callable[[ASGIApp], ASGIApp]) -> Callable[[], list[BaseRoute]]:
+    """A route of FastAPI with a dependency, whose application is decorated; the last decorator is outermost."""
+
+    async def dependency() -> None:
+        """Let everybody in."""
+
+    def make() -> list[BaseRoute]:
+        route = routing.APIWebSocketRoute(PATH, room, dependencies=[Depends(dependency)])
+        for decorate in decorators:
+            route.app = decorate(route.app)
+        return [route]
+
+    return make
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a guard is, or a foreign application.
@@ -407,7 +500,90 @@ GUARDS = {
         ("Gate http", "Second http", "endpoint websocket"),
         plain=None,
     ),
+    # Functions.
+    "closure of a route": Place(by_route(closure), BY_CLOSURE),
+    "closure of a route that passes on": Place(
+        by_route(passing, closure), ("passing http", "closure http", "endpoint websocket")
+    ),
+    "closure of a route that wraps": Place(by_route(wrapped_closure), BY_CLOSURE),
+    "closures of a route": Place(by_route(closure, closure), ("closure http", *BY_CLOSURE)),
+    "closure of a route in a class": Place(by_route(Gate, closure), ("Gate http", *BY_CLOSURE)),
+    "closure of a route around a class": Place(
+        by_route(closure, Gate), ("closure http", "Gate http", "endpoint websocket")
+    ),
+    "closure of a route around a WebSocket guard": Place(
+        by_route(closure, WebSocketGuard), ("closure http", *BY_WEBSOCKET_GUARD), plain=(403, 101)
+    ),
+    "closure of a route in a WebSocket guard": Place(
+        by_route(WebSocketGuard, passing),
+        ("WebSocketGuard websocket", "passing http", "endpoint websocket"),
+        plain=(403, 101),
+    ),
+    "closure of a route in two parts": Place(by_route(with_helper), ("helped http", "endpoint websocket")),
+    "default of a route": Place(by_route(with_default)),
+    "partial of a route": Place(by_route(lambda app: partial(given_app, app))),
+    "method of a route": Place(by_route(lambda app: Bound(app).serve)),
+    "closure of a route in a mounted application": Place(
+        lambda: [Mount("/x", Starlette(routes=[WebSocketRoute("/ws/{room}", room, middleware=[Middleware(closure)])]))],
+        BY_CLOSURE,
+    ),
+    "closure of a route of a router": Place(
+        lambda: [Mount("/x", routes=[WebSocketRoute("/ws/{room}", room, middleware=[Middleware(closure)])])],
+        BY_CLOSURE,
+    ),
+    "closure of a route of FastAPI": Place(by_fastapi(closure), BY_CLOSURE),
+    "closure of a route of FastAPI that wraps": Place(by_fastapi(wrapped_closure), BY_CLOSURE),
+    "closure of a route of FastAPI in a class": Place(by_fastapi(closure, Gate), ("Gate http", *BY_CLOSURE)),
+    "closure of a mount": Place(
+        lambda: [Mount("/x", routes=sub().routes, middleware=[Middleware(closure)])], BY_CLOSURE
+    ),
+    "closure of a mount around a function": Place(
+        lambda: [Mount("/x", raw, middleware=[Middleware(closure)])], BY_CLOSURE
+    ),
+    "closure of a router": Place(
+        lambda: [Mount("/x", Router(sub().routes, middleware=[Middleware(closure)]))], BY_CLOSURE
+    ),
+    # Endpoints that are no functions.
+    "route of a class": Place(by_route(Gate, endpoint=Endpoint)),
+    "closure of a route of a class": Place(by_route(closure, endpoint=Endpoint), BY_CLOSURE),
+    "route of a class of the user's own": Place(by_route(Gate, endpoint=AwaitedEndpoint)),
+    "closure of a route of a class of the user's own": Place(by_route(closure, endpoint=AwaitedEndpoint), BY_CLOSURE),
+    "closure of a route of an application": Place(by_route(closure, endpoint=Raw()), BY_CLOSURE),
+    "closure of a route of a guarded application": Place(
+        by_route(closure, endpoint=Gate(whole())), ("closure http", "Gate http", "endpoint websocket")
+    ),
     # Written for WebSockets alone.
+    "WebSocket guard of a route, a closure": Place(
+        by_route(websocket_closure), ("endpoint websocket",), plain=(403, 101)
+    ),
+    "WebSocket guard of a route, a closure around a class": Place(
+        by_route(websocket_closure, Gate), ("Gate http", "endpoint websocket"), plain=(403, 101)
+    ),
+    "WebSocket guard of a route of FastAPI, a closure": Place(
+        by_fastapi(websocket_closure), ("endpoint websocket",), plain=(403, 101)
+    ),
+    "WebSocket guard of a route of a class": Place(
+        by_route(websocket_closure, endpoint=Endpoint), ("endpoint websocket",), plain=(403, 101)
+    ),
+    "WebSocket guard that is a closure": Place(
+        lambda: [Mount("/x", websocket_closure(sub()))], ("endpoint websocket",), plain=(403, 101)
+    ),
+    "WebSocket guard that is a closure, in a guard": Place(
+        lambda: [Mount("/x", Gate(websocket_closure(sub())))], ("Gate http", "endpoint websocket"), plain=(403, 101)
+    ),
+    "WebSocket guard that is a closure around a function": Place(
+        lambda: [Mount("/x", websocket_closure(raw))], ("endpoint websocket",), plain=(403, 101)
+    ),
+    "WebSocket guard that is a closure, of a mount": Place(
+        lambda: [Mount("/x", Gate(raw), middleware=[Middleware(websocket_closure)])],
+        ("Gate http", "endpoint websocket"),
+        plain=(403, 101),
+    ),
+    "WebSocket guard that is a closure, of a router": Place(
+        lambda: [Mount("/x", Router(sub().routes, middleware=[Middleware(websocket_closure)]))],
+        ("endpoint websocket",),
+        plain=(403, 101),
+    ),
     "WebSocket guard of a mount": Place(
         lambda: [Mount("/x", routes=sub().routes, middleware=websocket_guard)], BY_WEBSOCKET_GUARD, plain=(403, 101)
     ),
@@ -475,8 +651,8 @@ BURIED = {
     "holder by a route": Place(lambda: [WebSocketRoute(PATH, WebSocketHolder(whole()))]),
     "guard by a route": Place(lambda: [WebSocketRoute(PATH, WebSocketGuard(whole()))]),
     "dispatcher": Place(lambda: [Mount("/x", ByTenant({"blue": WebSocketGuard(sub()), "red": sub()}))]),
-    "closure": Place(lambda: [Mount("/x", websocket_closure(sub()))]),
-    "closure in a guard": Place(lambda: [Mount("/x", Gate(websocket_closure(sub())))]),
+    "closure around a guarded function": Place(lambda: [Mount("/x", websocket_closure(Gate(raw)))]),
+    "closure around a guarded function, in a guard": Place(lambda: [Mount("/x", Gate(websocket_closure(Gate(raw))))]),
     "in a closure": Place(lambda: [Mount("/x", closure(WebSocketGuard(sub())))]),
     "method": Place(lambda: [Mount("/x", WebSocketHolder(sub()).__call__)]),
     "partial": Place(lambda: [Mount("/x", partial(WebSocketGuard(sub()).__call__))]),
@@ -494,7 +670,6 @@ BURIED = {
     "around a function": Place(lambda: [Mount("/x", WebSocketGuard(raw))]),
     "around a function, in a guard": Place(lambda: [Mount("/x", Gate(WebSocketGuard(raw)))]),
     "around a guarded function": Place(lambda: [Mount("/x", WebSocketGuard(Gate(raw)))]),
-    "closure around a function": Place(lambda: [Mount("/x", websocket_closure(raw))]),
     "application with middleware in a holder": Place(
         lambda: [Mount("/x", ByTenant({"blue": Starlette(routes=sub().routes, middleware=websocket_guard)}))]
     ),

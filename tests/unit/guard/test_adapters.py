@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.routing import Router
+from starlette.routing import Router, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from asgi_upgrade import UpgradeMiddleware
@@ -93,6 +94,13 @@ class Leaf:
         else:
             await page(scope, receive, send)
         return "returned"
+
+
+async def leaf_function(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "websocket.accept"})
+
+
+named_layer = Layer(leaf_function)
 
 
 def shake(app: Any, path: str = "/", *, approved: bool = True) -> Call:
@@ -360,7 +368,7 @@ def test_a_guard_is_adapted_once() -> None:
 
 def test_a_guard_whose_inside_is_not_found_refuses_handshakes_and_says_why(caplog: pytest.LogCaptureFixture) -> None:
     leaf = Leaf()
-    adapted = adapt(guard_function(leaf), POLICY)
+    adapted = adapt(guard_function(Layer(leaf)), POLICY)
     (record,) = caplog.records
     assert record.levelname == "ERROR"
     assert record.getMessage().startswith("guard is written for WebSockets, and where it keeps the next application")
@@ -368,6 +376,54 @@ def test_a_guard_whose_inside_is_not_found_refuses_handshakes_and_says_why(caplo
     assert not leaf.scopes
     assert ask(adapted, http_scope(headers=[])).status == 200
     assert shake(adapted, approved=False).status == 200, "nobody has let it pass: it is a request"
+
+
+def guard_function_that_names(app: ASGIApp) -> ASGIApp:
+    async def guard(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and scope["path"] == "/secret":
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            await (app if scope["path"] == "/" else named_layer)(scope, receive, send)
+
+    return guard
+
+
+@pytest.mark.parametrize("make", [Leaf, lambda: StaticFiles(directory="."), lambda: leaf_function])
+def test_a_guard_gets_a_websocket_if_nothing_in_it_has_anything_inside(
+    caplog: pytest.LogCaptureFixture, make: Callable[[], Any]
+) -> None:
+    """Nothing is left out that should see the handshake."""
+    inside = make()
+    adapted = adapt(guard_function(inside), POLICY)
+    assert isinstance(adapted, AsWebSocket)
+    assert shake(adapted, "/secret").status == 403
+    assert not caplog.records
+    for guard in (guard_function_that_names(inside), partial(guard_function_that_names(inside))):
+        assert not isinstance(adapt(guard, POLICY), AsWebSocket), "it may go on to a guard"
+    assert isinstance(adapt(partial(guard_function(inside)), POLICY), AsWebSocket)
+
+
+def test_a_function_that_keeps_more_than_the_next_application_is_adapted_and_watched(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def other(scope: Scope, receive: Receive, send: Send) -> None:
+        await page(scope, receive, send)
+
+    def make(app: ASGIApp) -> ASGIApp:
+        async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
+            await (other if scope["path"] == "/other" else app)(scope, receive, send)
+
+        return dispatch
+
+    async def accept(websocket: Any) -> None:
+        await websocket.accept()
+
+    adapted = adapt(make(WebSocketRoute("/", accept).app), POLICY)
+    assert shake(adapted).status == 101
+    assert not caplog.records
+    assert shake(adapted, "/other").status == 200
+    (record,) = caplog.records
+    assert record.getMessage().startswith("dispatch has answered a WebSocket handshake with 200.")
 
 
 def told(*middleware: Any) -> Policy:

@@ -270,6 +270,8 @@ def test_helpers_of_other_packages_say_nothing_of_a_middleware() -> None:
     exec(source, mine)
     assert read(mine["guard"]) is Reading.UNCLEAR
     namespace["close"].__module__ = "mine.helpers"
+    assert read(mine["guard"]) is Reading.UNCLEAR, "`functools.wraps` may have written this"
+    namespace["__name__"] = "mine.helpers"
     assert read(mine["guard"]) is Reading.WEBSOCKET
 
 

@@ -8,7 +8,7 @@ import sys
 import weakref
 from collections import deque
 from functools import lru_cache, partial
-from types import ModuleType, SimpleNamespace
+from types import FunctionType, ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -340,6 +340,11 @@ def test_functions_of_other_functions_are_not_made_together() -> None:
     assert kind_of(second, placed=True) is Kind.LEAF
     assert kind_of(guarded(first), placed=True) is Kind.LAYER
     first.__module__ = "elsewhere"
+    assert kind_of(second, placed=True) is Kind.LEAF, "`functools.wraps` may have written this"
+    elsewhere = FunctionType(first.__code__, {"__name__": "elsewhere"})
+    elsewhere.__qualname__ = first.__qualname__
+    assert second.__closure__ is not None
+    second.__closure__[0].cell_contents = elsewhere
     assert kind_of(second, placed=True) is Kind.LAYER
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fastapi import FastAPI
 from starlette.applications import Starlette
+from starlette.endpoints import WebSocketEndpoint
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from asgi_upgrade import UpgradeMiddleware
-from asgi_upgrade.guard import routing
+from asgi_upgrade.guard import adapters, routing
+from asgi_upgrade.guard.adapters import report_unclear
 from asgi_upgrade.guard.handshake import HANDSHAKE, Handshake
 from asgi_upgrade.guard.routing import teach_routes
 from asgi_upgrade.websocket.handshake import Accept
@@ -21,7 +26,6 @@ from tests.unit.calls import CONNECT, REQUEST, Call, Extension, http_scope, page
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
-    from starlette.websockets import WebSocket
 
 POLICY = UpgradeMiddleware(page)
 PASSED = Handshake({}, Accept(b"key"), POLICY, WebSocketSettings(), ())  # type: ignore[arg-type]
@@ -34,6 +38,23 @@ async def show(request: Request) -> PlainTextResponse:
 async def room(websocket: WebSocket) -> None:
     websocket.scope["notes"].append("room")
     await websocket.accept()
+
+
+async def fastapi_room(websocket: WebSocket) -> None:
+    await room(websocket)
+
+
+class ClassEndpoint(WebSocketEndpoint):
+    async def dispatch(self) -> None:
+        await room(WebSocket(self.scope, self.receive, self.send))
+
+
+class AwaitedEndpoint:
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.websocket = WebSocket(scope, receive, send)
+
+    def __await__(self) -> Any:
+        return room(self.websocket).__await__()
 
 
 class Layer:
@@ -56,7 +77,12 @@ class Guard(Layer):
 
 
 def shake(
-    app: Any, path: str = "/room", *, approved: bool = True, host: bytes = b"example.com"
+    app: Any,
+    path: str = "/room",
+    *,
+    approved: bool = True,
+    host: bytes = b"example.com",
+    policy: Any = POLICY,
 ) -> tuple[int | None, list[str]]:
     """Give `app` a handshake; the status of the answer, and the notes of what it has come through."""
     call = Call(REQUEST)
@@ -65,7 +91,7 @@ def shake(
     async def test() -> None:
         extension = Extension()
         extension.switched.set_result(False)
-        handshake = Handshake(extension, Accept(b"key"), POLICY, WebSocketSettings(), ())  # type: ignore[arg-type]
+        handshake = Handshake(extension, Accept(b"key"), policy, WebSocketSettings(), ())  # type: ignore[arg-type]
         scope = http_scope(path, extensions={"http.upgrade": extension}, notes=notes)
         scope[HANDSHAKE] = handshake if approved else None
         scope["headers"][0] = (b"host", host)
@@ -259,3 +285,250 @@ def test_a_router_whose_call_does_more_leads_to_adapted_middleware(monkeypatch: 
     assert calls == ["http"]
     assert status == 403
     assert notes == ["layer websocket"]
+
+
+# Functions as middleware
+
+
+def noting(app: ASGIApp) -> ASGIApp:
+    async def note(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["notes"].append(f"function {scope['type']}")
+        await app(scope, receive, send)
+
+    return note
+
+
+@wraps(WebSocketRoute("/", room).app)
+async def renamed(scope: Scope, receive: Receive, send: Send) -> None:
+    """Has the name of another."""
+
+
+def for_both(app: ASGIApp) -> ASGIApp:
+    async def guard(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["notes"].append(f"function {scope['type']}")
+        if scope["path"] != "/secret":
+            await app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        elif scope["type"] == "http":
+            await PlainTextResponse("no", 401)(scope, receive, send)
+
+    return guard
+
+
+def listing(app: ASGIApp) -> ASGIApp:
+    """Keeps it where it cannot be found."""
+    kept = [app]
+
+    async def guard(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/secret":
+            await PlainTextResponse("no", 401)(scope, receive, send)
+        else:
+            await kept[0](scope, receive, send)
+
+    return guard
+
+
+def of_function(*functions: Any, endpoint: Any = room) -> Router:
+    layers = [Middleware(each) for each in functions]
+    return Router([WebSocketRoute(path, endpoint, middleware=layers) for path in ("/room", "/secret")])
+
+
+def test_a_function_around_an_endpoint_gets_a_request_and_the_endpoint_a_websocket() -> None:
+    router = of_function(noting, noting)
+    for _ in range(2):
+        assert shake(router) == (101, ["function http", "function http", "room"])
+    notes: list[str] = []
+    call = ask(router, websocket_scope("/room", notes=notes), CONNECT)
+    assert (call.types, notes) == (["websocket.accept"], ["function websocket", "function websocket", "room"])
+
+
+def test_one_function_may_stand_in_two_routes() -> None:
+    first = WebSocketRoute("/room", room, middleware=[Middleware(noting)])
+    second = WebSocketRoute("/other", room)
+    function = first.app
+    second.app = function
+    router = Router([first, second])
+    for path in ("/room", "/other", "/room"):
+        assert shake(router, path) == (101, ["function http", "room"])
+    assert first.app is second.app is function, "a copy is called"
+
+
+def test_a_function_that_treats_both_sees_the_request_and_can_be_named_by_its_maker(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    adapters._unclear.clear()
+    for _ in range(2):
+        router = of_function(for_both)
+        assert shake(router) == (101, ["function http", "room"])
+        assert shake(router, "/secret") == (401, ["function http"])
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"{__name__}.for_both treats WebSockets in its own way.")
+    assert "websocket_middleware=[for_both]" in record.getMessage()
+    told = UpgradeMiddleware(page, websocket_middleware=[for_both])
+    assert shake(of_function(for_both), policy=told) == (101, ["function websocket", "room"])
+    assert shake(of_function(for_both), "/secret", policy=told) == (403, ["function websocket"])
+    assert shake(of_function(noting), policy=told) == (101, ["function http", "room"])
+    (record,) = caplog.records
+
+
+def test_functions_that_are_unclear_are_each_said(caplog: pytest.LogCaptureFixture) -> None:
+    adapters._unclear.clear()
+    report_unclear(noting)
+    report_unclear(for_both(page))
+    report_unclear(renamed)
+    report_unclear(Layer(page))
+    assert [record.args for record in caplog.records] == [
+        (f"{__name__}.noting", "noting"),
+        (f"{__name__}.for_both", "for_both"),
+        (f"{__name__}.renamed", "renamed"),
+        (f"{__name__}.Layer", "Layer"),
+    ]
+
+
+@pytest.mark.parametrize("endpoint", [room, ClassEndpoint])
+def test_where_the_endpoint_is_not_found_handshakes_are_refused_and_the_log_says_why(
+    caplog: pytest.LogCaptureFixture, endpoint: Any
+) -> None:
+    router = of_function(listing, endpoint=endpoint)
+    assert shake(router, "/secret") == (401, [])
+    assert not caplog.records
+    assert shake(router) == (503, [])
+    (record,) = caplog.records
+    assert record.levelname == "ERROR"
+    assert record.getMessage().startswith(
+        "guard leads to a WebSocket endpoint, and where it keeps the next application"
+    )
+    assert "in `app`" in record.getMessage()
+    call = ask(router, websocket_scope("/room", notes=[]), CONNECT)
+    assert call.types == ["websocket.accept"]
+
+
+def test_the_endpoints_of_fastapi_have_their_application_for_themselves(caplog: pytest.LogCaptureFixture) -> None:
+    """It is not what a function around them leads to."""
+    app = FastAPI()
+    app.add_api_websocket_route("/room", fastapi_room)
+    route: Any = app.router.routes[-1]
+    route.app = listing(route.app)
+    assert shake(Router([route])) == (503, [])
+    (record,) = caplog.records
+    assert record.getMessage().startswith("guard leads to a WebSocket endpoint")
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_other_assertions_are_raised(caplog: pytest.LogCaptureFixture, *, sent: bool) -> None:
+    def failing(app: ASGIApp) -> ASGIApp:
+        kept = [app]
+
+        async def fail(scope: Scope, receive: Receive, send: Send) -> None:
+            if sent:
+                await send({"type": "http.response.start", "status": 202, "headers": []})
+                await kept[0](scope, receive, send)
+            raise AssertionError("mine")
+
+        return fail
+
+    with pytest.raises(AssertionError) as raised:
+        shake(of_function(failing))
+    assert (str(raised.value) == "mine") is not sent
+    assert not caplog.records
+
+
+def test_a_guard_of_a_route_sees_the_request_where_the_endpoint_is_a_class() -> None:
+    """Starlette's own, and another."""
+    for endpoint in (ClassEndpoint, AwaitedEndpoint):
+        for layer in (Layer, noting):
+            status, notes = shake(of_function(layer, endpoint=endpoint))
+            assert (status, notes[0].rpartition(" ")[2], notes[1:]) == (101, "http", ["room"])
+        assert shake(of_function(endpoint=endpoint)) == (101, ["room"])
+        assert shake(of_function(Guard, endpoint=endpoint)) == (101, ["layer websocket", "room"])
+
+
+def test_a_class_that_is_mounted_may_answer_requests() -> None:
+    """That somebody has mounted it does not say what it is."""
+
+    class Page:
+        def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            self.parts = scope, receive, send
+
+        def __await__(self) -> Any:
+            self.parts[0]["notes"].append(f"page {self.parts[0]['type']}")
+            return PlainTextResponse("page", 402)(*self.parts).__await__()
+
+    mounted: Any = Page
+    assert shake(Router([Mount("/room", mounted)]), "/room/") == (402, ["page http"])
+
+
+class Service:
+    """Has a method that is an application, and more."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def handle(self, first: str, second: str, third: str) -> str:
+        return first + second + third
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if callable(self.app):
+            scope["notes"].append(f"service {scope['type']}")
+            await self.app(scope, receive, send)
+        else:
+            await PlainTextResponse("a page", 404)(scope, receive, send)
+
+
+def test_the_object_of_a_method_is_adapted_where_it_is_proven_what_is_next(caplog: pytest.LogCaptureFixture) -> None:
+    assert shake(of_function(lambda app: Service(app).serve)) == (101, ["service http", "room"])
+    assert not caplog.records
+
+    async def other(first: str, second: str, third: str) -> str:
+        return first + second + third
+
+    service: Any = Service(None)
+    service.other = other
+    assert shake(Router([Mount("/room", service.serve)]), "/room/")[0] == 404
+    assert service.other is other
+    (record,) = caplog.records
+    assert record.getMessage().startswith("serve has answered a WebSocket handshake with 404.")
+
+
+def test_what_a_mount_has_inside_its_middleware_is_known() -> None:
+    async def raw(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["notes"].append(f"raw {scope['type']}")
+        await send({"type": "websocket.accept"})
+
+    router = Router([Mount("/room", raw, middleware=[Middleware(noting)])])
+    assert shake(router, "/room/") == (101, ["function http", "raw websocket"])
+
+
+def test_functions_that_call_each_other_are_no_trap(caplog: pytest.LogCaptureFixture) -> None:
+    def mutual(app: ASGIApp) -> ASGIApp:
+        async def first(scope: Scope, receive: Receive, send: Send) -> None:
+            await second(scope, receive, send)
+
+        async def second(scope: Scope, receive: Receive, send: Send) -> None:
+            await (app if scope["path"] == "/room" else first)(scope, receive, send)
+
+        return first
+
+    def many(app: ASGIApp) -> ASGIApp:
+        functions: list[Any] = []
+
+        def make() -> Any:
+            async def one(scope: Scope, receive: Receive, send: Send) -> None:
+                await (a or b or c or d or e or f or g or h or i or app)(scope, receive, send)
+
+            return one
+
+        a = b = c = d = e = f = g = h = i = None
+        functions = [make() for _ in range(9)]
+        a, b, c, d, e, f, g, h, i = functions
+        del functions
+
+        async def entrance(scope: Scope, receive: Receive, send: Send) -> None:
+            await (app if scope["path"] == "/room" else a)(scope, receive, send)
+
+        return entrance
+
+    assert shake(of_function(mutual)) == (101, ["room"])
+    assert shake(of_function(many)) == (101, ["room"])
+    assert not caplog.records

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import wraps
 from typing import Any
 
 import pytest
@@ -116,12 +117,13 @@ class Waiting:
 
 def guard(app: Any) -> Any:
     """A guard for WebSockets, in front of something where nothing can be put."""
+    kept = [app]
 
     async def guarding(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "websocket" and scope["path"] == "/never":
             await send({"type": "websocket.close", "code": 1008})
         else:
-            await app(scope, receive, send)
+            await kept[0](scope, receive, send)
 
     return guarding
 
@@ -273,6 +275,18 @@ def test_a_function_around_an_endpoint_is_a_layer() -> None:
     routes = [WebSocketRoute("/ws", endpoint, middleware=[Middleware(closure)])]
     [route] = survey(Starlette(routes=routes, middleware=[OURS])).routes
     assert names(route) == [("middleware", "http")]
+
+
+def test_a_function_that_wraps_is_named_as_it_is_written_and_may_refuse() -> None:
+    def wrapping(app: Any) -> Any:
+        return wraps(app)(closure(app))
+
+    routes = [WebSocketRoute("/ws", endpoint, middleware=[Middleware(wrapping)])]
+    [route] = survey(Starlette(routes=routes, middleware=[OURS])).routes
+    layer = route.layers[-1]
+    assert layer.name.startswith(f"{__name__}.")
+    assert layer.name.endswith("middleware")
+    assert layer.may_refuse
 
 
 def test_fastapis_endpoints_are_not_looked_into_either() -> None:
