@@ -786,10 +786,12 @@ def test_the_handshake_may_end_twice() -> None:
     @step_by_step
     async def test() -> None:
         protocol, _ = opened(handshake=Opening())
+        ready = protocol.ready
         protocol.data_received(texts(1, 2))
         protocol.handshake_ended()
         protocol.handshake_ended()
         assert protocol.queue == ["2", "1"]
+        assert protocol.queue is protocol.ready is ready
 
     test()
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from asgi_upgrade.websocket.messages import Messages
-from tests.unit.line import at_once, opened, received, step_by_step, waiting
+from tests.unit.line import at_once, compressed, opened, received, step_by_step, waiting
 from tests.unit.waiting import turns
 from tests.unit.wire import BINARY, frame
 
@@ -81,16 +81,28 @@ def test_messages_that_were_taken_before_the_pause_do_not_make_it_longer() -> No
     async def test() -> None:
         protocol, line = opened(max_queue=4, max_queue_size=100)
         messages = Messages(protocol)
-        protocol.data_received(binary(30) * 3)
-        assert at_once(messages.receive()) == received(bytes(30))
-        protocol.data_received(binary(5))
-        assert at_once(messages.receive()) == received(bytes(30))
+        protocol.data_received(binary(60) + binary(1) * 2)
+        assert at_once(messages.receive()) == received(bytes(60))
         assert line.told == []
         protocol.data_received(binary(1) * 2)
         assert line.told == ["pause_reading"], "of the number of messages"
-        assert at_once(messages.receive()) == received(bytes(30))
+        assert at_once(messages.receive()) == received(bytes(1))
         assert line.told == ["pause_reading"]
-        assert at_once(messages.receive()) == received(bytes(5))
+        assert at_once(messages.receive()) == received(bytes(1))
         assert line.told == ["pause_reading", "resume_reading"]
+
+    test()
+
+
+@pytest.mark.parametrize(("size", "pauses"), [(49, False), (50, True)])
+def test_compressed_messages_count_as_long_as_they_are(size: int, pauses: bool) -> None:
+    @step_by_step
+    async def test() -> None:
+        protocol, line = opened(deflate=True, max_queue_size=1000)
+        for sizes in ((400, 400), (150, size)):
+            assert line.told == []
+            protocol.data_received(b"".join(compressed(bytes(each)) for each in sizes))
+        assert line.told == ["pause_reading"] * pauses
+        assert len(protocol.queue) == 4
 
     test()
