@@ -329,7 +329,7 @@ def test_a_task_that_has_ended_is_in_nobodys_way() -> None:
 
 
 def test_the_frames_of_a_task_end_where_it_begins_and_come_once() -> None:
-    found = []
+    found: list[str] = []
 
     async def innermost() -> None:
         current = asyncio.current_task()
