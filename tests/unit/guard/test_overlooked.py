@@ -328,6 +328,32 @@ def test_a_task_that_has_ended_is_in_nobodys_way() -> None:
     run(test)
 
 
+def test_the_frames_of_a_task_end_where_it_begins_and_come_once() -> None:
+    found: list[str] = []
+
+    async def innermost() -> None:
+        current = asyncio.current_task()
+        assert current is not None
+        found.extend(frame.f_code.co_name for frame in overlooked.coroutine_frames([current]))
+
+    async def outermost() -> None:
+        await innermost()
+
+    async def starting() -> None:
+        def start() -> None:
+            """As a loop does with an eager task."""
+            with pytest.raises(StopIteration):
+                outermost().send(None)
+
+        start()
+        assert found == ["innermost", "outermost"]
+        found.clear()
+        await asyncio.create_task(outermost())
+        assert found == ["innermost", "outermost"]
+
+    run(starting)
+
+
 def test_code_that_is_remembered_is_kept() -> None:
     """It is known by its identity, which other code could get."""
     looking = Looking()

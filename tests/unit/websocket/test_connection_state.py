@@ -307,3 +307,11 @@ def test_after_the_end_nothing_is_midway_in_vain() -> None:
     assert [connection.ended, connection.midway, connection.held] == [True, True, False]
     assert connection.receive_message(SHORT) is None
     assert connection.receive_data(SHORT) == []
+
+
+def test_short_messages_cost_their_bytes_and_as_much_as_each_message() -> None:
+    connection = make()
+    for size in (1, 2):
+        connection.send_text("x" * size)
+        connection.send_bytes(bytes(size))
+    assert connection.outgoing_cost == 2 * 1 + 2 * 2 + 4 * MESSAGE_COST
