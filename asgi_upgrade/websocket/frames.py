@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from struct import Struct
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "FIN",
@@ -113,14 +116,28 @@ def read_in_python(data: bytes, position: int, max_size: int, messages: list[Any
     return position
 
 
-try:
-    from asgi_upgrade.websocket.speedups import apply_mask, read_messages
-except ImportError:  # the package was installed without what is compiled
-    read_messages = read_in_python
+def _find_mask() -> Callable[[bytes | bytearray | memoryview, bytes | bytearray], bytes]:
     try:
-        from websockets.speedups import apply_mask
-    except ImportError:  # pragma: no cover - the tests run this branch in a process of its own
-        apply_mask = mask_in_python
+        from asgi_upgrade.websocket import speedups as ours
+    except ImportError:  # the package was installed without what is compiled
+        try:
+            from websockets import speedups as theirs
+        except ImportError:  # pragma: no cover - the tests run this branch in a process of its own
+            return mask_in_python
+        return theirs.apply_mask
+    return ours.apply_mask
+
+
+def _find_reader() -> Callable[[bytes, int, int, list[Any]], int]:
+    try:
+        from asgi_upgrade.websocket import speedups
+    except ImportError:
+        return read_in_python
+    return speedups.read_messages
+
+
+apply_mask: Final = _find_mask()
+read_messages: Final = _find_reader()
 
 
 def is_valid_close_code(code: int) -> bool:
