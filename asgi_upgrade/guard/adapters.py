@@ -15,7 +15,7 @@ from asgi_upgrade.guard.handshake import Handshake, approved, is_policy
 from asgi_upgrade.guard.in_place import InPlace, without_policy
 from asgi_upgrade.guard.layers import Reading, module_of, nested, qualified_name, read
 from asgi_upgrade.guard.leaves import Kind, held, holds_router, is_framework, kind_of, named_by, next_of
-from asgi_upgrade.guard.links import Adapter, Rebuilding, is_next, keeps_as_function
+from asgi_upgrade.guard.links import Adapter, LeadingBack, Rebuilding, is_next, keeps_as_function
 from asgi_upgrade.guard.refusals import answer_unavailable, name_of
 from asgi_upgrade.guard.starlette_internals import lacking
 from asgi_upgrade.websocket.bridge import CONVERTED, Bridge, get_bridge
@@ -218,13 +218,14 @@ def adapt_layers(app: ASGIApp, policy: Policy | None, *, depth: int = _DEPTH) ->
 class _Adapting:
     """Goes through applications that stand inside each other.
 
-    Each is looked at once: functions may refer to each other in circles.
+    Each is looked at once: they may refer to each other in circles. What leads back to one that is not adapted yet gets
+    what it becomes, so that a guard is passed in the same form each time.
     """
 
     def __init__(self, policy: Policy | None, base: Any) -> None:
         self._policy = policy
         self._base = base
-        self._running = set[int]()
+        self._running = dict[int, LeadingBack]()
         # With what was adapted, so that no other object gets its identity.
         self._adapted: dict[int, tuple[ASGIApp, ASGIApp]] = {}
         self._layers: dict[int, tuple[ASGIApp, ASGIApp]] = {}
@@ -234,13 +235,15 @@ class _Adapting:
         if isinstance(app, Adapter) or is_policy(app) or depth == 0:
             return app
         if id(app) not in self._adapted:
-            self._adapted[id(app)] = app, app
-            self._adapted[id(app)] = app, self._adapt(app, depth, placed=placed)
+            back = LeadingBack(app)
+            self._adapted[id(app)] = app, back
+            back.app = self._adapt(app, depth, back, placed=placed)
+            self._adapted[id(app)] = app, back.app
         return self._adapted[id(app)][1]
 
-    def _adapt(self, app: ASGIApp, depth: int, *, placed: bool) -> ASGIApp:
+    def _adapt(self, app: ASGIApp, depth: int, back: LeadingBack, *, placed: bool) -> ASGIApp:
         if wants_websocket(app, self._policy):
-            return self._as_websocket(app, depth)
+            return self._as_websocket(app, depth, back)
         # A class that is a route's endpoint answers WebSockets.
         kind = kind_of(app, placed=placed or (app is self._base and isinstance(app, type)))
         if kind is Kind.STARLETTE:
@@ -252,7 +255,7 @@ class _Adapting:
         if kind is Kind.PAGES:
             return PagesOnly(app)
         new: ASGIApp
-        new, found, hidden = self._with_next(app, lambda inner: self.adapt(inner, depth - 1))
+        new, found, hidden = self._with_next(app, lambda inner: self.adapt(inner, depth - 1), back)
         if (found and not hidden) or (kind is Kind.LAYER and holds_router(app)):
             return new
         return Unknown(new, may_hide=kind is Kind.LAYER)
@@ -262,25 +265,27 @@ class _Adapting:
         if isinstance(app, Adapter) or is_policy(app) or depth == 0:
             return app
         if id(app) not in self._layers:
-            self._layers[id(app)] = app, app
-            self._layers[id(app)] = app, self._adapt_layers(app, depth)
+            back = LeadingBack(app)
+            self._layers[id(app)] = app, back
+            back.app = self._adapt_layers(app, depth, back)
+            self._layers[id(app)] = app, back.app
         return self._layers[id(app)][1]
 
-    def _adapt_layers(self, app: ASGIApp, depth: int) -> ASGIApp:
+    def _adapt_layers(self, app: ASGIApp, depth: int, back: LeadingBack) -> ASGIApp:
         if wants_websocket(app, self._policy):
-            return self._as_websocket(app, depth)
+            return self._as_websocket(app, depth, back)
         if kind_of(app) is Kind.STARLETTE:
             return app
-        new: ASGIApp = self._with_next(app, lambda inner: self.adapt_layers(inner, depth - 1))[0]
+        new: ASGIApp = self._with_next(app, lambda inner: self.adapt_layers(inner, depth - 1), back)[0]
         return new
 
-    def _as_websocket(self, app: Any, depth: int) -> ASGIApp:
+    def _as_websocket(self, app: Any, depth: int, back: LeadingBack) -> ASGIApp:
         def handshake_again(inner: ASGIApp) -> ASGIApp:
             adapted = self.adapt(inner, depth - 1)
             # A leaf is to get a WebSocket, and gets it.
             return inner if isinstance(adapted, Leaf) else AsHandshake(adapted)
 
-        new, found, hidden = self._with_next(app, handshake_again)
+        new, found, hidden = self._with_next(app, handshake_again, back)
         if is_told(app, self._policy):
             # If nothing was found inside, it was named by somebody who knows what is.
             return AsWebSocket(new, self._policy)
@@ -291,7 +296,9 @@ class _Adapting:
             return AsWebSocket(new, self._policy)
         return Unadaptable(app)
 
-    def _with_next(self, app: Any, adapted: Callable[[ASGIApp], ASGIApp]) -> tuple[Any, bool, list[Any]]:
+    def _with_next(
+        self, app: Any, adapted: Callable[[ASGIApp], ASGIApp], back: LeadingBack
+    ) -> tuple[Any, bool, list[Any]]:
         """Put adapters between a middleware and the next application.
 
         Returns:
@@ -304,7 +311,7 @@ class _Adapting:
 
         if keeps_as_function(app):
             rebuilding = Rebuilding(once, self._base, self._running)
-            new = rebuilding.rebuild(app)
+            new = rebuilding.rebuild(app, back)
             return new, bool(rebuilding.found), rebuilding.hidden(app)
         found, hidden, owner = next_of(app), [], app
         if isinstance(app, MethodType):

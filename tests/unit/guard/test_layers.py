@@ -311,12 +311,14 @@ def test_a_function_has_the_name_that_it_is_written_with() -> None:
         """Has its own name."""
 
     @wraps(nested)
-    async def renamed(scope: Scope, receive: Receive, send: Send) -> None:
+    async def other(scope: Scope, receive: Receive, send: Send) -> None:
         """Has the name of another."""
 
-    around = "test_a_function_has_the_name_that_it_is_written_with."
-    assert qualified_name(plain) == f"{around}<locals>.plain"
-    plain.__qualname__ = "Given.here"
-    assert qualified_name(plain) == "Given.here"
+    renamed: Any = other
+    given: Any = plain
+    around = "test_a_function_has_the_name_that_it_is_written_with.<locals>."
+    assert qualified_name(given) == f"{around}plain"
+    given.__qualname__ = "Given.here"
+    assert qualified_name(given) == "Given.here"
     assert renamed.__qualname__ == "nested"
-    assert qualified_name(renamed) == (f"{around}<locals>.renamed" if sys.version_info >= (3, 11) else "renamed")  # type: ignore[arg-type]
+    assert qualified_name(renamed) == (f"{around}other" if sys.version_info >= (3, 11) else "other")

@@ -14,7 +14,7 @@ from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.routing import Route, Router, WebSocketRoute
 
 from asgi_upgrade import UpgradeMiddleware
-from asgi_upgrade.guard.links import Adapter, Rebuilding, is_next
+from asgi_upgrade.guard.links import Adapter, LeadingBack, Rebuilding, is_next
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,7 +122,7 @@ SHAPES = [closure, wrapping, by_default, by_keyword, by_partial, by_partial_keyw
 
 
 def rebuild(holder: Any, adapted: Callable[[Any], Any], base: Any = None) -> tuple[Any, list[Any], list[Any]]:
-    rebuilding = Rebuilding(adapted, base, set())
+    rebuilding = Rebuilding(adapted, base, {})
     new = rebuilding.rebuild(holder)
     return new, rebuilding.found, rebuilding.hidden(holder)
 
@@ -321,7 +321,7 @@ def test_functions_that_call_each_other_are_copied_once_and_that_is_said() -> No
         return first
 
     function = make(ENDPOINT)
-    running: set[int] = set()
+    running: dict[int, LeadingBack] = {}
 
     def adapted(app: Any) -> Any:
         if app is ENDPOINT:
