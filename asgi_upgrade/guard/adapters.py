@@ -289,8 +289,8 @@ class _Adapting:
         if is_told(app, self._policy):
             # If nothing was found inside, it was named by somebody who knows what is.
             return AsWebSocket(new, self._policy)
-        if not found and keeps_as_function(app):
-            hidden = [*hidden, *named_by(app)]
+        if keeps_as_function(app):
+            hidden = [*hidden, *named_by(app)]  # it may go on to these too
         if (found or hidden) and all(kind_of(each) in {Kind.LEAF, Kind.PAGES} for each in hidden):
             # They have nothing inside: nothing that should see the handshake is left out.
             return AsWebSocket(new, self._policy)
