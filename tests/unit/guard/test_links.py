@@ -352,6 +352,25 @@ def test_a_function_that_calls_itself_is_said() -> None:
     assert hidden == [function]
 
 
+def test_a_helper_that_calls_itself_goes_on_to_what_is_put_into_place() -> None:
+    def make(app: ASGIApp) -> Any:
+        async def go_on(scope: Scope, receive: Receive, send: Send, times: int) -> None:
+            if times:
+                await go_on(scope, receive, send, times=times - 1)
+            else:
+                await app(scope, receive, send)
+
+        async def inner(scope: Scope, receive: Receive, send: Send) -> None:
+            await go_on(scope, receive, send, 2)
+
+        return inner
+
+    before, called = Called(), Called()
+    new = rebuild(make(before), lambda app: called, before)[0]
+    call(new, scope="new")
+    assert (called.scopes, before.scopes) == (["new"], [])
+
+
 # Adapters
 
 
