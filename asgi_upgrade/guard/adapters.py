@@ -232,9 +232,11 @@ class _Adapting:
 
     def adapt(self, app: ASGIApp, depth: int, *, placed: bool = False) -> ASGIApp:
         """See `adapt`."""
-        if isinstance(app, Adapter) or is_policy(app) or depth == 0:
+        if isinstance(app, Adapter) or is_policy(app):
             return app
         if id(app) not in self._adapted:
+            if depth == 0:
+                return app
             back = LeadingBack(app)
             self._adapted[id(app)] = app, back
             back.app = self._adapt(app, depth, back, placed=placed)
@@ -255,16 +257,18 @@ class _Adapting:
         if kind is Kind.PAGES:
             return PagesOnly(app)
         new: ASGIApp
-        new, found, hidden = self._with_next(app, lambda inner: self.adapt(inner, depth - 1), back)
+        new, found, hidden = self._with_next(app, lambda inner: self.adapt(inner, depth - 1))
         if (found and not hidden) or (kind is Kind.LAYER and holds_router(app)):
             return new
         return Unknown(new, may_hide=kind is Kind.LAYER)
 
     def adapt_layers(self, app: ASGIApp, depth: int) -> ASGIApp:
         """See `adapt_layers`."""
-        if isinstance(app, Adapter) or is_policy(app) or depth == 0:
+        if isinstance(app, Adapter) or is_policy(app):
             return app
         if id(app) not in self._layers:
+            if depth == 0:
+                return app
             back = LeadingBack(app)
             self._layers[id(app)] = app, back
             back.app = self._adapt_layers(app, depth, back)
@@ -276,7 +280,7 @@ class _Adapting:
             return self._as_websocket(app, depth, back)
         if kind_of(app) is Kind.STARLETTE:
             return app
-        new: ASGIApp = self._with_next(app, lambda inner: self.adapt_layers(inner, depth - 1), back)[0]
+        new: ASGIApp = self._with_next(app, lambda inner: self.adapt_layers(inner, depth - 1))[0]
         return new
 
     def _as_websocket(self, app: Any, depth: int, back: LeadingBack) -> ASGIApp:
@@ -297,9 +301,14 @@ class _Adapting:
         return Unadaptable(app)
 
     def _with_next(
-        self, app: Any, adapted: Callable[[ASGIApp], ASGIApp], back: LeadingBack
+        self, app: Any, adapted: Callable[[ASGIApp], ASGIApp], back: LeadingBack | None = None
     ) -> tuple[Any, bool, list[Any]]:
         """Put adapters between a middleware and the next application.
+
+        Args:
+            app: The middleware.
+            adapted: Returns what to put in the place of the next application.
+            back: See `Rebuilding.rebuild`. Default: ``None``, the copy itself.
 
         Returns:
             The middleware, or a copy; whether anything was found; what else a function or method keeps that may be

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from starlette.responses import PlainTextResponse
-from starlette.routing import WebSocketRoute
+from starlette.routing import Router, WebSocketRoute
 
 from asgi_upgrade import UpgradeMiddleware
 from asgi_upgrade.guard.adapters import adapt, adapt_layers
@@ -137,6 +137,32 @@ def test_nor_by_what_a_guard_keeps_of_itself(adapting: Any, named: str) -> None:
     app = adapting(guard, UpgradeMiddleware(Layer(None), websocket_middleware=[names]))
     statuses = [shake(app, path, approved=not around).status for path in ("/", "/secret", "/alias")]
     assert statuses == [101, 403, 403]
+
+
+def test_a_guard_that_was_found_is_passed_also_where_nothing_more_is_looked_at() -> None:
+    app = adapt(object_that_leads_back(Guard, endpoint()), UpgradeMiddleware(Layer(None)), depth=2)
+    assert shake(app, "/alias").status == 403
+
+
+def test_a_router_is_found_by_the_way_back_too(caplog: pytest.LogCaptureFixture) -> None:
+    """So it is known who answers, and nothing is said of the answer."""
+
+    class Service:
+        top: Any
+
+        async def other(self, first: str, second: str, third: str) -> None:
+            """Is no application, and looks like one."""
+
+        async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await PlainTextResponse("no", 404)(scope, receive, send)
+
+    outer, service = Layer(None), Service()
+    service.top = outer
+    vars(service).update(kept=Service().other)
+    outer.app = service.serve
+    vars(outer).update(site=Router())
+    assert shake(adapt(outer, UpgradeMiddleware(Layer(None)))).status == 404
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("adapting", [adapt, adapt_layers])
