@@ -14,7 +14,7 @@ from starlette.websockets import WebSocket
 from asgi_upgrade.guard.handshake import Handshake, approved, is_policy
 from asgi_upgrade.guard.in_place import InPlace, without_policy
 from asgi_upgrade.guard.layers import Reading, module_of, nested, qualified_name, read
-from asgi_upgrade.guard.leaves import Kind, held, holds_router, is_framework, kind_of, named_by, next_of
+from asgi_upgrade.guard.leaves import Kind, held, holds_router, is_endpoint, is_framework, kind_of, named_by, next_of
 from asgi_upgrade.guard.links import Adapter, LeadingBack, Rebuilding, is_next, keeps_as_function
 from asgi_upgrade.guard.refusals import answer_unavailable, name_of
 from asgi_upgrade.guard.starlette_internals import lacking
@@ -338,7 +338,7 @@ def wants_websocket(app: Any, policy: Policy | None) -> bool:
     """Tell whether a middleware must get a ``websocket`` scope."""
     if is_told(app, policy):
         return True
-    if isinstance(app, type) or is_framework(app) or not held(app):
+    if isinstance(app, type) or is_endpoint(app) or is_framework(app) or not held(app):
         return False  # no middleware
     reading = read(app)
     if reading is Reading.UNCLEAR:

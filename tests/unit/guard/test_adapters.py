@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from starlette.applications import Starlette
+from starlette.authentication import requires
 from starlette.middleware import Middleware
 from starlette.routing import Router, WebSocketRoute
 from starlette.staticfiles import StaticFiles
@@ -556,6 +557,16 @@ def test_what_is_unclear_is_said_once_for_each_class(caplog: pytest.LogCaptureFi
     (record,) = caplog.records
     assert record.getMessage().startswith(f"{__name__}.{Unclear.__qualname__} treats WebSockets in its own way.")
     assert "websocket_middleware=[Unclear]" in record.getMessage()
+
+
+def test_an_endpoint_is_no_middleware_whatever_its_decorator_does(caplog: pytest.LogCaptureFixture) -> None:
+    """That of Starlette has something for requests, and something for WebSockets."""
+    adapters._unclear.clear()
+    leaf = WebSocketRoute("/", requires("authenticated")(room)).app
+    assert not isinstance(adapt(leaf, POLICY), AsWebSocket)
+    guarded = Layer(leaf)
+    adapt(guarded, POLICY)
+    assert caplog.records == []
 
 
 class Named(Layer):
