@@ -14,8 +14,8 @@ from starlette.websockets import WebSocket
 from asgi_upgrade.guard.handshake import Handshake, approved, is_policy
 from asgi_upgrade.guard.in_place import InPlace, without_policy
 from asgi_upgrade.guard.layers import Reading, module_of, nested, qualified_name, read
-from asgi_upgrade.guard.leaves import Kind, held, holds_router, is_framework, kind_of, named_by, next_of
-from asgi_upgrade.guard.links import Adapter, Rebuilding, is_next, keeps_as_function
+from asgi_upgrade.guard.leaves import Kind, held, holds_router, is_endpoint, is_framework, kind_of, named_by, next_of
+from asgi_upgrade.guard.links import Adapter, LeadingBack, Rebuilding, is_next, keeps_as_function
 from asgi_upgrade.guard.refusals import answer_unavailable, name_of
 from asgi_upgrade.guard.starlette_internals import lacking
 from asgi_upgrade.websocket.bridge import CONVERTED, Bridge, get_bridge
@@ -218,29 +218,34 @@ def adapt_layers(app: ASGIApp, policy: Policy | None, *, depth: int = _DEPTH) ->
 class _Adapting:
     """Goes through applications that stand inside each other.
 
-    Each is looked at once: functions may refer to each other in circles.
+    Each is looked at once: they may refer to each other in circles. What leads back to one that is not adapted yet gets
+    what it becomes, so that a guard is passed in the same form each time.
     """
 
     def __init__(self, policy: Policy | None, base: Any) -> None:
         self._policy = policy
         self._base = base
-        self._running = set[int]()
+        self._running = dict[int, LeadingBack]()
         # With what was adapted, so that no other object gets its identity.
         self._adapted: dict[int, tuple[ASGIApp, ASGIApp]] = {}
         self._layers: dict[int, tuple[ASGIApp, ASGIApp]] = {}
 
     def adapt(self, app: ASGIApp, depth: int, *, placed: bool = False) -> ASGIApp:
         """See `adapt`."""
-        if isinstance(app, Adapter) or is_policy(app) or depth == 0:
+        if isinstance(app, Adapter) or is_policy(app):
             return app
         if id(app) not in self._adapted:
-            self._adapted[id(app)] = app, app
-            self._adapted[id(app)] = app, self._adapt(app, depth, placed=placed)
+            if depth == 0:
+                return app
+            back = LeadingBack(app)
+            self._adapted[id(app)] = app, back
+            back.app = self._adapt(app, depth, back, placed=placed)
+            self._adapted[id(app)] = app, back.app
         return self._adapted[id(app)][1]
 
-    def _adapt(self, app: ASGIApp, depth: int, *, placed: bool) -> ASGIApp:
+    def _adapt(self, app: ASGIApp, depth: int, back: LeadingBack, *, placed: bool) -> ASGIApp:
         if wants_websocket(app, self._policy):
-            return self._as_websocket(app, depth)
+            return self._as_websocket(app, depth, back)
         # A class that is a route's endpoint answers WebSockets.
         kind = kind_of(app, placed=placed or (app is self._base and isinstance(app, type)))
         if kind is Kind.STARLETTE:
@@ -259,40 +264,51 @@ class _Adapting:
 
     def adapt_layers(self, app: ASGIApp, depth: int) -> ASGIApp:
         """See `adapt_layers`."""
-        if isinstance(app, Adapter) or is_policy(app) or depth == 0:
+        if isinstance(app, Adapter) or is_policy(app):
             return app
         if id(app) not in self._layers:
-            self._layers[id(app)] = app, app
-            self._layers[id(app)] = app, self._adapt_layers(app, depth)
+            if depth == 0:
+                return app
+            back = LeadingBack(app)
+            self._layers[id(app)] = app, back
+            back.app = self._adapt_layers(app, depth, back)
+            self._layers[id(app)] = app, back.app
         return self._layers[id(app)][1]
 
-    def _adapt_layers(self, app: ASGIApp, depth: int) -> ASGIApp:
+    def _adapt_layers(self, app: ASGIApp, depth: int, back: LeadingBack) -> ASGIApp:
         if wants_websocket(app, self._policy):
-            return self._as_websocket(app, depth)
+            return self._as_websocket(app, depth, back)
         if kind_of(app) is Kind.STARLETTE:
             return app
         new: ASGIApp = self._with_next(app, lambda inner: self.adapt_layers(inner, depth - 1))[0]
         return new
 
-    def _as_websocket(self, app: Any, depth: int) -> ASGIApp:
+    def _as_websocket(self, app: Any, depth: int, back: LeadingBack) -> ASGIApp:
         def handshake_again(inner: ASGIApp) -> ASGIApp:
             adapted = self.adapt(inner, depth - 1)
             # A leaf is to get a WebSocket, and gets it.
             return inner if isinstance(adapted, Leaf) else AsHandshake(adapted)
 
-        new, found, hidden = self._with_next(app, handshake_again)
+        new, found, hidden = self._with_next(app, handshake_again, back)
         if is_told(app, self._policy):
             # If nothing was found inside, it was named by somebody who knows what is.
             return AsWebSocket(new, self._policy)
-        if not found and keeps_as_function(app):
-            hidden = [*hidden, *named_by(app)]
+        if keeps_as_function(app):
+            hidden = [*hidden, *named_by(app)]  # it may go on to these too
         if (found or hidden) and all(kind_of(each) in {Kind.LEAF, Kind.PAGES} for each in hidden):
             # They have nothing inside: nothing that should see the handshake is left out.
             return AsWebSocket(new, self._policy)
         return Unadaptable(app)
 
-    def _with_next(self, app: Any, adapted: Callable[[ASGIApp], ASGIApp]) -> tuple[Any, bool, list[Any]]:
+    def _with_next(
+        self, app: Any, adapted: Callable[[ASGIApp], ASGIApp], back: LeadingBack | None = None
+    ) -> tuple[Any, bool, list[Any]]:
         """Put adapters between a middleware and the next application.
+
+        Args:
+            app: The middleware.
+            adapted: Returns what to put in the place of the next application.
+            back: See `Rebuilding.rebuild`. Default: ``None``, the copy itself.
 
         Returns:
             The middleware, or a copy; whether anything was found; what else a function or method keeps that may be
@@ -304,7 +320,7 @@ class _Adapting:
 
         if keeps_as_function(app):
             rebuilding = Rebuilding(once, self._base, self._running)
-            new = rebuilding.rebuild(app)
+            new = rebuilding.rebuild(app, back)
             return new, bool(rebuilding.found), rebuilding.hidden(app)
         found, hidden, owner = next_of(app), [], app
         if isinstance(app, MethodType):
@@ -322,7 +338,7 @@ def wants_websocket(app: Any, policy: Policy | None) -> bool:
     """Tell whether a middleware must get a ``websocket`` scope."""
     if is_told(app, policy):
         return True
-    if isinstance(app, type) or is_framework(app) or not held(app):
+    if isinstance(app, type) or is_endpoint(app) or is_framework(app) or not held(app):
         return False  # no middleware
     reading = read(app)
     if reading is Reading.UNCLEAR:

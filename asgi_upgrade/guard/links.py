@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-__all__ = ["Adapter", "Rebuilding", "is_next", "keeps_as_function"]
+__all__ = ["Adapter", "LeadingBack", "Rebuilding", "is_next", "keeps_as_function"]
 
 # What is larger has not been looked through.
 _LIMIT = 2000
@@ -50,19 +50,31 @@ class Adapter:
         return getattr(self.app, name)
 
 
+class LeadingBack(Adapter):
+    """Stands for what is further out and is found again further inside, in a circle.
+
+    ``app`` is what that becomes: it is known only when all that is inside has been adapted.
+    """
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        """Call it. A helper of a function may take more than an application does."""
+        app: Any = self.app
+        return app(*arguments, **keywords)
+
+
 class Rebuilding:
     """Makes copies of functions, and of `partial` objects, which keep something else as the next application.
 
     Args:
         adapted: Returns what to keep in place of an application.
         base: What is known to be an application, see `is_next`.
-        running: The identities of the functions that are being copied; what leads back to one of them is not followed.
+        running: What stands for the functions that are being copied, by their identity, where one leads back to them.
 
     Attributes:
         found: The applications that have been given to ``adapted``.
     """
 
-    def __init__(self, adapted: Callable[[ASGIApp], ASGIApp], base: Any, running: set[int]) -> None:
+    def __init__(self, adapted: Callable[[ASGIApp], ASGIApp], base: Any, running: dict[int, LeadingBack]) -> None:
         self.found: list[Any] = []
         self._adapted = adapted
         self._base = base
@@ -74,18 +86,21 @@ class Rebuilding:
         rest = [each for each in _held_besides_itself(holder) if not any(each is other for other in self.found)]
         return rest + self._circular
 
-    def rebuild(self, holder: Any) -> Any:
+    def rebuild(self, holder: Any, back: LeadingBack | None = None) -> Any:
         """Return a copy, or the function itself if nothing is to be replaced.
 
         Args:
             holder: A function or a ``partial``.
+            back: Stands for it where something inside leads back to it. Default: one that leads to the copy.
         """
         if id(holder) in self._running:
             self._circular.append(holder)
-            return holder
-        self._running.add(id(holder))
+            return self._running[id(holder)]
+        to_copy = LeadingBack(holder)
+        self._running[id(holder)] = to_copy if back is None else back
         copy = self._rebuild_partial(holder) if isinstance(holder, partial) else self._rebuild_function(holder)
-        self._running.discard(id(holder))
+        to_copy.app = copy
+        del self._running[id(holder)]
         return copy
 
     def _rebuild_partial(self, holder: partial[Any]) -> Any:

@@ -194,7 +194,7 @@ class _Surveyor:
             elif isinstance(route, Mount):
                 self.walk(_adapted(route.app, way, route), way.behind(each.path, route))
             elif isinstance(route, Host):
-                self.walk(_adapted(route.app, way, route), way.inside(None, host=route.host))
+                self.walk(_adapted(route.app, way), way.inside(None, host=route.host))
             elif not hasattr(route, "methods") and type(route).__name__ != "_FrontendRouteGroup":
                 self._problem(
                     f"{way.prefix or '/'}: the route {_name(route)} is not Starlette's; what it leads to has not been "

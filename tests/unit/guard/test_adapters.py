@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from starlette.applications import Starlette
+from starlette.authentication import requires
 from starlette.middleware import Middleware
 from starlette.routing import Router, WebSocketRoute
 from starlette.staticfiles import StaticFiles
@@ -213,6 +214,9 @@ class Call3:
 def test_somebody_who_stands_right_around_an_application_knows_what_it_is() -> None:
     kinds = [type(adapt(Call3, POLICY, placed=placed)).__name__ for placed in (True, False)]
     assert kinds == ["Leaf", "Unknown"]
+    layer = Layer(Call3)
+    adapt(layer, POLICY, placed=True)
+    assert type(layer.app).__name__ == "Unknown", "what is inside was placed by somebody else"
 
 
 def test_nothing_is_adapted_deeper_than_is_looked() -> None:
@@ -388,7 +392,15 @@ def guard_function_that_names(app: ASGIApp) -> ASGIApp:
     return guard
 
 
-@pytest.mark.parametrize("make", [Leaf, lambda: StaticFiles(directory="."), lambda: leaf_function])
+async def room(websocket: Any) -> None:
+    await websocket.accept()
+
+
+def endpoint() -> ASGIApp:
+    return WebSocketRoute("/", room).app
+
+
+@pytest.mark.parametrize("make", [Leaf, lambda: StaticFiles(directory="."), lambda: leaf_function, endpoint])
 def test_a_guard_gets_a_websocket_if_nothing_in_it_has_anything_inside(
     caplog: pytest.LogCaptureFixture, make: Callable[[], Any]
 ) -> None:
@@ -401,6 +413,86 @@ def test_a_guard_gets_a_websocket_if_nothing_in_it_has_anything_inside(
     for guard in (guard_function_that_names(inside), partial(guard_function_that_names(inside))):
         assert not isinstance(adapt(guard, POLICY), AsWebSocket), "it may go on to a guard"
     assert isinstance(adapt(partial(guard_function(inside)), POLICY), AsWebSocket)
+
+
+def test_a_function_that_names_what_has_a_guard_inside_does_not_get_a_websocket_past_that() -> None:
+    adapted = adapt(guard_function_that_names(endpoint()), POLICY)
+    assert shake(adapted, "/named").status == 503
+    assert named_layer.seen == []
+
+
+def listing(app: Any) -> Any:
+    """Keeps it where it cannot be found."""
+    kept = [app]
+
+    async def guard(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and scope["path"] == "/secret":
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            await kept[0](scope, receive, send)
+
+    return guard
+
+
+def test_a_function_whose_next_is_not_found_is_believed_if_it_is_named() -> None:
+    inside = listing(Layer(Leaf()))
+    assert shake(adapt(inside, told(inside))).status == 101
+    strict: Policy = UpgradeMiddleware(page, allowed_origins=lambda origin, scope: False, websocket_middleware=[inside])
+    call = Call(REQUEST)
+
+    async def test() -> None:
+        headers = [*http_scope()["headers"], (b"origin", b"http://evil.example")]
+        scope = http_scope(headers=headers, extensions={"http.upgrade": Extension()})
+        await call.run(adapt(inside, strict), scope)
+
+    run(test)
+    assert call.status == 403, "the policy decides about what nobody has decided about yet"
+
+
+def test_a_router_in_a_list_is_left_to_its_routes_too(caplog: pytest.LogCaptureFixture) -> None:
+    kept: list[Any] = [Router(), Starlette()]
+
+    async def first(scope: Scope, receive: Receive, send: Send) -> None:
+        await kept[0](scope, receive, send)
+
+    assert adapt(first, POLICY) is first
+    assert shake(first).status == 404
+    assert caplog.records == []
+
+
+def test_what_a_function_leads_to_is_found_if_it_is_proven() -> None:
+    layer = Layer(endpoint())
+    adapted = adapt(guard_function(layer), POLICY)
+    assert shake(adapted).status == 101
+    assert layer.seen == ["http"]
+    assert shake(adapted, "/secret").status == 403
+
+
+class Served:
+    """A guard in a method."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def guard(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and scope["path"] == "/secret":
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            await self.app(scope, receive, send)
+
+
+def test_a_guard_in_a_method_gets_a_websocket_if_all_that_its_object_keeps_is_proven() -> None:
+    layer = Layer(endpoint())
+    adapted = adapt(Served(layer).guard, POLICY)
+    assert [shake(adapted, path).status for path in ("/", "/secret")] == [101, 403]
+    assert layer.seen == ["http"]
+    layer = Layer(leaf_function)
+    adapted = adapt(Served(layer).guard, POLICY, base=leaf_function)
+    assert [shake(adapted, path).status for path in ("/", "/secret")] == [101, 403]
+    assert layer.seen == ["http"]
+    served = Served(endpoint())
+    vars(served).update(other=Layer(leaf_function))
+    assert shake(adapt(served.guard, POLICY)).status == 503, "it may go on to a guard"
 
 
 def test_a_function_that_keeps_more_than_the_next_application_is_adapted_and_watched(
@@ -438,8 +530,9 @@ def test_what_is_named_gets_a_websocket_whatever_it_looks_like() -> None:
     assert shake(adapt(layer, told(layer))).status == 101
     assert layer.seen == ["websocket"]
     layer = Layer(Leaf())
-    assert shake(adapt(layer, told(Guard))).status == 101
+    assert shake(adapt(layer, told(Guard, guard_function))).status == 101
     assert layer.seen == ["http"]
+    assert shake(adapt(hiding(Leaf()), told(Guard))).status == 200, "a class makes no function"
 
 
 def test_a_function_that_is_named_gets_a_websocket_too() -> None:
@@ -464,6 +557,16 @@ def test_what_is_unclear_is_said_once_for_each_class(caplog: pytest.LogCaptureFi
     (record,) = caplog.records
     assert record.getMessage().startswith(f"{__name__}.{Unclear.__qualname__} treats WebSockets in its own way.")
     assert "websocket_middleware=[Unclear]" in record.getMessage()
+
+
+def test_an_endpoint_is_no_middleware_whatever_its_decorator_does(caplog: pytest.LogCaptureFixture) -> None:
+    """That of Starlette has something for requests, and something for WebSockets."""
+    adapters._unclear.clear()
+    leaf = WebSocketRoute("/", requires("authenticated")(room)).app
+    assert not isinstance(adapt(leaf, POLICY), AsWebSocket)
+    guarded = Layer(leaf)
+    adapt(guarded, POLICY)
+    assert caplog.records == []
 
 
 class Named(Layer):

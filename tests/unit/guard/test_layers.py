@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable
-from functools import partial
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +17,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.websockets import WebSocket
 
-from asgi_upgrade.guard.layers import Reading, nested, read, read_code
+from asgi_upgrade.guard.layers import Reading, nested, qualified_name, read, read_code
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -64,6 +65,13 @@ def pages_only(app: ASGIApp) -> ASGIApp:
 
 def test_a_guard_that_a_decorator_makes_of_a_function_is_for_websockets() -> None:
     assert read(guard) is Reading.WEBSOCKET
+
+
+def test_to_close_a_websocket_is_enough_to_be_for_websockets() -> None:
+    namespace: dict[str, Any] = {"__name__": "mine", "WebSocket": WebSocket}
+    source = "async def guard(scope, receive, send):\n    if scope['type'] == 'websocket':\n        "
+    exec(f"{source}await WebSocket(scope, receive, send).close()", namespace)
+    assert read(namespace["guard"]) is Reading.WEBSOCKET
 
 
 def test_what_stands_behind_a_middleware_says_nothing_of_it() -> None:
@@ -296,3 +304,21 @@ def test_the_code_in_a_function_is_all_that_is_defined_in_it() -> None:
                 self.made = lambda: None
 
     assert [code.co_name for code in nested(outer.__code__)] == ["outer", "Inner", "method", "<lambda>"]
+
+
+def test_a_function_has_the_name_that_it_is_written_with() -> None:
+    async def plain(scope: Scope, receive: Receive, send: Send) -> None:
+        """Has its own name."""
+
+    @wraps(nested)
+    async def other(scope: Scope, receive: Receive, send: Send) -> None:
+        """Has the name of another."""
+
+    renamed: Any = other
+    given: Any = plain
+    around = "test_a_function_has_the_name_that_it_is_written_with.<locals>."
+    assert qualified_name(given) == f"{around}plain"
+    given.__qualname__ = "Given.here"
+    assert qualified_name(given) == "Given.here"
+    assert renamed.__qualname__ == "nested"
+    assert qualified_name(renamed) == (f"{around}other" if sys.version_info >= (3, 11) else "other")

@@ -7,7 +7,7 @@ import operator
 import sys
 import weakref
 from collections import deque
-from functools import lru_cache, partial
+from functools import lru_cache, partial, wraps
 from types import FunctionType, ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,12 @@ from fastapi.routing import APIWebSocketRoute
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Router, WebSocketRoute
+from starlette.routing import Route, Router, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from asgi_upgrade.guard import adapters
 from asgi_upgrade.guard.adapters import Leaf, adapt
-from asgi_upgrade.guard.leaves import Kind, held, holds_router, kind_of, next_of
+from asgi_upgrade.guard.leaves import Kind, held, holds_router, is_endpoint, kind_of, next_of
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -219,6 +219,20 @@ class Room(WebSocketEndpoint):
     """Answers WebSockets."""
 
 
+class PageOfParts(HTTPEndpoint):
+    """Takes what it is made of in its own way."""
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+
+
+class RoomOfParts(WebSocketEndpoint):
+    """Takes what it is made of in its own way."""
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+
+
 async def calls_by_name(scope: Scope, receive: Receive, send: Send) -> None:
     await rooms(scope, receive, send)
 
@@ -395,6 +409,40 @@ class TakesOne:
         """Takes one."""
 
 
+class Awaited:
+    """Is called with a scope, and what that makes is awaited."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Keep them."""
+
+    def __await__(self) -> Any:
+        """Answer."""
+
+
+class AwaitedWithMore:
+    """Is awaited, and not called with a scope alone."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, settings: str) -> None:
+        """Keep them."""
+
+    def __await__(self) -> Any:
+        """Answer."""
+
+
+class AwaitedWithNothing:
+    """Is awaited, and has what every object has to be made."""
+
+    def __await__(self) -> Any:
+        """Answer."""
+
+
+class TakesThree:
+    """Is made of three things, and not awaited."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Keep them."""
+
+
 class Opaque:
     """Is called, and does not show how."""
 
@@ -410,6 +458,15 @@ class Opaque:
         (Rooms(), True),
         (Rooms().__call__, True),
         (Rooms, False),
+        (Room, True),
+        (Page, True),
+        (RoomOfParts, True),
+        (PageOfParts, True),
+        (Awaited, True),
+        (AwaitedWithMore, False),
+        (AwaitedWithNothing, False),
+        (TakesThree, False),
+        (list[int], False),
         (takes_anything, True),
         (varies, False),
         (plain_function_with_the_names, True),
@@ -463,6 +520,49 @@ def test_a_function_keeps_nothing_in_attributes() -> None:
 
     wrapped.app = rooms  # type: ignore[attr-defined]
     assert next_of(wrapped) == {}
+
+
+def test_the_next_ones_of_a_method_are_those_of_its_object_if_that_is_not_starlettes() -> None:
+    assert next_of(Middleware(rooms).__call__) == {"app": rooms}
+    assert next_of(Starlette().__call__) == next_of(Router(default=rooms).app) == {}
+    assert next_of(Middleware) == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (WebSocketRoute("/", endpoint).app, True),
+        (APIWebSocketRoute("/", endpoint).app, True),
+        (Room, True),
+        (Route("/", endpoint).app, False),
+        (wraps(WebSocketRoute("/", endpoint).app)(rooms), False),
+        (endpoint, False),
+        (rooms, False),
+        (Page, False),
+        (Rooms, False),
+        (Rooms(), False),
+        (list[int], False),
+    ],
+)
+def test_an_endpoint_is_what_is_made_of_the_function_of_a_route_or_a_class_for_that(
+    value: Any, *, expected: bool
+) -> None:
+    assert is_endpoint(value) is expected
+
+
+def keeping(value: Any) -> Any:
+    async def answer(websocket: WebSocket) -> None:
+        assert value is not None
+
+    return answer
+
+
+def test_what_an_endpoint_has_is_for_itself() -> None:
+    app = WebSocketRoute("/", keeping(starlette)).app
+    assert not holds_router(app)
+    assert not holds_router(Middleware(app))
+    assert holds_router(SimpleNamespace(first=Middleware(Router()), second=app))
+    assert holds_router(SimpleNamespace(first=app, second=Middleware(Router())))
 
 
 def test_a_router_is_found_wherever_it_is() -> None:

@@ -14,7 +14,7 @@ from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.routing import Route, Router, WebSocketRoute
 
 from asgi_upgrade import UpgradeMiddleware
-from asgi_upgrade.guard.links import Adapter, Rebuilding, is_next
+from asgi_upgrade.guard.links import Adapter, LeadingBack, Rebuilding, is_next
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,7 +122,7 @@ SHAPES = [closure, wrapping, by_default, by_keyword, by_partial, by_partial_keyw
 
 
 def rebuild(holder: Any, adapted: Callable[[Any], Any], base: Any = None) -> tuple[Any, list[Any], list[Any]]:
-    rebuilding = Rebuilding(adapted, base, set())
+    rebuilding = Rebuilding(adapted, base, {})
     new = rebuilding.rebuild(holder)
     return new, rebuilding.found, rebuilding.hidden(holder)
 
@@ -321,7 +321,7 @@ def test_functions_that_call_each_other_are_copied_once_and_that_is_said() -> No
         return first
 
     function = make(ENDPOINT)
-    running: set[int] = set()
+    running: dict[int, LeadingBack] = {}
 
     def adapted(app: Any) -> Any:
         if app is ENDPOINT:
@@ -350,6 +350,25 @@ def test_a_function_that_calls_itself_is_said() -> None:
     assert new is not function
     assert found == [ENDPOINT]
     assert hidden == [function]
+
+
+def test_a_helper_that_calls_itself_goes_on_to_what_is_put_into_place() -> None:
+    def make(app: ASGIApp) -> Any:
+        async def go_on(scope: Scope, receive: Receive, send: Send, times: int) -> None:
+            if times:
+                await go_on(scope, receive, send, times=times - 1)
+            else:
+                await app(scope, receive, send)
+
+        async def inner(scope: Scope, receive: Receive, send: Send) -> None:
+            await go_on(scope, receive, send, 2)
+
+        return inner
+
+    before, called = Called(), Called()
+    new = rebuild(make(before), lambda app: called, before)[0]
+    call(new, scope="new")
+    assert (called.scopes, before.scopes) == (["new"], [])
 
 
 # Adapters

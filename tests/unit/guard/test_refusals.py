@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from asgi_upgrade.guard.refusals import answer_unavailable, name_of, refuse_unguarded, report_unguarded
 from asgi_upgrade.switching import lifespan as lifespans
 from tests.unit.calls import CONNECT, Call, http_scope, page, run, websocket_scope
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
 
 TEXT = b"WebSockets are not available: their handshakes cannot be checked.\n"
 
@@ -39,9 +42,20 @@ class Application:
     """Has no name of its own."""
 
 
+@wraps(page)
+async def renamed(scope: Scope, receive: Receive, send: Send) -> None:
+    """Has the name of another."""
+
+
 @pytest.mark.parametrize(
     ("app", "name"),
-    [(page, "page"), (Application, "Application"), (Application(), "Application"), (partial(page), "partial")],
+    [
+        (page, "page"),
+        (renamed, "renamed"),
+        (Application, "Application"),
+        (Application(), "Application"),
+        (partial(page), "partial"),
+    ],
 )
 def test_what_an_application_is_called(app: Any, name: str) -> None:
     assert name_of(app) == name

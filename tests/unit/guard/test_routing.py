@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from asgi_upgrade.guard.handshake import HANDSHAKE, Handshake
 from asgi_upgrade.guard.routing import teach_routes
 from asgi_upgrade.websocket.handshake import Accept
 from asgi_upgrade.websocket.settings import WebSocketSettings
+from asgi_upgrade.websocket.watch import WATCH, Watch
 from tests.unit.calls import CONNECT, REQUEST, Call, Extension, http_scope, page, run, websocket_scope
 
 if TYPE_CHECKING:
@@ -142,11 +144,19 @@ def test_subclasses_that_come_later_learn_it_and_call_what_they_extend() -> None
         def matches(self, scope: Scope) -> tuple[Match, Scope]:
             return Match.FULL, {}
 
+    class Same(WebSocketRoute):
+        """Matches as what it extends."""
+
     scope = http_scope("/room", **{HANDSHAKE: PASSED})
     assert Strict("/room", room).matches(scope)[0] is Match.NONE
     assert StrictPage("/other", show).matches(scope)[0] is Match.FULL
-    for _ in range(2):
-        teach_routes()
+    teach_routes()
+    learned = [vars(kind)[name] for kind, name in ((Strict, "matches"), (Route, "matches"), (Router, "__call__"))]
+    teach_routes()
+    assert learned == [
+        vars(kind)[name] for kind, name in ((Strict, "matches"), (Route, "matches"), (Router, "__call__"))
+    ], "once is enough"
+    assert Same("/room", room).matches(scope)[0] is Match.FULL
     assert Strict("/room", room).matches(scope)[0] is Match.FULL
     assert StrictPage("/other", show).matches(scope)[0] is Match.NONE
 
@@ -215,6 +225,83 @@ def test_a_subclass_of_a_router_that_is_called_in_its_own_way_is_left_alone() ->
     assert shake(Own([WebSocketRoute("/room", room)])) == (101, ["own", "room"])
 
 
+def test_a_websocket_that_was_a_handshake_is_served_as_one() -> None:
+    router = Router([Mount("/sub", Router([WebSocketRoute("/room", room)]))])
+    for handshake in (PASSED, None):
+        call = ask(router, websocket_scope("/sub/room", notes=[], **{HANDSHAKE: handshake}), CONNECT)
+        assert call.types == ["websocket.accept"]
+
+
+def test_a_websocket_hears_that_its_client_has_left() -> None:
+    seen: list[str] = []
+
+    async def waits(websocket: WebSocket) -> None:
+        seen.extend([(await websocket.receive())["type"] for _ in range(2)])
+
+    async def test() -> None:
+        extension = Extension()
+        scope = http_scope("/room", extensions={"http.upgrade": extension})
+        scope[HANDSHAKE] = Handshake(extension, Accept(b"key"), POLICY, WebSocketSettings(), ())  # type: ignore[arg-type]
+        await Call(REQUEST, {"type": "http.disconnect"}).run(Router([WebSocketRoute("/room", waits)]), scope)
+
+    run(test)
+    assert seen == ["websocket.connect", "websocket.disconnect"]
+
+
+def test_who_watches_a_handshake_knows_the_routes_that_it_has_come_to() -> None:
+    async def test() -> None:
+        extension = Extension()
+        extension.switched.set_result(False)
+        scope = http_scope("/sub/room", extensions={"http.upgrade": extension}, notes=[])
+        scope[HANDSHAKE] = Handshake(extension, Accept(b"key"), POLICY, WebSocketSettings(), ())  # type: ignore[arg-type]
+        scope[WATCH] = watch = Watch(scope, lambda scope: None)
+        await Call(REQUEST).run(Router([Mount("/sub", Router([WebSocketRoute("/{name}", room)]))]), scope)
+        assert watch.route == "/sub/{name}"
+
+    run(test)
+
+
+def test_what_stands_in_the_place_of_an_endpoint_is_adapted_once_for_each_route(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """And what cannot be adapted is said once."""
+
+    def guard(app: ASGIApp) -> ASGIApp:
+        kept = [Layer(app)]
+
+        async def guarding(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "websocket" and scope["path"] == "/secret":
+                await send({"type": "websocket.close", "code": 1008})
+            else:
+                await kept[0](scope, receive, send)
+
+        return guarding
+
+    router = Router([WebSocketRoute("/room", room, middleware=[Middleware(guard)])])
+    for _ in range(2):
+        assert shake(router) == (503, [])
+    (record,) = caplog.records
+    assert record.getMessage().startswith("guarding is written for WebSockets, and where it keeps")
+
+
+def test_a_guard_that_is_not_found_is_noticed_in_another_task_too() -> None:
+    """Middleware may run what is inside of it in a task of its own."""
+
+    class InTask(Layer):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            async def inside() -> None:
+                await self.app(scope, receive, send)
+
+            await asyncio.create_task(inside())
+
+    kept = [Guard(InTask(Router([WebSocketRoute("/room", room)])))]
+
+    async def hide(scope: Scope, receive: Receive, send: Send) -> None:
+        await kept[0](scope, receive, send)
+
+    assert shake(Router([Mount("/sub", hide)]), "/sub/room") == (503, ["layer http"])
+
+
 # Where no policy has let it pass
 
 
@@ -251,6 +338,27 @@ def test_a_path_without_a_websocket_is_answered_as_a_page_would_be_and_said_once
     assert "to match" not in lines[0]
 
 
+@pytest.mark.parametrize("name", ["_IncludedRouter", "_FrontendRouteGroup"])
+def test_the_routes_of_fastapi_are_known(caplog: pytest.LogCaptureFixture, name: str) -> None:
+    def matches(self: BaseRoute, scope: Scope) -> tuple[Match, Scope]:
+        return Match.NONE, {}
+
+    routing._reported.clear()
+    caplog.set_level("INFO")
+    kind = type(name, (BaseRoute,), {"matches": matches})
+    shake(Router([kind()]))
+    (record,) = caplog.records
+    assert "to match" not in record.getMessage()
+
+
+def test_the_answer_of_a_router_of_ones_own_may_read_the_request() -> None:
+    class Own(Router):
+        async def not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await PlainTextResponse((await receive())["type"], 404)(scope, receive, send)
+
+    assert shake(Own([]))[0] == 404
+
+
 def test_paths_that_clients_choose_fill_neither_log_nor_memory(caplog: pytest.LogCaptureFixture) -> None:
     routing._reported.clear()
     caplog.set_level("INFO")
@@ -276,13 +384,13 @@ def test_a_router_whose_call_does_more_leads_to_adapted_middleware(monkeypatch: 
     calls = []
 
     async def another(self: Router, scope: Scope, receive: Receive, send: Send) -> None:
-        calls.append(scope["type"])
+        calls.append((scope["type"], callable(receive)))
         await self.middleware_stack(scope, receive, send)
 
     monkeypatch.setattr(Router, "__call__", routing._preparing_default(another))
     router = Router([WebSocketRoute("/secret", room)], middleware=[Middleware(Guard)])
     status, notes = shake(router, "/secret")
-    assert calls == ["http"]
+    assert calls == [("http", True)]
     assert status == 403
     assert notes == ["layer websocket"]
 

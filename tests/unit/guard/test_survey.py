@@ -155,6 +155,27 @@ def closure(app: Any) -> Any:
     return middleware
 
 
+def for_websockets(app: Any) -> Any:
+    async def refusing(scope: Any, receive: Any, send: Any) -> None:
+        PASSED.append(("refusing", scope["type"]))
+        if scope["type"] == "websocket" and scope["path"] == "/never":
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            await app(scope, receive, send)
+
+    return refusing
+
+
+class Awaited:
+    """Answers WebSockets: it is made with a scope, and awaited."""
+
+    def __init__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.answer = raw(scope, receive, send)
+
+    def __await__(self) -> Any:
+        return self.answer.__await__()
+
+
 async def endpoint(websocket: WebSocket) -> None:
     await websocket.accept()
 
@@ -207,6 +228,12 @@ SHAPES: dict[str, Any] = {
     ),
     "for WebSockets": lambda: Starlette(
         routes=[WebSocketRoute("/ws", endpoint)], middleware=[Middleware(ForWebSockets), OURS, Middleware(Outer)]
+    ),
+    "function around a class": lambda: Starlette(
+        routes=[WebSocketRoute("/ws", Awaited, middleware=[Middleware(for_websockets)])], middleware=[OURS]
+    ),
+    "function around what is mounted": lambda: Starlette(
+        routes=[Mount("/raw", Outer(raw), middleware=[Middleware(for_websockets)])], middleware=[OURS]
     ),
     "raw leaf": lambda: Starlette(routes=[Mount("/raw", Outer(raw))], middleware=[OURS]),
     "policy by hand": lambda: Outer(UpgradeMiddleware(Router(SUB))),
