@@ -128,13 +128,15 @@ read_messages(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_
     const unsigned char *data = (const unsigned char *)PyBytes_AS_STRING(arguments[0]);
     Py_ssize_t end = PyBytes_GET_SIZE(arguments[0]);
     Py_ssize_t position = PyLong_AsSsize_t(arguments[1]);
-    int too_large;
-    long long max_size = PyLong_AsLongLongAndOverflow(arguments[2], &too_large);
-    if (PyErr_Occurred()) {
+    if (position < 0) {
+        if (!PyErr_Occurred()) {
+            PyErr_SetString(PyExc_ValueError, "position is less than 0");
+        }
         return NULL;
     }
-    if (position < 0) {
-        PyErr_SetString(PyExc_ValueError, "position is less than 0");
+    int too_large; /* -1, 0 or 1 */
+    long long max_size = PyLong_AsLongLongAndOverflow(arguments[2], &too_large);
+    if (PyErr_Occurred()) {
         return NULL;
     }
     while (end - position >= 6) {
