@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import socket
 import struct
 import termios
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import socket
 
 __all__ = ["unread"]
 
@@ -24,7 +21,10 @@ def unread(sock: socket.socket) -> str:
     # TIOCOUTQ is what Linux calls SIOCOUTQ for sockets: what the other kernel side has not acknowledged.
     (on_its_way,) = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))
     if on_its_way:
-        return f"{on_its_way} bytes are not acknowledged"
+        # The first bytes of `struct tcp_info`: why a kernel would wait for so long.
+        state, _, retransmits, probes, backoff = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)[:5]
+        why = f"state {state}, {retransmits} retransmits, {probes} probes, backoff {backoff}"
+        return f"{on_its_way} bytes are not acknowledged ({why})"
     waiting = _waiting(_written(sock.getpeername()), _written(sock.getsockname()))
     return f"{waiting} bytes are not read" if waiting else ""
 
