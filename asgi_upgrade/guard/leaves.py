@@ -229,14 +229,12 @@ def _kind_of_class(app: type, *, placed: bool) -> Kind:
 
 
 def _is_made_with(app: Any, part: Any) -> bool:
-    """Tell whether two functions are defined in the same function, so that none of them was given to the other."""
-    if not (isinstance(app, FunctionType) and isinstance(part, FunctionType)):
+    """Tell whether a function, and a function or class, are defined in the same function: neither was given."""
+    if not (isinstance(app, FunctionType) and isinstance(part, FunctionType | type)):
         return False
     around, _, _ = app.__qualname__.rpartition(".")
-    return around.endswith("<locals>") and (module_of(app), f"{around}.{part.__name__}") == (
-        module_of(part),
-        part.__qualname__,
-    )
+    module = part.__module__ if isinstance(part, type) else module_of(part)
+    return around.endswith("<locals>") and (module_of(app), f"{around}.{part.__name__}") == (module, part.__qualname__)
 
 
 def is_application(value: Any) -> bool:

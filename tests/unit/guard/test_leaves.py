@@ -362,6 +362,22 @@ def test_functions_of_other_functions_are_not_made_together() -> None:
     assert kind_of(second, placed=True) is Kind.LAYER
 
 
+def test_a_class_is_made_together_with_the_function_that_calls_it() -> None:
+    def make(given: Any = None) -> ASGIApp:
+        class Inside(WebSocketEndpoint):
+            """Answers."""
+
+        async def application(scope: Scope, receive: Receive, send: Send) -> None:
+            await (given or Inside)(scope, receive, send)
+
+        return application
+
+    assert kind_of(make()) is Kind.LAYER
+    assert kind_of(make(), placed=True) is Kind.LEAF
+    assert kind_of(make(Room), placed=True) is Kind.LAYER, "it may stand behind a guard"
+    assert kind_of(make(type("Inside", (WebSocketEndpoint,), {})), placed=True) is Kind.LAYER
+
+
 def test_a_closure_that_is_still_empty_has_nothing_inside() -> None:
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         await later(scope, receive, send)
