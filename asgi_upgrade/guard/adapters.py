@@ -215,6 +215,22 @@ def adapt_layers(app: ASGIApp, policy: Policy | None, *, depth: int = _DEPTH) ->
     return _Adapting(policy, None).adapt_layers(app, depth)
 
 
+def _once(
+    app: ASGIApp, known: dict[int, tuple[ASGIApp, ASGIApp]], depth: int, adapted: Callable[[LeadingBack], ASGIApp]
+) -> ASGIApp:
+    """Return what ``app`` becomes: from ``known``, or else what ``adapted`` makes of it."""
+    if isinstance(app, Adapter) or is_policy(app):
+        return app
+    if id(app) not in known:
+        if depth == 0:
+            return app
+        back = LeadingBack(app)
+        known[id(app)] = app, back
+        back.app = adapted(back)
+        known[id(app)] = app, back.app
+    return known[id(app)][1]
+
+
 class _Adapting:
     """Goes through applications that stand inside each other.
 
@@ -232,16 +248,7 @@ class _Adapting:
 
     def adapt(self, app: ASGIApp, depth: int, *, placed: bool = False) -> ASGIApp:
         """See `adapt`."""
-        if isinstance(app, Adapter) or is_policy(app):
-            return app
-        if id(app) not in self._adapted:
-            if depth == 0:
-                return app
-            back = LeadingBack(app)
-            self._adapted[id(app)] = app, back
-            back.app = self._adapt(app, depth, back, placed=placed)
-            self._adapted[id(app)] = app, back.app
-        return self._adapted[id(app)][1]
+        return _once(app, self._adapted, depth, lambda back: self._adapt(app, depth, back, placed=placed))
 
     def _adapt(self, app: ASGIApp, depth: int, back: LeadingBack, *, placed: bool) -> ASGIApp:
         if wants_websocket(app, self._policy):
@@ -264,16 +271,7 @@ class _Adapting:
 
     def adapt_layers(self, app: ASGIApp, depth: int) -> ASGIApp:
         """See `adapt_layers`."""
-        if isinstance(app, Adapter) or is_policy(app):
-            return app
-        if id(app) not in self._layers:
-            if depth == 0:
-                return app
-            back = LeadingBack(app)
-            self._layers[id(app)] = app, back
-            back.app = self._adapt_layers(app, depth, back)
-            self._layers[id(app)] = app, back.app
-        return self._layers[id(app)][1]
+        return _once(app, self._layers, depth, lambda back: self._adapt_layers(app, depth, back))
 
     def _adapt_layers(self, app: ASGIApp, depth: int, back: LeadingBack) -> ASGIApp:
         if wants_websocket(app, self._policy):

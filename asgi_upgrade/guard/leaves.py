@@ -31,6 +31,7 @@ __all__ = [
     "is_application",
     "is_endpoint",
     "is_framework",
+    "kept_in",
     "kind_of",
     "named_by",
     "next_of",
@@ -274,17 +275,23 @@ def _is_class_of_endpoints(kind: type) -> bool:
     return hasattr(kind, "__await__") and isinstance(code, CodeType) and code.co_argcount == 4
 
 
+def kept_in(value: FunctionType | partial[Any]) -> Iterator[Any]:
+    """What a function keeps in its closure and its defaults, or a ``partial`` in its arguments."""
+    if isinstance(value, partial):
+        yield from (value.func, *value.args, *value.keywords.values())
+        return
+    for cell in value.__closure__ or ():
+        with suppress(ValueError):  # it is still empty
+            yield cell.cell_contents
+    yield from value.__defaults__ or ()
+    yield from (value.__kwdefaults__ or {}).values()
+
+
 def _references(value: Any) -> Iterator[Any]:
-    if isinstance(value, FunctionType):
-        for cell in value.__closure__ or ():
-            with suppress(ValueError):  # it is still empty
-                yield cell.cell_contents
-        yield from value.__defaults__ or ()
-        yield from (value.__kwdefaults__ or {}).values()
+    if isinstance(value, FunctionType | partial):
+        yield from kept_in(value)
     elif isinstance(value, MethodType):
         yield value.__self__
-    elif isinstance(value, partial):
-        yield from (value.func, *value.args, *value.keywords.values())
     elif isinstance(value, Mapping):
         with suppress(Exception):  # whatever a mapping of the user's may do
             yield from list(value.values())

@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from starlette.routing import Router
 
 from asgi_upgrade.guard.handshake import is_policy
-from asgi_upgrade.guard.leaves import held, is_application, is_endpoint, next_of
+from asgi_upgrade.guard.leaves import held, is_application, is_endpoint, kept_in, next_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -194,13 +194,7 @@ def _is_known(value: Any) -> bool:
 
 
 def _kept(value: Any) -> Iterator[Any]:
-    if isinstance(value, FunctionType):
-        for cell in value.__closure__ or ():
-            with suppress(ValueError):  # it is still empty
-                yield cell.cell_contents
-        yield from value.__defaults__ or ()
-        yield from (value.__kwdefaults__ or {}).values()
-    elif isinstance(value, partial):
-        yield from (value.func, *value.args, *value.keywords.values())
+    if keeps_as_function(value):
+        yield from kept_in(value)
     elif is_application(value):
         yield from next_of(value).values()

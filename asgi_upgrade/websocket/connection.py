@@ -15,8 +15,11 @@ from asgi_upgrade.websocket.buffers import BUFFER_SIZE, give_buffer, keep_freed_
 from asgi_upgrade.websocket.deflate import Deflate, DeflateError, InflatedTooLarge
 from asgi_upgrade.websocket.frames import (
     FIN,
+    LONG_SLICE,
     MASK,
     RSV1,
+    WHOLE_BINARY,
+    WHOLE_TEXT,
     CloseCode,
     Opcode,
     apply_mask,
@@ -62,17 +65,8 @@ BULK_SIZE: Final = 64 * 1024
 
 # What the second byte of a frame with a short payload, MASK and the size, is more than the whole frame's length.
 _SIZE_OF_ONLY: Final = 0x80 - 6
-# Payloads from this many bytes on are unmasked without a copy. A view takes longer to make than a short copy.
-_LONG_SLICE: Final = 8192
-
-# First bytes of whole messages: FIN and the opcode.
-_TEXT: Final = 0x81
-_BINARY: Final = 0x82
-# Compiled code would look for the other names among all names of this file, for each frame.
-_apply_mask: Final = apply_mask
-_read_messages: Final = read_messages
-_SHORT_TEXT_HEADERS: Final = [encode_header(_TEXT, size) for size in range(126)]
-_SHORT_BINARY_HEADERS: Final = [encode_header(_BINARY, size) for size in range(126)]
+_SHORT_TEXT_HEADERS: Final = [encode_header(WHOLE_TEXT, size) for size in range(126)]
+_SHORT_BINARY_HEADERS: Final = [encode_header(WHOLE_BINARY, size) for size in range(126)]
 
 
 def _find_fault(first: int, *, deflate: bool) -> str | None:
@@ -230,16 +224,18 @@ class Connection:
         if second - end == _SIZE_OF_ONLY:
             if end > self._short_end:
                 return None
-            payload = _apply_mask(data[6:], data[2:6])
-        elif second == MASK | 126 and 126 <= end - 8 <= self._max_size and (first == _BINARY or first == _TEXT):
+            payload = apply_mask(data[6:], data[2:6])
+        elif (
+            second == MASK | 126 and 126 <= end - 8 <= self._max_size and (first == WHOLE_BINARY or first == WHOLE_TEXT)
+        ):
             if data[2] << 8 | data[3] != end - 8:
                 return None
-            payload = _apply_mask(data[8:] if end < _LONG_SLICE else memoryview(data)[8:], data[4:8])
+            payload = apply_mask(data[8:] if end < LONG_SLICE else memoryview(data)[8:], data[4:8])
         else:
             return None
-        if first == _BINARY:
+        if first == WHOLE_BINARY:
             return payload
-        if first == _TEXT:
+        if first == WHOLE_TEXT:
             try:
                 return payload.decode()
             except UnicodeDecodeError:
@@ -266,7 +262,7 @@ class Connection:
             while end - position >= 2:
                 if not self._opcode:
                     # What nearly all frames are. The general way is `_read_frame`.
-                    position = _read_messages(data, position, self._max_size, events)
+                    position = read_messages(data, position, self._max_size, events)
                     if end - position < 2:
                         break
                 if self._inflated and self._inflated + queue_size >= self.max_queue_size:
@@ -319,7 +315,7 @@ class Connection:
         if size < len(self.bulk):
             self.bulk = self.bulk[size:]
             return events
-        payload = _apply_mask(self._buffer, self._mask)
+        payload = apply_mask(self._buffer, self._mask)
         give_buffer(cast(bytearray, self._buffer.obj))
         if self._remaining:
             self._start_bulk(0)
@@ -407,7 +403,7 @@ class Connection:
         stop = start + size
         if stop > end:
             return -1
-        self._read_control(data[position] & 0x0F, _apply_mask(data[start:stop], data[start - 4 : start]), events)
+        self._read_control(data[position] & 0x0F, apply_mask(data[start:stop], data[start - 4 : start]), events)
         return stop
 
     def _check_order(self, continues: bool) -> None:
@@ -437,7 +433,7 @@ class Connection:
             self._remaining -= taken
             mask = self._mask
             # A slice of the whole is the whole; otherwise a view spares a copy of what may be large.
-            piece = _apply_mask(data if taken == len(data) else memoryview(data)[position:stop], mask)
+            piece = apply_mask(data if taken == len(data) else memoryview(data)[position:stop], mask)
             if self._remaining and taken & 3:
                 self._mask = mask[taken & 3 :] + mask[: taken & 3]
             self._add_to_message(piece, self._final and not self._remaining, events)
@@ -521,7 +517,7 @@ class Connection:
             raise TypeError(f"a text message is a str, not {type(text).__name__}") from None
         size = len(payload)
         if size > self._longest_plain:
-            self._send_message(_TEXT, payload)
+            self._send_message(WHOLE_TEXT, payload)
             return
         self.outgoing.append(_SHORT_TEXT_HEADERS[size] + payload)
         self.outgoing_cost += size + MESSAGE_COST
@@ -533,7 +529,7 @@ class Connection:
             payload = memoryview(payload).tobytes()
         size = len(payload)
         if size > self._longest_plain:
-            self._send_message(_BINARY, payload)
+            self._send_message(WHOLE_BINARY, payload)
             return
         self.outgoing.append(_SHORT_BINARY_HEADERS[size] + payload)
         self.outgoing_cost += size + MESSAGE_COST

@@ -10,8 +10,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FIN",
+    "LONG_SLICE",
     "MASK",
     "RSV1",
+    "WHOLE_BINARY",
+    "WHOLE_TEXT",
     "CloseCode",
     "Opcode",
     "apply_mask",
@@ -60,10 +63,10 @@ _pack_16_bits = Struct("!BBH").pack
 _pack_64_bits = Struct("!BBQ").pack
 
 # First bytes of whole messages: FIN and the opcode.
-_TEXT: Final = 0x81
-_BINARY: Final = 0x82
+WHOLE_TEXT: Final = 0x81
+WHOLE_BINARY: Final = 0x82
 # Payloads from this many bytes on are unmasked without a copy. A view takes longer to make than a short copy.
-_LONG_SLICE: Final = 8192
+LONG_SLICE: Final = 8192
 
 
 def mask_in_python(data: bytes | bytearray | memoryview, mask: bytes | bytearray) -> bytes:
@@ -92,7 +95,7 @@ def read_in_python(data: bytes, position: int, max_size: int, messages: list[Any
     end = len(data)
     while end - position >= 6:
         first = data[position]
-        if first != _BINARY and first != _TEXT:
+        if first != WHOLE_BINARY and first != WHOLE_TEXT:
             break
         size = data[position + 1] - MASK
         if size < 126:
@@ -109,9 +112,9 @@ def read_in_python(data: bytes, position: int, max_size: int, messages: list[Any
             stop = start + size
             if not 126 <= size <= max_size or stop > end:
                 break
-            piece = data[start:stop] if size < _LONG_SLICE else memoryview(data)[start:stop]
+            piece = data[start:stop] if size < LONG_SLICE else memoryview(data)[start:stop]
             payload = apply_mask(piece, data[start - 4 : start])
-        messages.append(payload if first == _BINARY else payload.decode())
+        messages.append(payload if first == WHOLE_BINARY else payload.decode())
         position = stop
     return position
 
