@@ -63,6 +63,8 @@ MESSAGE_COST: Final = 1024
 # A binary frame that lacks at least this much is read into buffers of our own, without copies in between.
 BULK_SIZE: Final = 64 * 1024
 
+# The bits in which the first bytes of whole messages differ: RSV1, and the opcodes 1 and 2.
+_OF_WHOLE: Final = RSV1 | 0x03
 # What the second byte of a frame with a short payload, MASK and the size, is more than the whole frame's length.
 _SIZE_OF_ONLY: Final = 0x80 - 6
 _SHORT_TEXT_HEADERS: Final = [encode_header(WHOLE_TEXT, size) for size in range(126)]
@@ -121,7 +123,7 @@ class Connection:
 
     Attributes:
         max_queue_size: Bytes of messages that may wait for the application, for `receive_data`. No limit by default.
-        midway: Part of a frame has arrived, or `held` or `ended` is true.
+        midway: Part of a frame has arrived, or `held` or `ended` is true, or `receive_message` has found a fault.
         inflates: Whether messages may be compressed, so that `receive_data` has to know of the queue.
         held: The last bytes had more compressed messages than that; the rest waits for `receive_data`, as it came.
         bulk: Where what comes next of a long binary frame may be written directly, to be told to `bulk_received`;
@@ -142,6 +144,7 @@ class Connection:
         "_compressed",
         "_decoder",
         "_deflate",
+        "_fault",
         "_final",
         "_frames",
         "_inflated",
@@ -182,6 +185,8 @@ class Connection:
         self.midway = False
         # Start of a frame whose header, or whose control payload, has not arrived whole.
         self._pending = b""
+        # What was wrong with a message that `receive_message` has inflated.
+        self._fault: Exception | None = None
         # The data frame that has not arrived whole.
         self._remaining = 0
         self._mask = b""
@@ -209,9 +214,9 @@ class Connection:
     # Receiving
 
     def receive_message(self, data: bytes) -> str | bytes | None:
-        """Return the message that ``data`` is: one frame with a whole message, not compressed and below 64 KiB.
+        """Return the message that ``data`` is: one frame with a whole message, of less than 64 KiB on the wire.
 
-        This is what nearly all reads are. Anything else changes nothing here, and is for `receive_data`.
+        This is what nearly all reads are. Anything else gives ``None``, and is for `receive_data` with the same bytes.
 
         Args:
             data: Bytes from the wire.
@@ -225,9 +230,7 @@ class Connection:
             if end > self._short_end:
                 return None
             payload = apply_mask(data[6:], data[2:6])
-        elif (
-            second == MASK | 126 and 126 <= end - 8 <= self._max_size and (first == WHOLE_BINARY or first == WHOLE_TEXT)
-        ):
+        elif second == MASK | 126 and 126 <= end - 8 <= self._max_size and first & ~_OF_WHOLE == FIN:
             if data[2] << 8 | data[3] != end - 8:
                 return None
             payload = apply_mask(data[8:] if end < LONG_SLICE else memoryview(data)[8:], data[4:8])
@@ -240,7 +243,20 @@ class Connection:
                 return payload.decode()
             except UnicodeDecodeError:
                 pass  # `receive_data` tells that
+        elif self._deflate is not None and (first == WHOLE_TEXT | RSV1 or first == WHOLE_BINARY | RSV1):
+            return self._inflate_message(first, payload)
         return None
+
+    def _inflate_message(self, first: int, payload: bytes) -> str | bytes | None:
+        assert self._deflate is not None
+        try:
+            message = self._deflate.decompress(payload, True, self._max_size)
+            return message if first == WHOLE_BINARY | RSV1 else message.decode()
+        except (DeflateError, InflatedTooLarge, UnicodeDecodeError) as fault:
+            # `receive_data` tells that, and cannot inflate it again.
+            self._fault = fault
+            self.midway = True
+            return None
 
     def receive_data(self, data: bytes, queue_size: int = 0) -> list[Event]:
         """Take bytes from the wire, cut anywhere; return what they complete, in order. Pongs go to `outgoing`.
@@ -260,8 +276,8 @@ class Connection:
                 data, position = self._resume(data, events)
             end = len(data)
             while end - position >= 2:
-                if not self._opcode:
-                    # What nearly all frames are. The general way is `_read_frame`.
+                if not self._opcode and data[position] <= WHOLE_BINARY:
+                    # What nearly all frames are, if they are not compressed. The general way is `_read_frame`.
                     position = read_messages(data, position, self._max_size, events)
                     if end - position < 2:
                         break
@@ -291,6 +307,8 @@ class Connection:
         """Go on where the last bytes have stopped; return the bytes to read from now on, and where to begin."""
         if self.ended:
             return b"", 0
+        if self._fault is not None:
+            raise self._fault
         data = self._pending + data
         self._pending = b""
         self.held = False
@@ -338,6 +356,7 @@ class Connection:
         self.held = False
         self._buffer = self.bulk = self._text = self._bytes = self._decoder = None
         self._pending = b""
+        self._fault = None
 
     def _fail(self, code: int, reason: str, events: list[Event]) -> None:
         self._end(Ending(int(code), reason, failed=True), events)

@@ -243,22 +243,25 @@ class WebSocketProtocol(asyncio.Protocol):
                 try:
                     self._receivers.pop(0).set_result(None)
                 except asyncio.InvalidStateError:
-                    pass  # it was cancelled, so perhaps nobody waits: the queue may be full now
-                else:
-                    self.queue.append(message)
+                    # It was cancelled, so perhaps nobody waits: the queue may be full now.
                     if self.counts is not None:
-                        self.counts.messages_received += 1
                         self.counts.bytes_received += len(data)
-                    if self._idle is not None:
-                        self._idle.last = self._loop.time()
+                    self._enqueue([message], len(data))
                     return
+                self.queue.append(message)
+                if self.counts is not None:
+                    self.counts.messages_received += 1
+                    self.counts.bytes_received += len(data)
+                if self._idle is not None:
+                    self._idle.last = self._loop.time()
+                return
         self._read(data)
 
     def _read(self, data: bytes) -> None:
         if self.counts is not None:
             self.counts.bytes_received += len(data)
         connection = self._connection
-        events = connection.receive_data(data, self._measure_queue() if connection.inflates else 0)
+        events = connection.receive_data(data, self._measure_queue() if connection.inflates and self.queue else 0)
         if connection.outgoing:
             # Pongs. A loop may read often within one turn: at its end they could be many.
             if connection.outgoing_cost >= self._settings.write_buffer_size:
@@ -319,7 +322,9 @@ class WebSocketProtocol(asyncio.Protocol):
             self.counts.messages_received += count
         if len(self.queue) < 2:
             self._measure_queue()  # one may have come by the short way, and others were taken
-        if self._connection.inflates:
+        if count == 1:
+            self._queue_size += len(messages[0])
+        elif self._connection.inflates:
             self._queue_size += sum(map(len, messages))
         else:
             # All but the first have begun in these bytes.
