@@ -14,6 +14,7 @@ import pytest
 import trustme
 
 from tests.unit.connected import run
+from tests.unit.line import Line
 from tests.unit.servers.requests import OFFER, request, respond
 from tests.unit.servers.uvicorn_connection import PARSERS, set_up
 from tests.unit.waiting import PATIENCE, arrived, until
@@ -88,5 +89,27 @@ def test_each_client_is_served_in_what_it_speaks(authority: trustme.CA, *, tls: 
         writer.close()
         await until(lambda: not state.connections)
         listener.close()
+
+    run("asyncio", test)
+
+
+@pytest.mark.parametrize("first", [b"GET / HTTP/1.1\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])
+def test_what_it_switches_to_has_its_loop(first: bytes) -> None:
+    """Which is not always the one that runs."""
+
+    async def test() -> None:
+        module = import_module("asgi_upgrade.servers.uvicorn.zttp_protocol")
+        config, state, _ = set_up(module.AutoZttpUpgradeProtocol, "zttp", describe)
+        other = asyncio.new_event_loop()
+        protocol = module.AutoZttpUpgradeProtocol(config, state, {}, other)
+        line = Line()
+        line.set_protocol(protocol)
+        protocol.connection_made(line)
+        line.receive(first)
+        switched: Any = line.get_protocol()
+        assert switched is not protocol
+        assert switched.loop is other
+        switched.connection_lost(None)
+        other.close()
 
     run("asyncio", test)
