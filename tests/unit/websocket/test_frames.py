@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import asgi_upgrade
 from asgi_upgrade.websocket import frames
 from asgi_upgrade.websocket.frames import (
     CloseCode,
@@ -25,7 +26,8 @@ FALLBACK = """
 import sys
 for name in "websockets", "websockets.speedups", "asgi_upgrade.websocket.speedups":
     sys.modules[name] = None
-from asgi_upgrade.websocket.frames import apply_mask, read_messages
+from asgi_upgrade.websocket.frames import apply_mask, encode_short, read_messages
+assert encode_short is None
 assert apply_mask.__module__ == "asgi_upgrade.websocket.frames"
 assert read_messages.__module__ == "asgi_upgrade.websocket.frames"
 for line in sys.stdin:
@@ -153,17 +155,28 @@ def test_masking_of_every_length(size: int) -> None:
         assert apply_mask(data[start : start + size], wire.MASK) == wire.xor(data[start : start + size], wire.MASK)
 
 
-def test_masking_without_compiled_help() -> None:
-    lines = []
-    for size in (*range(20), 125, 126, 4096, 65537):
-        for kind in ("bytes", "bytearray", "memoryview"):
-            data, mask = os.urandom(size), os.urandom(4)
-            lines.append(f"{kind},{data.hex()},{mask.hex()},{wire.xor(data, mask).hex()}")
+# Also runs in a process of its own, where something stands for what is compiled.
+COMPILED = """
+import sys
+from types import ModuleType
+speedups = ModuleType("asgi_upgrade.websocket.speedups")
+speedups.apply_mask, speedups.read_messages, speedups.encode_short = object(), object(), object()
+sys.modules[speedups.__name__] = speedups
+from asgi_upgrade.websocket.frames import apply_mask, encode_short, read_messages
+assert apply_mask is speedups.apply_mask
+assert read_messages is speedups.read_messages
+assert encode_short is speedups.encode_short
+print("done")
+"""
+
+
+def alone(code: str, text: str = "") -> None:
+    """Run code with this package in a process of its own."""
     package = frames.__file__
     assert package is not None
     run = subprocess.run(
-        [sys.executable, "-c", FALLBACK],
-        input="\n".join(lines),
+        [sys.executable, "-c", code],
+        input=text,
         capture_output=True,
         text=True,
         timeout=30,
@@ -171,6 +184,20 @@ def test_masking_without_compiled_help() -> None:
         env={**os.environ, "PYTHONPATH": str(Path(package).parent.parent.parent)},
     )
     assert run.stdout == "done\n", run.stderr
+
+
+@pytest.mark.skipif(asgi_upgrade.compiled, reason="compiled modules import each other before, and look at types")
+def test_what_is_compiled_comes_first() -> None:
+    alone(COMPILED)
+
+
+def test_masking_without_compiled_help() -> None:
+    lines = []
+    for size in (*range(20), 125, 126, 4096, 65537):
+        for kind in ("bytes", "bytearray", "memoryview"):
+            data, mask = os.urandom(size), os.urandom(4)
+            lines.append(f"{kind},{data.hex()},{mask.hex()},{wire.xor(data, mask).hex()}")
+    alone(FALLBACK, "\n".join(lines))
 
 
 # The way in C, if it is compiled, and the way in Python: they are to be the same

@@ -57,6 +57,18 @@ def test_a_message_that_came_for_somebody_who_waits_counts_until_it_is_taken(siz
     test()
 
 
+@pytest.mark.parametrize(("size", "pauses"), [(54, False), (55, True)])
+def test_messages_of_several_reads_count_together(size: int, pauses: bool) -> None:
+    @step_by_step
+    async def test() -> None:
+        protocol, line = opened(max_queue_size=200)
+        protocol.data_received(binary(30) * 3)
+        protocol.data_received(binary(55) + binary(size))
+        assert line.told == ["pause_reading"] * pauses
+
+    test()
+
+
 @pytest.mark.parametrize(("size", "pauses"), [(39, False), (40, True)])
 def test_messages_that_were_taken_do_not_count(size: int, pauses: bool) -> None:
     @step_by_step

@@ -72,6 +72,18 @@ def test_both_ways_know_what_came_before() -> None:
             assert server.receive_data(data) == [payload]
 
 
+def test_a_message_with_a_fault_is_inflated_once() -> None:
+    """A second time, what is repeated in it would be something else, and no fault."""
+    bad, good = b"\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8", b"abcdefgh"
+    client, server = Client(), connection()
+    assert server.receive_data(client.message(b"-" + bad + good)) == [b"-" + bad + good]
+    data = client.message(bad, TEXT)
+    assert server.receive_message(data) is None
+    assert server.receive_data(data) == [Ending(1007, "text is not valid UTF-8", failed=True)]
+    assert server.receive_message(data) is None
+    assert server.receive_data(data) == []
+
+
 @pytest.mark.parametrize("size", [0, 20, 125, 126, 1000])
 def test_the_longest_that_is_allowed(size: int) -> None:
     server = connection(size)
@@ -137,7 +149,9 @@ def test_a_message_for_somebody_who_was_cancelled_is_inflated_once(counts: bool)
     async def test() -> None:
         client = Client()
         protocol, _ = opened(deflate=True, counts=counts)
-        sent = [client.message(f"what repeats, and {number}".encode(), TEXT) for number in range(4)]
+        first, *sent = [client.message(f"what repeats, and {number}".encode(), TEXT) for number in range(5)]
+        protocol.data_received(first)
+        assert at_once(Messages(protocol).receive()) == received("what repeats, and 0")
         task = await waiting(protocol)
         task.cancel()
         for data in sent:
@@ -145,10 +159,10 @@ def test_a_message_for_somebody_who_was_cancelled_is_inflated_once(counts: bool)
         await turns(3)
         assert task.cancelled()
         messages = Messages(protocol)
-        for number in range(4):
+        for number in range(1, 5):
             assert at_once(messages.receive()) == received(f"what repeats, and {number}")
-        assert protocol.messages_received == 4 * counts
-        assert protocol.bytes_received == sum(map(len, sent)) * counts
+        assert protocol.messages_received == 5 * counts
+        assert protocol.bytes_received == sum(map(len, (first, *sent))) * counts
 
     test()
 
