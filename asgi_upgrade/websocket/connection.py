@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import io
 import sys
-from typing import Any, Final, NamedTuple, TypeAlias, cast
+from typing import Final, NamedTuple, TypeAlias, cast
 
 from asgi_upgrade.websocket.buffers import BUFFER_SIZE, give_buffer, keep_freed_memory, take_buffer
 from asgi_upgrade.websocket.deflate import Deflate, DeflateError, InflatedTooLarge
@@ -25,7 +25,6 @@ from asgi_upgrade.websocket.frames import (
     apply_mask,
     encode_close,
     encode_header,
-    encode_short,
     is_valid_close_code,
     read_messages,
 )
@@ -528,16 +527,6 @@ class Connection:
             self._end(Ending(code, payload[2:].decode(), failed=False), events)
 
     # Sending: the caller checks `close_sent` first
-
-    def send_short(self, message: dict[str, Any]) -> bool:
-        """Encode ASGI's ``websocket.send`` if there is `encode_short` and it can; tell whether it was encoded."""
-        if encode_short is None or self._longest_plain < 0:
-            return False
-        size = encode_short(message, self.outgoing)
-        if size < 0:
-            return False
-        self.outgoing_cost += size + MESSAGE_COST
-        return True
 
     def send_text(self, text: str) -> None:
         """Encode a text message. Raises `UnicodeEncodeError` for surrogates, with nothing encoded."""

@@ -20,7 +20,6 @@ __all__ = [
     "apply_mask",
     "encode_close",
     "encode_header",
-    "encode_short",
     "is_valid_close_code",
     "read_messages",
 ]
@@ -140,20 +139,8 @@ def _find_reader() -> Callable[[bytes, int, int, list[Any]], int]:
     return speedups.read_messages
 
 
-def _find_encoder() -> Callable[[dict[str, Any], list[Any]], int] | None:
-    try:
-        from asgi_upgrade.websocket import speedups
-    except ImportError:
-        return None
-    return speedups.encode_short
-
-
 apply_mask: Final = _find_mask()
 read_messages: Final = _find_reader()
-# Adds the frame of ASGI's ``websocket.send`` to a list and returns the length of its payload, if the message is a plain
-# dict with less than 126 bytes or characters of ASCII; -1 for anything else. Python has no quicker way than the general
-# one, and so no function for this.
-encode_short: Final = _find_encoder()
 
 
 def is_valid_close_code(code: int) -> bool:

@@ -20,7 +20,7 @@ from asgi_upgrade.websocket.connection import Connection, Ending, Event
 from asgi_upgrade.websocket.counts import Counts
 from asgi_upgrade.websocket.errors import ClientDisconnected
 from asgi_upgrade.websocket.flusher import Flusher
-from asgi_upgrade.websocket.frames import CloseCode, encode_short
+from asgi_upgrade.websocket.frames import CloseCode
 from asgi_upgrade.websocket.keepalive import IdleWatch, KeepAlive
 from asgi_upgrade.websocket.settings import WebSocketSettings
 
@@ -471,7 +471,7 @@ class WebSocketProtocol(asyncio.Protocol):
         """Send ``message``; return ``False``, with nothing sent, if `Messages` has to look at something first."""
         if not isinstance(message, dict):
             message = dict(message)  # compiled code is faster with a dict than with any mapping
-        if not self._may_send:
+        if not self._may_send or message["type"] != "websocket.send":
             return False
         if not self._flush_scheduled:
             if self._flusher.full:
@@ -479,14 +479,11 @@ class WebSocketProtocol(asyncio.Protocol):
             self._flusher.add(self)
             self._flush_scheduled = True
         connection = self._connection
-        if encode_short is None or not connection.send_short(message):
-            if message["type"] != "websocket.send":
-                return False
-            data = message.get("bytes")
-            if data is not None:
-                connection.send_bytes(data)
-            else:
-                connection.send_text(message["text"])
+        data = message.get("bytes")
+        if data is not None:
+            connection.send_bytes(data)
+        else:
+            connection.send_text(message["text"])
         if connection.outgoing_cost >= self._share:
             self.flush()
             self._spent_in = self._flusher.spend()

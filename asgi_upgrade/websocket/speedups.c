@@ -174,113 +174,22 @@ read_messages(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_
     return PyLong_FromSsize_t(position);
 }
 
-/* The strings of ASGI that are looked for. */
-typedef struct {
-    PyObject *type, *websocket_send, *bytes, *text;
-} Names;
-
-/* 1 if `object` is the text `name`, 0 if it is another one or none; most texts of applications are the same object. */
-static int
-is_name(PyObject *object, PyObject *name)
-{
-    return object == name || (object != NULL && PyUnicode_CheckExact(object) && PyUnicode_Compare(object, name) == 0);
-}
-
-static PyObject *
-encode_short(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
-{
-    if (count != 2) {
-        return PyErr_Format(PyExc_TypeError, "encode_short() takes 2 arguments, not %zd", count);
-    }
-    PyObject *message = arguments[0], *outgoing = arguments[1];
-    if (!PyDict_Check(message) || !PyList_Check(outgoing)) {
-        PyErr_SetString(PyExc_TypeError, "encode_short() takes a dict and a list");
-        return NULL;
-    }
-    const Names *names = PyModule_GetState(module);
-    const char *payload;
-    Py_ssize_t size = -1;
-    char first = (char)0x82;
-
-    /* What a subclass says is asked in Python. */
-    if (PyDict_CheckExact(message) && is_name(PyDict_GetItemWithError(message, names->type), names->websocket_send)) {
-        PyObject *data = PyDict_GetItemWithError(message, names->bytes);
-        if (data != NULL && PyBytes_CheckExact(data)) {
-            payload = PyBytes_AS_STRING(data);
-            size = PyBytes_GET_SIZE(data);
-        }
-        else if (data == NULL || data == Py_None) {
-            data = PyErr_Occurred() ? NULL : PyDict_GetItemWithError(message, names->text);
-            /* Whatever has other characters takes longer to encode. */
-            if (data != NULL && PyUnicode_CheckExact(data) && PyUnicode_IS_COMPACT_ASCII(data)) {
-                payload = (const char *)PyUnicode_1BYTE_DATA(data);
-                size = PyUnicode_GET_LENGTH(data);
-                first = (char)0x81;
-            }
-        }
-    }
-    if (PyErr_Occurred()) {
-        return NULL;
-    }
-    if (size < 0 || size > 125) {
-        return PyLong_FromLong(-1);
-    }
-    PyObject *frame = PyBytes_FromStringAndSize(NULL, 2 + size);
-    if (frame == NULL) {
-        return NULL;
-    }
-    char *bytes = PyBytes_AS_STRING(frame);
-    bytes[0] = first;
-    bytes[1] = (char)size;
-    memcpy(bytes + 2, payload, size);
-    int failed = PyList_Append(outgoing, frame);
-    Py_DECREF(frame);
-    return failed ? NULL : PyLong_FromSsize_t(size);
-}
-
-static int
-make_names(PyObject *module)
-{
-    Names *names = PyModule_GetState(module);
-    names->type = PyUnicode_InternFromString("type");
-    names->websocket_send = PyUnicode_InternFromString("websocket.send");
-    names->bytes = PyUnicode_InternFromString("bytes");
-    names->text = PyUnicode_InternFromString("text");
-    return names->type && names->websocket_send && names->bytes && names->text ? 0 : -1;
-}
-
-static void
-drop_names(void *module)
-{
-    Names *names = PyModule_GetState(module);
-    if (names != NULL) {
-        Py_XDECREF(names->type);
-        Py_XDECREF(names->websocket_send);
-        Py_XDECREF(names->bytes);
-        Py_XDECREF(names->text);
-    }
-}
-
 static PyMethodDef functions[] = {
     {"apply_mask", (PyCFunction)(void (*)(void))apply_mask, METH_FASTCALL,
      PyDoc_STR("apply_mask($module, data, mask, /)\n--\n\nSee asgi_upgrade.websocket.frames.")},
     {"read_messages", (PyCFunction)(void (*)(void))read_messages, METH_FASTCALL,
      PyDoc_STR("read_messages($module, data, position, max_size, messages, /)\n--\n\n"
                "See asgi_upgrade.websocket.frames.")},
-    {"encode_short", (PyCFunction)(void (*)(void))encode_short, METH_FASTCALL,
-     PyDoc_STR("encode_short($module, message, outgoing, /)\n--\n\nSee asgi_upgrade.websocket.frames.")},
     {NULL, NULL, 0, NULL},
 };
 
-static PyModuleDef_Slot slots[] = {{Py_mod_exec, make_names}, {0, NULL}};
+static PyModuleDef_Slot slots[] = {{0, NULL}};
 
 static struct PyModuleDef definition = {
     .m_base = PyModuleDef_HEAD_INIT,
     .m_name = "asgi_upgrade.websocket.speedups",
-    .m_size = sizeof(Names),
     .m_methods = functions,
     .m_slots = slots,
-    .m_free = drop_names,
 };
 
 PyMODINIT_FUNC

@@ -80,11 +80,6 @@ if EXPECTED:
         (frames.apply_mask, (b"", b""), ValueError),
         (frames.apply_mask, (b"", b"123"), ValueError),
         (frames.apply_mask, (b"", bytearray(b"12345")), ValueError),
-        (frames.encode_short, (), TypeError),
-        (frames.encode_short, ({},), TypeError),
-        (frames.encode_short, ({}, [], 1), TypeError),
-        (frames.encode_short, ([], []), TypeError),
-        (frames.encode_short, ({}, ()), TypeError),
     ]
 
     @pytest.mark.parametrize(("function", "arguments", "error"), ARGUMENTS)
@@ -93,75 +88,6 @@ if EXPECTED:
     ) -> None:
         with pytest.raises(error):
             function(*arguments)
-
-    class Word(str):
-        """A text that is not only one."""
-
-        __slots__ = ()
-
-    class Bytes(bytes):
-        """The same of bytes."""
-
-    class Message(dict[str, Any]):
-        """A dict that says something else."""
-
-        def get(self, key: str, default: Any = None) -> Any:
-            return super().get(key.upper(), default)
-
-    SENDS = b"websocket.send".decode()  # equal, and another object
-    SHORT: list[dict[str, Any]] = [
-        *[{"type": "websocket.send", "bytes": bytes(size)} for size in (0, 1, 124, 125)],
-        *[{"type": "websocket.send", "text": "a" * size} for size in (0, 1, 124, 125)],
-        {"type": SENDS, "bytes": b"equal"},
-        {"type": "websocket.send", "bytes": b"both", "text": "both"},
-        {"type": "websocket.send", "bytes": b"", "text": "both"},
-        {"type": "websocket.send", "bytes": None, "text": "no bytes"},
-        {"type": "websocket.send", "bytes": b"no text", "text": None, "more": 1},
-        {"type": "websocket.send", "text": "\0\x7f"},
-    ]
-    ANOTHER: list[dict[str, Any]] = [
-        {},
-        {"bytes": b"no type"},
-        {"type": None, "bytes": b"none"},
-        {"type": b"websocket.send", "bytes": b"bytes"},
-        {"type": "websocket.close", "bytes": b"another"},
-        {"type": "websocket.sen", "bytes": b"short"},
-        {"type": Word("websocket.send"), "bytes": b"class"},
-        {"type": "websocket.send"},
-        {"type": "websocket.send", "bytes": None, "text": None},
-        {"type": "websocket.send", "bytes": bytes(126)},
-        {"type": "websocket.send", "text": "a" * 126},
-        {"type": "websocket.send", "text": "é"},
-        {"type": "websocket.send", "text": "€"},
-        {"type": "websocket.send", "text": "\ud800"},
-        {"type": "websocket.send", "text": Word("class")},
-        {"type": "websocket.send", "text": b"bytes"},
-        {"type": "websocket.send", "bytes": "text"},
-        {"type": "websocket.send", "bytes": bytearray(5), "text": "later"},
-        {"type": "websocket.send", "bytes": memoryview(b"view")},
-        {"type": "websocket.send", "bytes": Bytes(b"class")},
-        Message({"type": "websocket.send", "bytes": b"small", "BYTES": b"large"}),
-    ]
-
-    @pytest.mark.parametrize("message", SHORT)
-    def test_a_short_message_is_encoded_as_in_python(message: dict[str, Any]) -> None:
-        outgoing: list[bytes] = []
-        assert frames.encode_short is not None
-        size = frames.encode_short(message, outgoing)
-        other = connection()
-        if message.get("bytes") is not None:
-            other.send_bytes(message["bytes"])
-        else:
-            other.send_text(message["text"])
-        assert outgoing == other.take_outgoing()
-        assert size == len(outgoing[0]) - 2
-
-    @pytest.mark.parametrize("message", ANOTHER)
-    def test_any_other_message_is_left_to_python(message: dict[str, Any]) -> None:
-        outgoing: list[bytes] = []
-        assert frames.encode_short is not None
-        assert frames.encode_short(message, outgoing) == -1
-        assert outgoing == []
 
     def test_functions_in_c_keep_nothing() -> None:
         data = frame(TEXT, "é".encode() * 20) + frame(BINARY, bytes(2000)) + frame(TEXT, b"a" * 2000)
@@ -176,8 +102,6 @@ if EXPECTED:
                 frames.apply_mask(memoryview(data)[1:], bytearray(b"1234"))
                 with suppress(ValueError):
                     frames.apply_mask(bytearray(data), bytearray(b"123"))
-                for message in (*SHORT, *ANOTHER):
-                    frames.encode_short(message, [])  # type: ignore[misc]
             gc.collect()
             used = tracemalloc.get_traced_memory()[0]
             tracemalloc.stop()

@@ -26,8 +26,7 @@ FALLBACK = """
 import sys
 for name in "websockets", "websockets.speedups", "asgi_upgrade.websocket.speedups":
     sys.modules[name] = None
-from asgi_upgrade.websocket.frames import apply_mask, encode_short, read_messages
-assert encode_short is None
+from asgi_upgrade.websocket.frames import apply_mask, read_messages
 assert apply_mask.__module__ == "asgi_upgrade.websocket.frames"
 assert read_messages.__module__ == "asgi_upgrade.websocket.frames"
 for line in sys.stdin:
@@ -160,12 +159,11 @@ COMPILED = """
 import sys
 from types import ModuleType
 speedups = ModuleType("asgi_upgrade.websocket.speedups")
-speedups.apply_mask, speedups.read_messages, speedups.encode_short = object(), object(), object()
+speedups.apply_mask, speedups.read_messages = object(), object()
 sys.modules[speedups.__name__] = speedups
-from asgi_upgrade.websocket.frames import apply_mask, encode_short, read_messages
+from asgi_upgrade.websocket.frames import apply_mask, read_messages
 assert apply_mask is speedups.apply_mask
 assert read_messages is speedups.read_messages
-assert encode_short is speedups.encode_short
 print("done")
 """
 
