@@ -13,7 +13,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -167,11 +168,16 @@ async def _until(condition: Callable[[], bool]) -> None:
     raise AssertionError("nothing was answered")
 
 
-async def exchange(config: Any, server: Any, serve: Callable[[Transport], Any]) -> None:
+def connect(server: Any, transport: Transport) -> None:
+    """Open a connection."""
+    transport.protocol = server.config.http_protocol_class(server.config, server.server_state, server.lifespan.state)
+    transport.protocol.connection_made(transport)
+
+
+async def exchange(server: Any, serve: Callable[[Transport], Any]) -> None:
     """Open a connection, serve what comes on it, and close it."""
     transport = Transport()
-    transport.protocol = config.http_protocol_class(config, server.server_state, server.lifespan.state)
-    transport.protocol.connection_made(transport)
+    connect(server, transport)
     await serve(transport)
     for _ in range(10):
         await asyncio.sleep(0)
@@ -180,32 +186,39 @@ async def exchange(config: Any, server: Any, serve: Callable[[Transport], Any]) 
         await asyncio.sleep(0)
 
 
-async def count(tree: Path) -> None:
-    """Serve each kind of request, and print what was counted."""
+@asynccontextmanager
+async def serving(app: Any) -> AsyncIterator[Any]:
+    """Run uvicorn with the middleware around ``app``."""
     import uvicorn
 
     from asgi_upgrade import UpgradeMiddleware
 
     config = uvicorn.Config(UpgradeMiddleware(app), port=0, log_level="warning", access_log=False, http="httptools")
     server = uvicorn.Server(config)
-    serving = asyncio.ensure_future(server.serve())
+    task = asyncio.ensure_future(server.serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.01)
+    yield server
+    server.should_exit = True
+    await task
+
+
+async def count(tree: Path) -> None:
+    """Serve each kind of request, and print what was counted."""
     kinds: dict[str, Callable[[Transport], Any]] = {
         "a handshake, an echo and a close": session,
         "a POST whose offer of h2c is not taken": lambda transport: request(transport, POST),
         "a GET": lambda transport: request(transport, GET),
     }
-    for name, serve in kinds.items():
-        for _ in range(WARM):
-            await exchange(config, server, serve)
-        counter = Counter(tree / "asgi_upgrade")
-        sys.setprofile(counter)
-        await exchange(config, server, serve)
-        sys.setprofile(None)
-        print(f"{name}: {counter}")
-    server.should_exit = True
-    await serving
+    async with serving(app) as server:
+        for name, serve in kinds.items():
+            for _ in range(WARM):
+                await exchange(server, serve)
+            counter = Counter(tree / "asgi_upgrade")
+            sys.setprofile(counter)
+            await exchange(server, serve)
+            sys.setprofile(None)
+            print(f"{name}: {counter}")
 
 
 def main() -> None:

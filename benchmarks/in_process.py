@@ -20,7 +20,7 @@ from time import perf_counter_ns
 from typing import Any
 
 from benchmarks import apps
-from benchmarks.hops import Transport
+from benchmarks.hops import HANDSHAKE, Transport, connect, serving
 from benchmarks.messages import client_frame
 from benchmarks.processes import on_core
 from benchmarks.rows import ROWS, Row
@@ -44,29 +44,25 @@ class Sink(Transport):
         self.size += sum(map(len, list_of_data))
 
 
-async def connect(row: Row, server: Any, config: Any) -> Sink:
+async def open_websocket(row: Row, server: Any) -> Sink:
     """Open a WebSocket as a client does."""
     transport = Sink()
-    transport.protocol = config.http_protocol_class(config, server.server_state, server.lifespan.state)
-    transport.protocol.connection_made(transport)
+    connect(server, transport)
     offer = "" if row.offer is None else f"Sec-WebSocket-Extensions: {row.offer}\r\n"
-    transport.feed(
-        b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" + offer.encode() + b"\r\n"
-    )
+    transport.feed(HANDSHAKE.removesuffix(b"\r\n") + offer.encode() + b"\r\n")
     for _ in range(100):
         await asyncio.sleep(0)
-    if not transport.size or transport.protocol is None:
+    if not transport.size:
         raise RuntimeError("the handshake was not answered")
     return transport
 
 
-async def measure(row: Row, server: Any, config: Any) -> float:
+async def measure(row: Row, server: Any) -> float:
     """Return the nanoseconds for one message and its answer: those of the quickest batch."""
     deflate = row.offer is not None
     frames = [client_frame(message, text=row.text, deflate=deflate) for message in row.messages]
     reads = [frame * row.depth for frame in frames]
-    transport = await connect(row, server, config)
+    transport = await open_websocket(row, server)
     best, end, position = float("inf"), perf_counter_ns() + SECONDS * 1e9, 0
     while perf_counter_ns() < end:
         started = perf_counter_ns()
@@ -119,23 +115,12 @@ async def measure_least() -> float:
 
 async def measure_all(keys: Sequence[str]) -> dict[str, float]:
     """Return nanoseconds by row."""
-    import uvicorn
-
-    from asgi_upgrade import UpgradeMiddleware
-
     results: dict[str, float] = {}
     if LEAST in keys:
         results[LEAST] = await measure_least()
     for row in [row for row in ROWS if row.key in keys]:
-        app = UpgradeMiddleware(getattr(apps, row.app))
-        config = uvicorn.Config(app, port=0, log_level="warning", access_log=False, http="httptools")
-        server = uvicorn.Server(config)
-        serving = asyncio.ensure_future(server.serve())
-        while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-            await asyncio.sleep(0.01)
-        results[row.key] = await measure(row, server, config)
-        server.should_exit = True
-        await serving
+        async with serving(getattr(apps, row.app)) as server:
+            results[row.key] = await measure(row, server)
     return results
 
 
@@ -180,12 +165,11 @@ def main() -> None:
         return
     trees = [ROOT, *(tree.resolve() for tree in options.tree)]
     best: dict[Path, dict[str, float]] = {tree: {} for tree in trees}
-    for _ in range(options.rounds):
-        for tree in trees:
-            with on_core(options.core):
-                found = run(tree, options.rows)
-            for key, value in found.items():
-                best[tree][key] = min(value, best[tree].get(key, float("inf")))
+    with on_core(options.core):
+        for _ in range(options.rounds):
+            for tree in trees:
+                for key, value in run(tree, options.rows).items():
+                    best[tree][key] = min(value, best[tree].get(key, float("inf")))
     print(compare(best))
 
 

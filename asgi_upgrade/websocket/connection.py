@@ -276,8 +276,8 @@ class Connection:
                 data, position = self._resume(data, events)
             end = len(data)
             while end - position >= 2:
-                if not self._opcode and data[position] <= WHOLE_BINARY:
-                    # What nearly all frames are, if they are not compressed. The general way is `_read_frame`.
+                if not self._opcode:
+                    # What nearly all frames are. The general way is `_read_frame`.
                     position = read_messages(data, position, self._max_size, events)
                     if end - position < 2:
                         break

@@ -261,7 +261,7 @@ class WebSocketProtocol(asyncio.Protocol):
         if self.counts is not None:
             self.counts.bytes_received += len(data)
         connection = self._connection
-        events = connection.receive_data(data, self._measure_queue() if connection.inflates and self.queue else 0)
+        events = connection.receive_data(data, self._measure_queue() if connection.inflates else 0)
         if connection.outgoing:
             # Pongs. A loop may read often within one turn: at its end they could be many.
             if connection.outgoing_cost >= self._settings.write_buffer_size:
@@ -322,9 +322,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self.counts.messages_received += count
         if len(self.queue) < 2:
             self._measure_queue()  # one may have come by the short way, and others were taken
-        if count == 1:
-            self._queue_size += len(messages[0])
-        elif self._connection.inflates:
+        if self._connection.inflates:
             self._queue_size += sum(map(len, messages))
         else:
             # All but the first have begun in these bytes.

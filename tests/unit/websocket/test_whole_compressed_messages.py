@@ -7,21 +7,17 @@ import zlib
 
 import pytest
 
-from asgi_upgrade.http.headers import parse_extensions
 from asgi_upgrade.websocket.connection import Connection, Ending
-from asgi_upgrade.websocket.deflate import Deflate, PerMessageDeflate
 from asgi_upgrade.websocket.messages import Messages
 from tests.unit.line import at_once, compressed, opened, received, step_by_step, waiting
 from tests.unit.waiting import turns
+from tests.unit.websocket.test_connection_state import make
 from tests.unit.websocket.test_whole_messages import KEY, LONG, MAX_SIZE, OTHER, SHORT
 from tests.unit.wire import BINARY, CLOSE, PING, RSV1, RSV2, TEXT, frame, header
 
 
 def connection(max_size: int = MAX_SIZE) -> Connection:
-    settings = PerMessageDeflate()
-    agreement = settings.negotiate(parse_extensions([b"permessage-deflate"]))
-    assert agreement is not None
-    return Connection(max_message_size=max_size, max_message_frames=8, deflate=Deflate(agreement, settings))
+    return make(deflate=True, max_size=max_size)
 
 
 class Client:
