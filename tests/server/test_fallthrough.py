@@ -202,7 +202,7 @@ def test_a_body_of_empty_lines_is_read_as_fast_as_any_other(
             sent = peer.request("POST", headers={**offer, "Content-Length": len(body)}, body=body)
         peer.send(sent)
         assert_intact(peer.receive_response(), body)
-        assert usage.cpu(server.process.pid) - before < 2
+        assert usage.cpu(server.process.pid) - before < 1  # 0.01 was measured, and 2 with a cut at each line
 
 
 def test_expect_100_continue_is_answered_before_the_body_comes(server: Server, offer: dict[str, Any]) -> None:

@@ -1,8 +1,8 @@
 """uvicorn's zttp protocol with ``http.upgrade``.
 
-zttp does not give back what it was fed behind a request, so it is never fed more than that: data is cut behind each
-empty line, where heads end, and what follows a request is held back until it is answered. A request that offers an
-upgrade and has a body is read by h11, because only its parser knows where the body ends.
+zttp does not give back what it was fed behind a request, so it is never fed more than that: data is cut where a head
+or a body may end, and what follows a request is held back until it is answered. A request that offers an upgrade and
+has a body is read by h11, because only its parser knows where the body ends.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _HEAD_END = b"\r\n\r\n"
 class ZttpUpgradeProtocol(UpgradingProtocol, zttp_impl.ZttpProtocol):
     """An HTTP/1.1 connection read by zttp."""
 
-    # The three bytes that were fed last, which may be the start of an empty line, and what is held back.
-    _data = bytes(3)
-    _fed = 3  # where the latter begins
+    _data = b""  # what was fed last, and what is held back
+    _fed = 0  # where the latter begins
+    _seek = 0  # where the next end is looked for: in what was fed, or beyond what has arrived
     _feeding = False
     _body = 0  # how much is missing of a body of known length, where no head can end
     _head: bytes | None = None  # an offer that h11 shall read
@@ -65,28 +65,57 @@ class ZttpUpgradeProtocol(UpgradingProtocol, zttp_impl.ZttpProtocol):
         self._feeding = True
         while self._fed < len(self._data) and self._is_reading():
             position = self._fed
-            self._fed = self._find_end(position)
+            self._fed = self._find_end()
             super().data_received(self._data[position : self._fed])
         self._feeding = False
-        self._data = self._data[self._fed - 3 :]
-        self._fed = 3
+        done = min(self._seek, self._fed)
+        self._data = self._data[done:]
+        self._fed -= done
+        self._seek -= done
         if self._head is not None:
-            data = self._head + self._data[3:]
+            data = self._head + self._data[self._fed :]
             self._head = None
-            self._data = bytes(3)
+            self._data = b""
+            self._fed = self._seek = 0
             borrow(self, data)
 
-    def _find_end(self, position: int) -> int:
-        """Return where the head, or the body, that is being read at ``position`` may end."""
+    def _find_end(self) -> int:
+        """Return where the head, or the body, that is being read may end, or where the data ends."""
         size = len(self._data)
         if self._body:
-            end = min(position + self._body, size)
-            self._body -= end - position
+            end = min(self._fed + self._body, size)
+            self._body -= end - self._fed
+            self._seek = end
             return end
-        # Three bytes back, because an empty line may have begun in what was fed already. It ends a head or a chunked
-        # body (RFC 9112 §7.1), or is a part of the latter, where a cut does no harm.
-        found = self._data.find(_HEAD_END, position - 3)
-        return size if found < 0 else found + len(_HEAD_END)
+        if self.cycle is not None and self.cycle.more_body:
+            start = self._pass_chunks()
+        else:
+            start = self._seek
+            self._seek = max(start, size - 3)  # the first bytes of an empty line may have come
+        found = self._data.find(_HEAD_END, start)
+        if found < 0:
+            return size
+        self._seek = found + len(_HEAD_END)
+        return self._seek
+
+    def _pass_chunks(self) -> int:
+        """Seek the chunk that has not come whole; return where the line of the last one ends, or where the data ends.
+
+        RFC 9112 §7.1: no body ends in the data of a chunk, and fields may come behind the last one, which is empty.
+        """
+        data, start, size = self._data, self._seek, len(self._data)
+        fields = size
+        while start < size and (end := data.find(b"\r\n", start)) >= 0:
+            try:
+                length = int(data[start:end].partition(b";")[0], 16)
+            except ValueError:  # zttp refuses it, as it does what is a number for Python only
+                break
+            if length <= 0:
+                fields = end
+                break
+            start = end + length + 4  # a line ends before the data, and one behind it
+        self._seek = start
+        return fields
 
     def _is_reading(self) -> bool:
         return self._head is None and not self._is_answering() and not self.transport.is_closing()

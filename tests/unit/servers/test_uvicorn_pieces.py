@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import sys
+from typing import Any
 
 import pytest
 
@@ -64,6 +66,10 @@ only_zttp = pytest.mark.parametrize("parser", [each for each in PARSERS if each 
 BODIES = {
     "length": (request(b"POST /p", LENGTH, body=LINES), LINES),
     "chunks": (request(b"POST /p", CHUNKED, body=CHUNKS), ALL.encode()),
+    "extensions": (
+        request(b"POST /p", CHUNKED, body=b"00b;a=0\r\n\r\n\r\n0\r\n\r\n\r\n\r\n0;a\r\n\r\n"),
+        b"\r\n\r\n0\r\n\r\n\r\n",
+    ),
     "trailers": (request(b"POST /p", CHUNKED, body=chunked(LINES, last=b"0\r\nX-Trailer: 9\r\n\r\n")), LINES),
     "offer, length": (request(b"POST /p", OFFER, LENGTH, body=LINES) + request(b"GET /p"), LINES),
     "offer, chunks": (request(b"POST /p", OFFER, CHUNKED, body=CHUNKS) + request(b"GET /p"), ALL.encode()),
@@ -89,6 +95,87 @@ def test_what_follows_an_offer_behind_a_body_reaches_the_protocol(parser: str, n
                 assert (await client.answer()).body == b""
             assert (await client.answer()).status == 101
             assert await client.exactly(len(early)) == early
+
+    run("asyncio", test)
+
+
+@every_parser
+@pytest.mark.parametrize("name", BODIES)
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_body_may_come_in_pieces_that_end_anywhere(parser: str, name: str, size: int) -> None:
+    data, body = BODIES[name]
+
+    async def test() -> None:
+        async with serve(parser, Call(answer_or_switch).app) as served:
+            client = served.client
+            await client.send(data, size)
+            assert (await client.answer()).body == body
+            if name.startswith("offer"):
+                assert (await client.answer()).body == b""
+            await client.send(LAST + b"early")
+            assert (await client.answer()).status == 101
+            assert await client.exactly(5) == b"early"
+
+    run("asyncio", test)
+
+
+@only_zttp
+def test_a_chunk_is_fed_whole_whatever_is_in_it(parser: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fed: list[bytes] = []
+    base = importlib.import_module("uvicorn.protocols.http.zttp_impl").ZttpProtocol
+    data_received = base.data_received
+
+    def feed(self: Any, data: bytes) -> None:
+        fed.append(data)
+        data_received(self, data)
+
+    monkeypatch.setattr(base, "data_received", feed)
+    body = b"\r\n\r\n0\r\n\r\n" * 100
+    chunks = chunked(*[body] * 20, last=b"0\r\nX-Trailer: 9\r\n\r\n")
+
+    async def test() -> None:
+        async with serve(parser, Call(answer_or_switch).app) as served:
+            head = request(b"POST /p", CHUNKED)
+            await served.client.send(head + chunks + REQUESTS["plain"][0])
+            assert (await served.client.answer()).body == body * 20
+            assert (await served.client.answer()).status == 200
+            assert fed == [head, chunks, REQUESTS["plain"][0]]
+
+    run("asyncio", test)
+
+
+@only_zttp
+@pytest.mark.parametrize(
+    "line", [b"", b"-1", b"+1", b" 1", b"1 ", b"0x1", b"1_1", b"g", b";", b"-0", b"1" * 17, b"1" * 17000]
+)
+def test_what_is_no_length_of_a_chunk_is_refused(parser: str, line: bytes) -> None:
+    async def test() -> None:
+        async with serve(parser, Call(answer_or_switch).app) as served:
+            chunks = chunked(b"1", last=line + b"\r\n1\r\n0\r\n\r\n")
+            await served.client.send(request(b"POST /p", CHUNKED, body=chunks) + LAST)
+            assert (await served.client.answer()).status == 400
+            assert await served.client.end_of_stream() == b""
+
+    run("asyncio", test)
+
+
+@only_zttp
+@pytest.mark.parametrize("digits", [15, 16])
+def test_a_chunk_may_be_longer_than_anything_that_comes(parser: str, digits: int) -> None:
+    body = b"0\r\n\r\n" + LAST
+
+    async def app(call: Call) -> None:
+        seen = b""
+        while len(seen) < len(body):
+            seen += (await call.receive())["body"]
+        await respond(call.send, seen)
+
+    async def test() -> None:
+        async with serve(parser, Call(app).app) as served:
+            await served.client.send(request(b"POST /p", CHUNKED, body=b"F" * digits + b"\r\n") + body[:10])
+            await arrived(served.client.socket)
+            await served.client.send(body[10:], 1)
+            assert (await served.client.answer()).body == body
 
     run("asyncio", test)
 
