@@ -1,38 +1,23 @@
 """uvicorn's h11 protocol with ``http.upgrade``.
 
-h11 reads the body of a request that offers an upgrade like any other, and then stops until it is answered: nothing
-behind it is mistaken for HTTP. So it also serves these requests, when they have a body, for the other parsers, which
-give the connection here and get it back.
+h11 stops behind a request until it is answered, and gives back what has arrived: nothing behind an offer is mistaken
+for HTTP.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
-
-import h11
 from uvicorn.protocols.http import h11_impl
 
 from asgi_upgrade.http.offer import has_upgrade
 from asgi_upgrade.servers.uvicorn.request import OfferingRequest
 from asgi_upgrade.servers.uvicorn.upgrading_protocol import HOLD_LIMIT, UpgradingProtocol
 
-__all__ = ["H11UpgradeProtocol", "Lender", "borrow"]
-
-
-class Lender(Protocol):
-    """A protocol with another parser, which is to get the connection back."""
-
-    def take_back(self) -> None: ...
-
-    @property
-    def successor(self) -> Callable[[], Any]: ...
+__all__ = ["H11UpgradeProtocol"]
 
 
 class H11UpgradeProtocol(UpgradingProtocol, h11_impl.H11Protocol):
     """An HTTP/1.1 connection read by h11."""
 
-    lender: Lender | None = None
     _offer = False
 
     def _should_upgrade(self) -> bool:
@@ -44,21 +29,8 @@ class H11UpgradeProtocol(UpgradingProtocol, h11_impl.H11Protocol):
         return False
 
     def on_response_complete(self) -> None:
-        offer = self._offer
         self.let_go()
         super().on_response_complete()
-        # A client that repeats its offer with each request, as Java's does, stays here. The first request without one
-        # sends the connection back, once nothing of a next one has arrived.
-        if (
-            self.lender is not None
-            and not offer
-            and self.conn.our_state is h11.IDLE
-            and not self.conn.trailing_data[0]
-            and not self.transport.is_closing()
-        ):
-            self._unset_keepalive_if_required()
-            self.connections.discard(self)
-            self.lender.take_back()
 
     def handle_events(self) -> None:
         super().handle_events()
@@ -71,31 +43,8 @@ class H11UpgradeProtocol(UpgradingProtocol, h11_impl.H11Protocol):
             else:
                 self.flow.resume_reading()
 
-    @property
-    def successor(self) -> Callable[[], Any]:
-        return super().successor if self.lender is None else self.lender.successor
-
     def release(self) -> bytes:
         self._unset_keepalive_if_required()
         data, _ = self.conn.trailing_data
         del self.conn, self.cycle.conn
         return data
-
-
-def borrow(lender: Any, data: bytes) -> None:
-    """Serve the connection of ``lender`` from ``data`` on, which starts with a request.
-
-    Args:
-        lender: An `UpgradingProtocol`, which has let go of what it held.
-        data: What h11 reads first.
-    """
-    protocol = H11UpgradeProtocol(lender.config, lender.server_state, lender.app_state, lender.loop)
-    protocol.lender = lender
-    protocol.serve_with(lender.plain_app)
-    lender._unset_keepalive_if_required()
-    lender.connections.discard(lender)
-    protocol.connection_made(lender.transport)
-    if lender.flow.write_paused:
-        protocol.flow.pause_writing()
-    lender.transport.set_protocol(protocol)
-    protocol.data_received(data)

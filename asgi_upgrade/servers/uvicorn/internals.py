@@ -28,9 +28,6 @@ _PROTOCOL = (
     "server_state",
     "shutdown",
     "tasks",
-    "timeout_keep_alive",
-    "timeout_keep_alive_handler",
-    "timeout_keep_alive_task",
     "transport",
     "_should_upgrade",
     "_unset_keepalive_if_required",
@@ -74,19 +71,16 @@ UVICORN = Internals(
         "uvicorn.protocols.http.h11_impl:RequestResponseCycle": (*_CYCLE, "conn"),
         "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol": (
             *_PROTOCOL,
+            "on_body",
             "on_headers_complete",
+            "on_message_complete",
             "on_response_complete",
             "parser",
             "url",
             "_unsupported_upgrade_warning",
         ),
         "uvicorn.protocols.http.httptools_impl:RequestResponseCycle": _CYCLE,
-        "uvicorn.protocols.http.zttp_impl:ZttpProtocol": (
-            *_PROTOCOL,
-            "conn",
-            "handle_websocket_upgrade",
-            "on_response_complete",
-        ),
+        "uvicorn.protocols.http.zttp_impl:ZttpProtocol": (*_PROTOCOL, "conn", "on_response_complete"),
         "uvicorn.protocols.http.zttp_impl:RequestResponseCycle": (*_CYCLE, "conn"),
         # It chooses between HTTP/1.1, which is extended, and HTTP/2, which is not.
         "uvicorn.protocols.http.auto_zttp_impl:AutoZttpProtocol": ("_switch",),
@@ -97,11 +91,9 @@ UVICORN = Internals(
 _COMMON = (
     *(owner for owner in UVICORN.needed if not owner.startswith("uvicorn.protocols.http.")),
     "uvicorn.protocols.http.flow_control:FlowControl",
-    # It reads the body of an offer for the other parsers.
-    "uvicorn.protocols.http.h11_impl:H11Protocol",
-    "uvicorn.protocols.http.h11_impl:RequestResponseCycle",
 )
 _BY_MODULE = {
+    "uvicorn.protocols.http.h11_impl": ("H11Protocol", "RequestResponseCycle"),
     "uvicorn.protocols.http.httptools_impl": ("HttpToolsProtocol", "RequestResponseCycle"),
     "uvicorn.protocols.http.zttp_impl": ("ZttpProtocol", "RequestResponseCycle"),
     "uvicorn.protocols.http.auto_zttp_impl": ("AutoZttpProtocol",),

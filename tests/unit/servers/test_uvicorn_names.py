@@ -76,7 +76,8 @@ def test_one_that_cannot_extend_its_class_says_so(parser: str, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("owner", "name", "needed_by"),
     [
-        ("h11_impl:H11Protocol", "flow", {"h11", "httptools", "zttp", "auto"}),  # it reads the bodies of offers
+        ("h11_impl:H11Protocol", "flow", {"h11"}),
+        ("h11_impl:RequestResponseCycle", "flow", {"h11"}),
         ("httptools_impl:HttpToolsProtocol", "flow", {"httptools"}),
         ("httptools_impl:RequestResponseCycle", "flow", {"httptools"}),
         ("zttp_impl:ZttpProtocol", "flow", {"zttp", "auto"}),
