@@ -60,7 +60,6 @@ UVICORN = Internals(
         "uvicorn.protocols.http.flow_control:FlowControl": (
             "drain",
             "pause_reading",
-            "pause_writing",
             "read_paused",
             "resume_reading",
             "write_paused",
