@@ -56,6 +56,14 @@ def test_chunks_end_behind_the_last_one_and_its_fields(chunks: list[bytes], last
         assert end.reached
 
 
+def test_an_empty_line_in_a_chunk_is_no_end() -> None:
+    end = BodyEnd(CHUNKED)
+    body = b"6\r\n\r\n\r\n\r\n\r\n0\r\nA: b\r\n\r\n"
+    assert end.reached is False
+    assert end.take(body + REST) == len(body)
+    assert end.reached is True
+
+
 @pytest.mark.parametrize("length", [b"1", b"40", b"0" * 5000 + b"40", b"%d" % 2**64])
 @pytest.mark.parametrize("size", [1, 7, 100])
 def test_a_length_says_where_the_end_is(length: bytes, size: int) -> None:
