@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from asgi_upgrade.servers.uvicorn.body import BodyEnd
 from tests.unit.connected import run
 from tests.unit.servers.calls import Call, switching
 from tests.unit.servers.requests import (
@@ -203,6 +204,24 @@ def test_an_offer_whose_body_has_no_certain_end_reaches_nobody(parser: str, fram
 
     run("asyncio", test)
     assert not call.began.is_set()
+
+
+@pytest.mark.parametrize("taken", [5, -1])
+def test_two_who_see_different_ends_of_a_body_are_no_guess(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Mistaken(BodyEnd):
+        def take(self, data: bytes) -> int:
+            self.reached = taken > 0
+            return taken if self.reached else len(data)
+
+    monkeypatch.setattr("asgi_upgrade.servers.uvicorn.httptools_protocol.BodyEnd", Mistaken)
+
+    async def test() -> None:
+        async with serve("httptools", Call(answer_or_switch).app) as served:
+            await served.client.send(request(b"POST /p", OFFER, CHUNKED, body=CHUNKS))
+            assert (await served.client.answer()).status == 400
+            assert await served.client.end_of_stream() == b""
+
+    run("asyncio", test)
 
 
 @every_parser
