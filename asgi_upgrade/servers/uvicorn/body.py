@@ -25,8 +25,9 @@ class BodyEnd:
     def __init__(self, headers: list[tuple[bytes, bytes]]) -> None:
         fields = dict(headers)
         self._chunked = b"transfer-encoding" in fields
-        # Of the body, or of a chunk and the end of the line behind it. Zeros may come first, more than `int` takes.
-        self._missing = 0 if self._chunked else int(fields[b"content-length"][-_MOST_DIGITS:])
+        # Of the body, or of a chunk and the end of the line behind it. Zeros may come first, more than `int` takes, and
+        # blanks last, which httptools leaves there.
+        self._missing = 0 if self._chunked else int(fields[b"content-length"].rstrip(b" \t")[-_MOST_DIGITS:])
         self._begun = b""  # what was taken of the line before a chunk, or of an empty line
         self._last = False  # the last chunk, which is empty, has been taken
         self.reached = False

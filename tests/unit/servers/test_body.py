@@ -64,12 +64,12 @@ def test_an_empty_line_in_a_chunk_is_no_end() -> None:
     assert end.reached is True
 
 
-@pytest.mark.parametrize("length", [b"1", b"40", b"0" * 5000 + b"40", b"%d" % 2**64])
+@pytest.mark.parametrize("length", [b"1", b"40", b"0" * 5000 + b"40", b"40" + b" \t" * 30, b"%d" % 2**64])
 @pytest.mark.parametrize("size", [1, 7, 100])
 def test_a_length_says_where_the_end_is(length: bytes, size: int) -> None:
     end = BodyEnd([(b"host", b"x"), (b"content-length", length)])
     data = bytes(60)
-    expected = int(length[-20:])
+    expected = int(length.lstrip(b"0"))
     assert follow(end, data, list(range(size, 60, size))) == min(expected, 60)
     assert end.reached == (expected <= 60)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import logging
 import sys
 from typing import Any
 
@@ -248,10 +249,13 @@ def test_a_chunk_may_be_longer_than_anything_that_comes(parser: str, offer: byte
 
 @every_strict_parser
 @whether_offered
-def test_a_length_may_have_more_digits_than_python_converts(parser: str, offer: bytes) -> None:
+@pytest.mark.parametrize("blanks", [b"", b" \t" * 30], ids=["no blanks", "blanks"])
+def test_a_length_may_have_more_digits_than_python_converts(
+    parser: str, offer: bytes, blanks: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     async def test() -> None:
         async with serve(parser, describe) as served:
-            length = b"Content-Length: %b%d\r\n" % (b"0" * 5000, len(BODY))
+            length = b"Content-Length: %b%d%b\r\n" % (b"0" * 5000, len(BODY), blanks)
             await served.client.send(request(b"POST /p", offer, length, body=BODY))
             answer = await served.client.answer()
             assert answer.status == 200
@@ -260,6 +264,7 @@ def test_a_length_may_have_more_digits_than_python_converts(parser: str, offer: 
             check(await served.client.answer(), "plain")
 
     run("asyncio", test)
+    assert [each for each in caplog.records if each.levelno > logging.WARNING] == []
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="there are no eager tasks")
