@@ -36,9 +36,9 @@ class _Body:
         self._end = BodyEnd(http.headers)
         self._is_complete = False
         self.on_body = http.on_body
-        self.parser = httptools.HttpRequestParser(self)
+        self._parser = httptools.HttpRequestParser(self)
         framing = [field for field in http.headers if field[0] in _FRAMING]
-        self.parser.feed_data(request_head(b"POST", b"/", http.parser.get_http_version().encode(), framing))
+        self._parser.feed_data(request_head(b"POST", b"/", http.parser.get_http_version().encode(), framing))
 
     def on_message_complete(self) -> None:
         self._is_complete = True
@@ -54,7 +54,7 @@ class _Body:
             taken = self._end.take(data)
         except ValueError as error:
             raise httptools.HttpParserError(str(error)) from None
-        self.parser.feed_data(data[:taken])
+        self._parser.feed_data(data[:taken])
         if self._is_complete != self._end.reached:
             raise httptools.HttpParserError("nobody knows where the body ends")
         return data[taken:] if self._is_complete else None
