@@ -70,12 +70,10 @@ class HttpToolsUpgradeProtocol(UpgradingProtocol, httptools_impl.HttpToolsProtoc
     def _should_upgrade(self) -> bool:
         # uvicorn asks in each callback of a request that offers an upgrade, and leaves it alone if we say yes. In the
         # first one it takes `app` next. CONNECT also stops the parser, but is not an upgrade.
-        if self.parser.get_method() == b"CONNECT":
-            return False
         if self._serving_offer:
             return self._body is not None  # httptools calls the request whole, which has a body
-        if self._body is not None:
-            return False  # this is its body
+        if self._body is not None or self.parser.get_method() == b"CONNECT":
+            return False
         self._serving_offer = True
         self.app = OfferingRequest(self)
         if has_body(self.headers):
